@@ -1,0 +1,2 @@
+/** Shapes, graphs, automatic differentiation, memory plans and programs. */
+package io.fbnet.engine;
