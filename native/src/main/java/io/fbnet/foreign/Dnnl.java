@@ -1,0 +1,332 @@
+package io.fbnet.foreign;
+
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.invoke.MethodHandle;
+import java.util.Arrays;
+
+/**
+ * A oneDNN CPU engine with one in-order stream. Must be used from the thread that created it: the
+ * OpenMP pool belongs to the thread that calls the library.
+ */
+@SuppressWarnings("restricted")
+public final class Dnnl implements AutoCloseable {
+  /** Element types, numbered as in {@code dnnl_data_type_t}. */
+  public enum Type {
+    BF16(2),
+    F32(3);
+
+    final int code;
+
+    Type(int code) {
+      this.code = code;
+    }
+  }
+
+  /** Memory formats, numbered as in {@code dnnl_format_tag_t}. */
+  public enum Tag {
+    ANY(1),
+    AB(3),
+    BA(14),
+    ABCD(5),
+    ABCDE(6),
+    /** Channels in blocks of 8: nChw8c. */
+    CHANNELS_8(102),
+    /** Channels in blocks of 16: nChw16c. */
+    CHANNELS_16(78);
+
+    final int code;
+
+    Tag(int code) {
+      this.code = code;
+    }
+  }
+
+  /**
+   * Stride and padding of a convolution over two axes.
+   *
+   * @param stride of both axes
+   * @param low padding before the first row and column
+   * @param high padding after the last row and column
+   */
+  public record Window(int stride, int low, int high) {}
+
+  private static final int CPU = 1;
+  private static final int IN_ORDER = 1;
+  private static final int FORWARD_TRAINING = 64;
+  private static final int CONVOLUTION_DIRECT = 1;
+
+  final MemorySegment engine;
+  final MemorySegment stream;
+  private final MemorySegment deterministic;
+  private boolean closed;
+
+  private Dnnl(MemorySegment engine, MemorySegment stream, MemorySegment deterministic) {
+    this.engine = engine;
+    this.stream = stream;
+    this.deterministic = deterministic;
+  }
+
+  /** Whether the library can be used here, with its version or the remedy. */
+  public static Availability availability() {
+    return DnnlLibrary.load();
+  }
+
+  /**
+   * Creates an engine whose calls use the given number of OpenMP threads.
+   *
+   * @throws IllegalStateException where {@link #availability()} says that the library is missing
+   */
+  public static Dnnl open(int threads) {
+    Availability availability = availability();
+    if (!availability.found()) {
+      throw new IllegalStateException("oneDNN is not available: " + availability.remedy());
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      DnnlRaw.OMP_SET_NUM_THREADS.invokeExact(threads);
+      MemorySegment out = arena.allocate(ADDRESS);
+      check((int) DnnlRaw.CACHE_CAPACITY.invokeExact(8192), "dnnl_set_primitive_cache_capacity");
+      check((int) DnnlRaw.ENGINE_CREATE.invokeExact(out, CPU, 0L), "dnnl_engine_create");
+      MemorySegment engine = out.get(ADDRESS, 0);
+      check((int) DnnlRaw.STREAM_CREATE.invokeExact(out, engine, IN_ORDER), "dnnl_stream_create");
+      MemorySegment stream = out.get(ADDRESS, 0);
+      check((int) DnnlRaw.ATTR_CREATE.invokeExact(out), "dnnl_primitive_attr_create");
+      MemorySegment attributes = out.get(ADDRESS, 0);
+      check(
+          (int) DnnlRaw.ATTR_DETERMINISTIC.invokeExact(attributes, 1),
+          "dnnl_primitive_attr_set_deterministic");
+      return new Dnnl(engine, stream, attributes);
+    } catch (Throwable t) {
+      throw rethrow(t);
+    }
+  }
+
+  static String versionOf() {
+    try {
+      MemorySegment v = ((MemorySegment) DnnlRaw.VERSION.invokeExact()).reinterpret(12);
+      return v.get(JAVA_INT, 0) + "." + v.get(JAVA_INT, 4) + "." + v.get(JAVA_INT, 8);
+    } catch (Throwable t) {
+      throw rethrow(t);
+    }
+  }
+
+  /** The instruction set that the library compiles for, as {@code dnnl_cpu_isa_t}. */
+  public int instructionSet() {
+    try {
+      return (int) DnnlRaw.EFFECTIVE_ISA.invokeExact();
+    } catch (Throwable t) {
+      throw rethrow(t);
+    }
+  }
+
+  /** Describes memory of the given logical dimensions. The caller closes it. */
+  public DnnlDescriptor descriptor(Type type, Tag tag, long... dimensions) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment out = arena.allocate(ADDRESS);
+      MemorySegment dims = arena.allocateFrom(JAVA_LONG, dimensions);
+      int status =
+          (int) DnnlRaw.MD_WITH_TAG.invokeExact(out, dimensions.length, dims, type.code, tag.code);
+      check(
+          status,
+          "dnnl_memory_desc_create_with_tag",
+          type + " " + tag + " " + Arrays.toString(dimensions));
+      return new DnnlDescriptor(out.get(ADDRESS, 0));
+    } catch (Throwable t) {
+      throw rethrow(t);
+    }
+  }
+
+  /** y = conv(x, w): arguments SRC, WEIGHTS, DST. */
+  public DnnlPrimitive convolutionForward(
+      DnnlDescriptor x, DnnlDescriptor w, DnnlDescriptor y, Window window) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment pd = forwardDescriptor(arena, x, w, y, window);
+      return new DnnlPrimitive(this, pd);
+    } catch (Throwable t) {
+      throw rethrow(t);
+    }
+  }
+
+  /** dx from dy and w: arguments DIFF_DST, WEIGHTS, DIFF_SRC. */
+  public DnnlPrimitive convolutionBackwardData(
+      DnnlDescriptor dx, DnnlDescriptor w, DnnlDescriptor dy, Window window) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment hint = forwardDescriptor(arena, dx, w, dy, window);
+      MemorySegment out = arena.allocate(ADDRESS);
+      int status =
+          (int)
+              DnnlRaw.CONVOLUTION_BACKWARD_DATA.invokeExact(
+                  out,
+                  engine,
+                  CONVOLUTION_DIRECT,
+                  dx.handle(),
+                  w.handle(),
+                  dy.handle(),
+                  pair(arena, window.stride()),
+                  pair(arena, 0),
+                  pair(arena, window.low()),
+                  pair(arena, window.high()),
+                  hint,
+                  deterministic);
+      destroyDescriptor(hint);
+      check(status, "dnnl_convolution_backward_data_primitive_desc_create", window.toString());
+      return new DnnlPrimitive(this, out.get(ADDRESS, 0));
+    } catch (Throwable t) {
+      throw rethrow(t);
+    }
+  }
+
+  /** dw from x and dy: arguments SRC, DIFF_DST, DIFF_WEIGHTS. */
+  public DnnlPrimitive convolutionBackwardWeights(
+      DnnlDescriptor x, DnnlDescriptor dw, DnnlDescriptor dy, Window window) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment hint = forwardDescriptor(arena, x, dw, dy, window);
+      MemorySegment out = arena.allocate(ADDRESS);
+      int status =
+          (int)
+              DnnlRaw.CONVOLUTION_BACKWARD_WEIGHTS.invokeExact(
+                  out,
+                  engine,
+                  CONVOLUTION_DIRECT,
+                  x.handle(),
+                  dw.handle(),
+                  MemorySegment.NULL,
+                  dy.handle(),
+                  pair(arena, window.stride()),
+                  pair(arena, 0),
+                  pair(arena, window.low()),
+                  pair(arena, window.high()),
+                  hint,
+                  deterministic);
+      destroyDescriptor(hint);
+      check(status, "dnnl_convolution_backward_weights_primitive_desc_create", window.toString());
+      return new DnnlPrimitive(this, out.get(ADDRESS, 0));
+    } catch (Throwable t) {
+      throw rethrow(t);
+    }
+  }
+
+  /** c = a b: arguments SRC, WEIGHTS, DST, each of rank 2. */
+  public DnnlPrimitive matmul(DnnlDescriptor a, DnnlDescriptor b, DnnlDescriptor c) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment out = arena.allocate(ADDRESS);
+      int status =
+          (int)
+              DnnlRaw.MATMUL.invokeExact(
+                  out,
+                  engine,
+                  a.handle(),
+                  b.handle(),
+                  MemorySegment.NULL,
+                  c.handle(),
+                  deterministic);
+      check(status, "dnnl_matmul_primitive_desc_create");
+      return new DnnlPrimitive(this, out.get(ADDRESS, 0));
+    } catch (Throwable t) {
+      throw rethrow(t);
+    }
+  }
+
+  /** Copies from one format to another: arguments SRC (from), DST (to). */
+  public DnnlPrimitive reorder(DnnlDescriptor from, DnnlDescriptor to) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment out = arena.allocate(ADDRESS);
+      int status =
+          (int)
+              DnnlRaw.REORDER.invokeExact(
+                  out, from.handle(), engine, to.handle(), engine, MemorySegment.NULL);
+      check(status, "dnnl_reorder_primitive_desc_create");
+      return new DnnlPrimitive(this, out.get(ADDRESS, 0));
+    } catch (Throwable t) {
+      throw rethrow(t);
+    }
+  }
+
+  private MemorySegment forwardDescriptor(
+      Arena arena, DnnlDescriptor x, DnnlDescriptor w, DnnlDescriptor y, Window window)
+      throws Throwable {
+    MemorySegment out = arena.allocate(ADDRESS);
+    int status =
+        (int)
+            DnnlRaw.CONVOLUTION_FORWARD.invokeExact(
+                out,
+                engine,
+                FORWARD_TRAINING,
+                CONVOLUTION_DIRECT,
+                x.handle(),
+                w.handle(),
+                MemorySegment.NULL,
+                y.handle(),
+                pair(arena, window.stride()),
+                pair(arena, 0),
+                pair(arena, window.low()),
+                pair(arena, window.high()),
+                deterministic);
+    check(status, "dnnl_convolution_forward_primitive_desc_create", window.toString());
+    return out.get(ADDRESS, 0);
+  }
+
+  private static MemorySegment pair(Arena arena, int value) {
+    return arena.allocateFrom(JAVA_LONG, value, value);
+  }
+
+  private static void destroyDescriptor(MemorySegment pd) throws Throwable {
+    check((int) DnnlRaw.PD_DESTROY.invokeExact(pd), "dnnl_primitive_desc_destroy");
+  }
+
+  static void check(int status, String function) {
+    check(status, function, "");
+  }
+
+  static void check(int status, String function, String arguments) {
+    if (status != 0) {
+      throw new ForeignException(function, status, statusName(status), arguments);
+    }
+  }
+
+  private static String statusName(int status) {
+    return switch (status) {
+      case 1 -> "dnnl_out_of_memory";
+      case 2 -> "dnnl_invalid_arguments";
+      case 3 -> "dnnl_unimplemented";
+      case 4 -> "dnnl_last_impl_reached";
+      case 5 -> "dnnl_runtime_error";
+      case 6 -> "dnnl_not_required";
+      case 7 -> "dnnl_invalid_graph";
+      default -> "unknown status";
+    };
+  }
+
+  /** Method handles throw Throwable; what we call throws unchecked exceptions or errors only. */
+  static RuntimeException rethrow(Throwable t) {
+    if (t instanceof RuntimeException e) {
+      throw e;
+    }
+    if (t instanceof Error e) {
+      throw e;
+    }
+    throw new IllegalStateException(t);
+  }
+
+  static void destroy(MethodHandle function, MemorySegment object, String name) {
+    try {
+      check((int) function.invokeExact(object), name);
+    } catch (Throwable t) {
+      throw rethrow(t);
+    }
+  }
+
+  @Override
+  public void close() {
+    if (!closed) {
+      closed = true;
+      destroy(DnnlRaw.ATTR_DESTROY, deterministic, "dnnl_primitive_attr_destroy");
+      destroy(DnnlRaw.STREAM_DESTROY, stream, "dnnl_stream_destroy");
+      destroy(DnnlRaw.ENGINE_DESTROY, engine, "dnnl_engine_destroy");
+    }
+  }
+}

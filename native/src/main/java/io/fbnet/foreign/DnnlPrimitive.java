@@ -1,0 +1,134 @@
+package io.fbnet.foreign;
+
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+
+/** An owned, compiled oneDNN primitive, and after {@link #bind} the memory it works on. */
+@SuppressWarnings("restricted")
+public final class DnnlPrimitive implements AutoCloseable {
+  /** Arguments of a primitive: the {@code DNNL_ARG_} number and the query that gives its format. */
+  public enum Argument {
+    SRC(1, 129),
+    DST(17, 133),
+    WEIGHTS(33, 131),
+    DIFF_SRC(129, 130),
+    DIFF_DST(145, 134),
+    DIFF_WEIGHTS(161, 132);
+
+    final int code;
+    final int query;
+
+    Argument(int code, int query) {
+      this.code = code;
+      this.query = query;
+    }
+  }
+
+  private static final int QUERY_IMPLEMENTATION = 8;
+  private static final int ARGUMENT_BYTES = 16;
+
+  private final Dnnl dnnl;
+  private final MemorySegment descriptor;
+  private final MemorySegment primitive;
+  private final Arena arena = Arena.ofShared();
+  private final List<MemorySegment> memories = new ArrayList<>();
+  private final MemorySegment arguments = arena.allocate(ARGUMENT_BYTES * 8L, 16);
+  private boolean closed;
+
+  DnnlPrimitive(Dnnl dnnl, MemorySegment descriptor) {
+    this.dnnl = dnnl;
+    this.descriptor = descriptor;
+    try (Arena call = Arena.ofConfined()) {
+      MemorySegment out = call.allocate(ADDRESS);
+      int status = (int) DnnlRaw.PRIMITIVE_CREATE.invokeExact(out, descriptor);
+      Dnnl.check(status, "dnnl_primitive_create");
+      primitive = out.get(ADDRESS, 0);
+    } catch (Throwable t) {
+      throw Dnnl.rethrow(t);
+    }
+  }
+
+  /** The implementation's name, such as {@code brgconv:avx512_core}; {@code ref} is slow. */
+  public String implementation() {
+    try (Arena call = Arena.ofConfined()) {
+      MemorySegment out = call.allocate(ADDRESS);
+      int status = (int) DnnlRaw.PD_QUERY.invokeExact(descriptor, QUERY_IMPLEMENTATION, 0, out);
+      Dnnl.check(status, "dnnl_primitive_desc_query");
+      return out.get(ADDRESS, 0).reinterpret(256).getString(0);
+    } catch (Throwable t) {
+      throw Dnnl.rethrow(t);
+    }
+  }
+
+  /** The format that the primitive wants for an argument. The caller closes it. */
+  public DnnlDescriptor format(Argument argument) {
+    try {
+      MemorySegment borrowed =
+          (MemorySegment) DnnlRaw.PD_QUERY_MD.invokeExact(descriptor, argument.query, 0);
+      if (borrowed.address() == 0) {
+        throw new IllegalArgumentException("the primitive has no argument " + argument);
+      }
+      return DnnlDescriptor.copyOf(borrowed);
+    } catch (Throwable t) {
+      throw Dnnl.rethrow(t);
+    }
+  }
+
+  /**
+   * Sets the memory of an argument. The memory must hold {@link #format}'s bytes and outlive the
+   * primitive.
+   */
+  public DnnlPrimitive bind(Argument argument, MemorySegment data) {
+    try (Arena call = Arena.ofConfined();
+        DnnlDescriptor format = format(argument)) {
+      if (data.byteSize() < format.bytes()) {
+        throw new IllegalArgumentException(
+            argument + " needs " + format.bytes() + " bytes, has " + data.byteSize());
+      }
+      MemorySegment out = call.allocate(ADDRESS);
+      int status = (int) DnnlRaw.MEMORY_CREATE.invokeExact(out, format.handle(), dnnl.engine, data);
+      Dnnl.check(status, "dnnl_memory_create", argument.toString());
+      MemorySegment memory = out.get(ADDRESS, 0);
+      long at = (long) ARGUMENT_BYTES * memories.size();
+      arguments.set(JAVA_INT, at, argument.code);
+      arguments.set(ADDRESS, at + 8, memory);
+      memories.add(memory);
+      return this;
+    } catch (Throwable t) {
+      throw Dnnl.rethrow(t);
+    }
+  }
+
+  /** Runs on the bound memory; returns when the result is there. */
+  public void execute() {
+    try {
+      int status =
+          (int)
+              DnnlRaw.PRIMITIVE_EXECUTE.invokeExact(
+                  primitive, dnnl.stream, memories.size(), arguments);
+      if (status != 0) {
+        Dnnl.check(status, "dnnl_primitive_execute", implementation());
+      }
+    } catch (Throwable t) {
+      throw Dnnl.rethrow(t);
+    }
+  }
+
+  @Override
+  public void close() {
+    if (!closed) {
+      closed = true;
+      for (MemorySegment memory : memories) {
+        Dnnl.destroy(DnnlRaw.MEMORY_DESTROY, memory, "dnnl_memory_destroy");
+      }
+      Dnnl.destroy(DnnlRaw.PRIMITIVE_DESTROY, primitive, "dnnl_primitive_destroy");
+      Dnnl.destroy(DnnlRaw.PD_DESTROY, descriptor, "dnnl_primitive_desc_destroy");
+      arena.close();
+    }
+  }
+}
