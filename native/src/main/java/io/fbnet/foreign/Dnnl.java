@@ -51,9 +51,10 @@ public final class Dnnl implements AutoCloseable {
    *
    * @param stride of both axes
    * @param low padding before the first row and column
-   * @param high padding after the last row and column
+   * @param highRows padding after the last row
+   * @param highColumns padding after the last column
    */
-  public record Window(int stride, int low, int high) {}
+  public record Window(int stride, int low, int highRows, int highColumns) {}
 
   private static final int CPU = 1;
   private static final int IN_ORDER = 1;
@@ -166,10 +167,10 @@ public final class Dnnl implements AutoCloseable {
                   dx.handle(),
                   w.handle(),
                   dy.handle(),
-                  pair(arena, window.stride()),
-                  pair(arena, 0),
-                  pair(arena, window.low()),
-                  pair(arena, window.high()),
+                  pair(arena, window.stride(), window.stride()),
+                  pair(arena, 0, 0),
+                  pair(arena, window.low(), window.low()),
+                  pair(arena, window.highRows(), window.highColumns()),
                   hint,
                   deterministic);
       destroyDescriptor(hint);
@@ -196,10 +197,10 @@ public final class Dnnl implements AutoCloseable {
                   dw.handle(),
                   MemorySegment.NULL,
                   dy.handle(),
-                  pair(arena, window.stride()),
-                  pair(arena, 0),
-                  pair(arena, window.low()),
-                  pair(arena, window.high()),
+                  pair(arena, window.stride(), window.stride()),
+                  pair(arena, 0, 0),
+                  pair(arena, window.low(), window.low()),
+                  pair(arena, window.highRows(), window.highColumns()),
                   hint,
                   deterministic);
       destroyDescriptor(hint);
@@ -261,17 +262,17 @@ public final class Dnnl implements AutoCloseable {
                 w.handle(),
                 MemorySegment.NULL,
                 y.handle(),
-                pair(arena, window.stride()),
-                pair(arena, 0),
-                pair(arena, window.low()),
-                pair(arena, window.high()),
+                pair(arena, window.stride(), window.stride()),
+                pair(arena, 0, 0),
+                pair(arena, window.low(), window.low()),
+                pair(arena, window.highRows(), window.highColumns()),
                 deterministic);
     check(status, "dnnl_convolution_forward_primitive_desc_create", window.toString());
     return out.get(ADDRESS, 0);
   }
 
-  private static MemorySegment pair(Arena arena, int value) {
-    return arena.allocateFrom(JAVA_LONG, value, value);
+  private static MemorySegment pair(Arena arena, int rows, int columns) {
+    return arena.allocateFrom(JAVA_LONG, rows, columns);
   }
 
   private static void destroyDescriptor(MemorySegment pd) throws Throwable {

@@ -1,0 +1,186 @@
+package io.fbnet.engine.cpu;
+
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.GraphCompiler;
+import io.fbnet.engine.backend.OutOfDeviceMemory;
+import io.fbnet.engine.graph.Graph;
+import io.fbnet.foreign.Availability;
+import io.fbnet.foreign.Dnnl;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/**
+ * f32 on the CPU. One thread, the one that opened it, uses it; it starts helpers of its own. With
+ * the same threads, instruction set and library two runs give the same bits.
+ */
+public final class CpuBackend implements Backend {
+  private static final long ALIGNMENT = 256;
+  private static final int AVX512 = 0x20;
+
+  private final int threads;
+  private final Dnnl dnnl;
+  private final Loops loops;
+  private final ThreadTeam team;
+  private final Map<Long, Arena> arenas = new HashMap<>();
+  private boolean closed;
+
+  private CpuBackend(int threads, boolean vectors) {
+    this.threads = threads;
+    dnnl = Dnnl.open(threads);
+    int lanes = avx512() ? 16 : 8;
+    loops = vectors && vectorModule() ? Vectors.choose(lanes) : new ScalarLoops(lanes);
+    team = new ThreadTeam(threads);
+  }
+
+  /** Whether oneDNN was found, with its version or the remedy. */
+  public static Availability availability() {
+    return Dnnl.availability();
+  }
+
+  /**
+   * Opens the back end with as many threads as given, on vectors where the JVM has them.
+   *
+   * @throws IllegalStateException where {@link #availability} says that oneDNN is missing
+   */
+  public static CpuBackend open(int threads) {
+    return new CpuBackend(threads, true);
+  }
+
+  /** Opens the back end with loops that need no vector module: slower, for comparison. */
+  public static CpuBackend openScalar(int threads) {
+    return new CpuBackend(threads, false);
+  }
+
+  /** Whether this JVM was started with the vector module. */
+  public static boolean vectorModule() {
+    return ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent();
+  }
+
+  /** Apart, so that nothing of the vector module is linked where it is absent. */
+  private static final class Vectors {
+    static Loops choose(int lanes) {
+      return VectorLoops.fits() ? new VectorLoops() : new ScalarLoops(lanes);
+    }
+  }
+
+  private boolean avx512() {
+    return (dnnl.instructionSet() & AVX512) != 0;
+  }
+
+  Dnnl dnnl() {
+    return dnnl;
+  }
+
+  Loops loops() {
+    return loops;
+  }
+
+  ThreadTeam team() {
+    return team;
+  }
+
+  @Override
+  public String name() {
+    return "cpu";
+  }
+
+  @Override
+  public String device() {
+    return processor() + ", " + threads + (threads == 1 ? " thread" : " threads");
+  }
+
+  /** The processor's name as the system tells it. */
+  public static String processor() {
+    try {
+      for (String line : Files.readAllLines(Path.of("/proc/cpuinfo"))) {
+        if (line.startsWith("model name")) {
+          return line.substring(line.indexOf(':') + 1).trim();
+        }
+      }
+    } catch (IOException e) {
+      // Not Linux, or not readable: the architecture must do.
+    }
+    return System.getProperty("os.arch");
+  }
+
+  @Override
+  public Map<String, String> fingerprint() {
+    Map<String, String> print = new LinkedHashMap<>();
+    print.put("backend", "cpu");
+    print.put("processor", processor());
+    print.put("threads", Integer.toString(threads));
+    print.put("precision", "f32");
+    print.put("oneDNN", Dnnl.availability().version());
+    print.put("instruction set", avx512() ? "avx512" : "avx2");
+    print.put("loops", loops.description());
+    return print;
+  }
+
+  @Override
+  public int elementBytes() {
+    return Float.BYTES;
+  }
+
+  @Override
+  public MemorySegment allocate(long bytes) {
+    Arena arena = Arena.ofShared();
+    try {
+      MemorySegment segment = arena.allocate(Math.max(ALIGNMENT, bytes), ALIGNMENT);
+      arenas.put(segment.address(), arena);
+      return segment.asSlice(0, bytes);
+    } catch (OutOfMemoryError e) {
+      arena.close();
+      throw new OutOfDeviceMemory(bytes, device(), e);
+    }
+  }
+
+  @Override
+  public void release(MemorySegment memory) {
+    Arena arena = arenas.remove(memory.address());
+    if (arena != null) {
+      arena.close();
+    }
+  }
+
+  /** How many allocations have not been released. */
+  public int liveAllocations() {
+    return arenas.size();
+  }
+
+  @Override
+  public void copyIn(MemorySegment host, MemorySegment device, long count) {
+    MemorySegment.copy(host, 0, device, 0, count * Float.BYTES);
+  }
+
+  @Override
+  public void copyOut(MemorySegment device, MemorySegment host, long count) {
+    MemorySegment.copy(device, 0, host, 0, count * Float.BYTES);
+  }
+
+  @Override
+  public GraphCompiler compiler(Graph graph) {
+    return new CpuCompiler(this, graph);
+  }
+
+  @Override
+  public void synchronise() {
+    // Every launch returns when its work is done.
+  }
+
+  @Override
+  public void close() {
+    if (!closed) {
+      closed = true;
+      team.close();
+      dnnl.close();
+      arenas.values().forEach(Arena::close);
+      arenas.clear();
+    }
+  }
+}

@@ -1,0 +1,108 @@
+package io.fbnet.engine.cpu;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+
+import io.fbnet.engine.graph.Value;
+import io.fbnet.foreign.Dnnl;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+
+/** What the kernels of one compiled graph share. */
+final class CpuContext {
+  private static final long SCRATCH_UNIT = 1 << 16;
+
+  final CpuBackend backend;
+  final Dnnl dnnl;
+  final Loops loops;
+  final ThreadTeam team;
+  private final Set<Value> plainImages;
+  private final Map<String, MemorySegment> scratch = new HashMap<>();
+  private final Set<String> slowKernels = new TreeSet<>();
+  private final List<MemorySegment> owned = new ArrayList<>();
+
+  CpuContext(CpuBackend backend, Set<Value> plainImages) {
+    this.backend = backend;
+    dnnl = backend.dnnl();
+    loops = backend.loops();
+    team = backend.team();
+    this.plainImages = plainImages;
+  }
+
+  /** Whether a value of rank 4 lies in row-major order: images for the stem, and weights. */
+  boolean plain(Value value) {
+    return plainImages.contains(value);
+  }
+
+  ImageLayout layout(Value value) {
+    return ImageLayout.of(value.shape(), loops.lanes());
+  }
+
+  /**
+   * Memory that kernels share because each is done with it when it returns. A slot's memory grows
+   * by doubling, so what smaller kernels hold of it adds up to less than the largest.
+   */
+  MemorySegment scratch(String slot, long bytes) {
+    MemorySegment known = scratch.get(slot);
+    if (known == null || known.byteSize() < bytes) {
+      long size = Math.max(SCRATCH_UNIT, Long.highestOneBit(Math.max(1, bytes - 1)) << 1);
+      known = own(size);
+      scratch.put(slot, known);
+    }
+    return known;
+  }
+
+  /** Zeroed memory for one kernel, released with the graph. */
+  MemorySegment own(long bytes) {
+    MemorySegment segment = backend.allocate(bytes);
+    owned.add(segment);
+    return segment;
+  }
+
+  /** Notes a oneDNN implementation that is known to be slow, so that it can be said aloud. */
+  void noteImplementation(String what, String implementation, boolean gemmIsSlow) {
+    if (implementation.startsWith("ref")
+        || implementation.contains(":ref")
+        || (gemmIsSlow && implementation.contains("gemm"))) {
+      slowKernels.add(what + " runs as " + implementation);
+    }
+  }
+
+  Set<String> slowKernels() {
+    return slowKernels;
+  }
+
+  long ownedBytes() {
+    return owned.stream().mapToLong(MemorySegment::byteSize).sum();
+  }
+
+  void close() {
+    owned.forEach(backend::release);
+    owned.clear();
+  }
+
+  /** Reads a vector of per-channel numbers into an array padded to whole blocks. */
+  static void channels(MemorySegment from, float[] to, int channels) {
+    MemorySegment.copy(from, JAVA_FLOAT, 0, to, 0, channels);
+  }
+
+  interface Body {
+    void rows(int from, int to, int thread);
+  }
+
+  /** Divides rows among the team. */
+  void parallel(int rows, Body body) {
+    int threads = team.threads();
+    if (rows < threads) {
+      body.rows(0, rows, 0);
+      return;
+    }
+    team.run(
+        t ->
+            body.rows(ThreadTeam.from(rows, t, threads), ThreadTeam.from(rows, t + 1, threads), t));
+  }
+}

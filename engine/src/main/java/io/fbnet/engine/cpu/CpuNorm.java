@@ -1,0 +1,272 @@
+package io.fbnet.engine.cpu;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+
+import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.graph.Op;
+import io.fbnet.engine.graph.Value;
+import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
+import java.util.function.Function;
+
+/**
+ * Batch normalisation. Sums run in f32 over a few hundred pixels and in double beyond; variances
+ * are taken around the channel's first pixel, so a large mean costs no digits.
+ */
+final class CpuNorm {
+  /** Pixels after which a sum in f32 is added to the one in double. */
+  private static final int PIECE = 512;
+
+  private CpuNorm() {}
+
+  /** Sums over pixels and batch, two a channel, in a fixed order. */
+  private static final class Moments {
+    interface Row {
+      void add(long at, int channel, float[] acc);
+    }
+
+    private final CpuContext context;
+    private final ImageLayout layout;
+    private final double[][] partial;
+    private final float[][] acc;
+    final double[] first;
+    final double[] second;
+
+    Moments(CpuContext context, ImageLayout layout) {
+      this.context = context;
+      this.layout = layout;
+      int padded = layout.paddedChannels();
+      partial = new double[context.team.threads()][2 * padded];
+      acc = new float[context.team.threads()][2 * layout.lanes()];
+      first = new double[padded];
+      second = new double[padded];
+    }
+
+    void sum(Row row) {
+      for (double[] p : partial) {
+        Arrays.fill(p, 0);
+      }
+      context.parallel(layout.batch(), (from, to, thread) -> images(from, to, thread, row));
+      Arrays.fill(first, 0);
+      Arrays.fill(second, 0);
+      for (double[] p : partial) {
+        for (int c = 0; c < first.length; c++) {
+          first[c] += p[c];
+          second[c] += p[first.length + c];
+        }
+      }
+    }
+
+    private void images(int from, int to, int thread, Row row) {
+      float[] a = acc[thread];
+      for (int block = 0; block < layout.blocks(); block++) {
+        int pending = 0;
+        Arrays.fill(a, 0);
+        for (int n = from; n < to; n++) {
+          row.add(((long) n * layout.blocks() + block) * layout.rowBytes(), block, a);
+          pending += layout.pixels();
+          if (pending >= PIECE || n == to - 1) {
+            flush(a, partial[thread], block * layout.lanes());
+            pending = 0;
+          }
+        }
+      }
+    }
+
+    private void flush(float[] a, double[] to, int channel) {
+      int lanes = layout.lanes();
+      for (int i = 0; i < lanes; i++) {
+        to[channel + i] += a[i];
+        to[first.length + channel + i] += a[lanes + i];
+        a[i] = 0;
+        a[lanes + i] = 0;
+      }
+    }
+  }
+
+  static Kernel forward(CpuContext context, Op.BatchNorm bn, Function<Value, MemorySegment> m) {
+    ImageLayout layout = context.layout(bn.x());
+    int channels = layout.channels();
+    int padded = layout.paddedChannels();
+    MemorySegment x = m.apply(bn.x());
+    MemorySegment y = m.apply(bn.y());
+    MemorySegment gamma = m.apply(bn.gamma());
+    MemorySegment beta = m.apply(bn.beta());
+    MemorySegment mean = m.apply(bn.mean());
+    MemorySegment inverse = m.apply(bn.inverseDeviation());
+    boolean moves = bn.momentum() != null;
+    MemorySegment runningMean = moves ? m.apply(bn.runningMean()) : null;
+    MemorySegment runningVariance = moves ? m.apply(bn.runningVariance()) : null;
+    MemorySegment momentum = moves ? m.apply(bn.momentum()) : null;
+    Moments moments = new Moments(context, layout);
+    float[] shift = new float[padded];
+    float[] means = new float[padded];
+    float[] scales = new float[padded];
+    float[] betas = new float[padded];
+    double count = (double) layout.batch() * layout.pixels();
+    Moments.Row row =
+        (at, block, acc) ->
+            context.loops.moments(x, at, layout.pixels(), shift, block * layout.lanes(), acc);
+    return () -> {
+      for (int block = 0; block < layout.blocks(); block++) {
+        MemorySegment.copy(
+            x,
+            JAVA_FLOAT,
+            block * layout.rowBytes(),
+            shift,
+            block * layout.lanes(),
+            layout.lanes());
+      }
+      moments.sum(row);
+      CpuContext.channels(beta, betas, channels);
+      for (int c = 0; c < channels; c++) {
+        double offset = moments.first[c] / count;
+        double variance = Math.max(0, moments.second[c] / count - offset * offset);
+        double mu = shift[c] + offset;
+        double inv = 1 / Math.sqrt(variance + bn.epsilon());
+        means[c] = (float) mu;
+        scales[c] = (float) (inv * gamma.getAtIndex(JAVA_FLOAT, c));
+        mean.setAtIndex(JAVA_FLOAT, c, (float) mu);
+        inverse.setAtIndex(JAVA_FLOAT, c, (float) inv);
+        if (moves) {
+          float p = momentum.get(JAVA_FLOAT, 0);
+          double unbiased = count > 1 ? variance * (count / (count - 1)) : variance;
+          move(runningMean, c, p, mu);
+          move(runningVariance, c, p, unbiased);
+        }
+      }
+      apply(context, layout, x, y, means, scales, betas, bn.relu());
+    };
+  }
+
+  private static void move(MemorySegment running, int c, float p, double value) {
+    double old = running.getAtIndex(JAVA_FLOAT, c);
+    running.setAtIndex(JAVA_FLOAT, c, (float) ((1.0 - p) * old + p * value));
+  }
+
+  private static void apply(
+      CpuContext context,
+      ImageLayout layout,
+      MemorySegment x,
+      MemorySegment y,
+      float[] means,
+      float[] scales,
+      float[] betas,
+      boolean relu) {
+    context.parallel(
+        layout.rows(),
+        (from, to, thread) -> {
+          for (int r = from; r < to; r++) {
+            context.loops.normalise(
+                x,
+                y,
+                r * layout.rowBytes(),
+                layout.pixels(),
+                means,
+                scales,
+                betas,
+                r % layout.blocks() * layout.lanes(),
+                relu);
+          }
+        });
+  }
+
+  static Kernel inference(
+      CpuContext context, Op.BatchNormInference bn, Function<Value, MemorySegment> m) {
+    ImageLayout layout = context.layout(bn.x());
+    int channels = layout.channels();
+    MemorySegment x = m.apply(bn.x());
+    MemorySegment y = m.apply(bn.y());
+    MemorySegment gamma = m.apply(bn.gamma());
+    MemorySegment beta = m.apply(bn.beta());
+    MemorySegment mean = m.apply(bn.runningMean());
+    MemorySegment variance = m.apply(bn.runningVariance());
+    float[] means = new float[layout.paddedChannels()];
+    float[] scales = new float[layout.paddedChannels()];
+    float[] betas = new float[layout.paddedChannels()];
+    return () -> {
+      CpuContext.channels(mean, means, channels);
+      CpuContext.channels(beta, betas, channels);
+      for (int c = 0; c < channels; c++) {
+        double inv = 1 / Math.sqrt(variance.getAtIndex(JAVA_FLOAT, c) + (double) bn.epsilon());
+        scales[c] = (float) (inv * gamma.getAtIndex(JAVA_FLOAT, c));
+      }
+      apply(context, layout, x, y, means, scales, betas, bn.relu());
+    };
+  }
+
+  static Kernel backward(
+      CpuContext context, Op.BatchNormBackward bn, Function<Value, MemorySegment> m) {
+    ImageLayout layout = context.layout(bn.x());
+    int channels = layout.channels();
+    int padded = layout.paddedChannels();
+    MemorySegment x = m.apply(bn.x());
+    MemorySegment dy = m.apply(bn.dy());
+    MemorySegment dx = m.apply(bn.dx());
+    MemorySegment gamma = m.apply(bn.gamma());
+    MemorySegment beta = m.apply(bn.beta());
+    MemorySegment mean = m.apply(bn.mean());
+    MemorySegment inverse = m.apply(bn.inverseDeviation());
+    MemorySegment dgamma = bn.dgamma() == null ? null : m.apply(bn.dgamma());
+    MemorySegment dbeta = bn.dbeta() == null ? null : m.apply(bn.dbeta());
+    Moments moments = new Moments(context, layout);
+    float[] means = new float[padded];
+    float[] scales = new float[padded];
+    float[] betas = new float[padded];
+    float[] c0 = new float[padded];
+    float[] c1 = new float[padded];
+    double count = (double) layout.batch() * layout.pixels();
+    Moments.Row row =
+        (at, block, acc) ->
+            context.loops.backwardMoments(
+                x,
+                dy,
+                at,
+                layout.pixels(),
+                means,
+                scales,
+                betas,
+                block * layout.lanes(),
+                bn.relu(),
+                acc);
+    CpuContext.Body apply =
+        (from, to, thread) -> {
+          for (int r = from; r < to; r++) {
+            context.loops.backwardNormalise(
+                x,
+                dy,
+                dx,
+                r * layout.rowBytes(),
+                layout.pixels(),
+                means,
+                scales,
+                betas,
+                c0,
+                c1,
+                r % layout.blocks() * layout.lanes(),
+                bn.relu());
+          }
+        };
+    return () -> {
+      CpuContext.channels(mean, means, channels);
+      CpuContext.channels(beta, betas, channels);
+      for (int c = 0; c < channels; c++) {
+        double inv = inverse.getAtIndex(JAVA_FLOAT, c);
+        scales[c] = (float) (inv * gamma.getAtIndex(JAVA_FLOAT, c));
+      }
+      moments.sum(row);
+      for (int c = 0; c < channels; c++) {
+        double inv = inverse.getAtIndex(JAVA_FLOAT, c);
+        c0[c] = (float) (moments.first[c] / count);
+        c1[c] = (float) (moments.second[c] * inv * inv / count);
+        if (dgamma != null) {
+          dgamma.setAtIndex(JAVA_FLOAT, c, (float) (moments.second[c] * inv));
+        }
+        if (dbeta != null) {
+          dbeta.setAtIndex(JAVA_FLOAT, c, (float) moments.first[c]);
+        }
+      }
+      context.parallel(layout.rows(), apply);
+    };
+  }
+}

@@ -1,0 +1,108 @@
+package io.fbnet.engine.cpu;
+
+import java.lang.foreign.MemorySegment;
+
+/**
+ * The inner loops of the CPU back end. Images lie in blocks of {@link #lanes()} channels: [N, C /
+ * lanes, H, W, lanes], so one pixel of one block is one vector. Offsets and lengths of segments are
+ * in bytes, of arrays in elements; per-channel arrays are padded to whole blocks.
+ */
+interface Loops {
+  /** Channels in a block. */
+  int lanes();
+
+  /** How the loops are carried out, for a person. */
+  String description();
+
+  /** Adds over pixels, lane by lane: acc[lane] += x - shift, acc[lanes + lane] += (x - shift)^2. */
+  void moments(MemorySegment x, long at, int pixels, float[] shift, int channel, float[] acc);
+
+  /** y = (x - mean) * scale + beta, then max(0, y) where {@code relu}. */
+  void normalise(
+      MemorySegment x,
+      MemorySegment y,
+      long at,
+      int pixels,
+      float[] mean,
+      float[] scale,
+      float[] beta,
+      int channel,
+      boolean relu);
+
+  /**
+   * Adds over pixels: acc[lane] += d, acc[lanes + lane] += d * (x - mean), where d is dy, or 0
+   * where the ReLU was off.
+   */
+  void backwardMoments(
+      MemorySegment x,
+      MemorySegment dy,
+      long at,
+      int pixels,
+      float[] mean,
+      float[] scale,
+      float[] beta,
+      int channel,
+      boolean relu,
+      float[] acc);
+
+  /** dx = scale * (d - c0 - (x - mean) * c1). */
+  void backwardNormalise(
+      MemorySegment x,
+      MemorySegment dy,
+      MemorySegment dx,
+      long at,
+      int pixels,
+      float[] mean,
+      float[] scale,
+      float[] beta,
+      float[] c0,
+      float[] c1,
+      int channel,
+      boolean relu);
+
+  /** y = the sum over k of weights[first + k] * xs[k]. */
+  void weightedSum(
+      MemorySegment[] xs, float[] weights, int first, MemorySegment y, long at, long bytes);
+
+  /** y = weight * x. */
+  void scale(MemorySegment x, float weight, MemorySegment y, long at, long bytes);
+
+  /** The dot product, summed in double over pieces of at most 4,096 elements. */
+  double dot(MemorySegment x, MemorySegment y, long at, long bytes);
+
+  /** acc[lane] = the sum over pixels. */
+  void pixelSum(MemorySegment x, long at, int pixels, float[] acc);
+
+  /** Every pixel = value[lane]. */
+  void pixelFill(MemorySegment y, long at, int pixels, float[] value);
+
+  /** See the operation SgdUpdate. */
+  void sgd(
+      MemorySegment value,
+      MemorySegment gradient,
+      MemorySegment velocity,
+      long at,
+      long bytes,
+      float rate,
+      float momentum,
+      float decay);
+
+  /** Whether every element is finite. */
+  boolean finite(MemorySegment x, long at, long bytes);
+
+  /**
+   * The weight gradient of a depthwise 5x5 convolution for one block of one image: acc[tap * lanes
+   * + lane] += the sum over pixels of dy * x.
+   *
+   * @param padded x with two pixels of zeros around it, [height + 4][width + 4][lanes]
+   */
+  void depthwise5Weights(
+      float[] padded,
+      int paddedWidth,
+      MemorySegment dy,
+      long at,
+      int outHeight,
+      int outWidth,
+      int stride,
+      float[] acc);
+}

@@ -1,0 +1,222 @@
+package io.fbnet.engine.cpu;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+
+import java.lang.foreign.MemorySegment;
+
+/** The loops one number at a time: for JVMs started without the vector module. */
+final class ScalarLoops implements Loops {
+  private static final int PIECE = 4096;
+
+  private final int lanes;
+
+  ScalarLoops(int lanes) {
+    this.lanes = lanes;
+  }
+
+  @Override
+  public int lanes() {
+    return lanes;
+  }
+
+  @Override
+  public String description() {
+    return "scalar";
+  }
+
+  private static float get(MemorySegment s, long at) {
+    return s.get(JAVA_FLOAT, at);
+  }
+
+  private static void set(MemorySegment s, long at, float v) {
+    s.set(JAVA_FLOAT, at, v);
+  }
+
+  @Override
+  public void moments(
+      MemorySegment x, long at, int pixels, float[] shift, int channel, float[] acc) {
+    for (long p = 0; p < pixels; p++) {
+      for (int i = 0; i < lanes; i++) {
+        float v = get(x, at + (p * lanes + i) * 4) - shift[channel + i];
+        acc[i] += v;
+        acc[lanes + i] += v * v;
+      }
+    }
+  }
+
+  @Override
+  public void normalise(
+      MemorySegment x,
+      MemorySegment y,
+      long at,
+      int pixels,
+      float[] mean,
+      float[] scale,
+      float[] beta,
+      int channel,
+      boolean relu) {
+    for (long p = 0; p < pixels; p++) {
+      for (int i = 0; i < lanes; i++) {
+        long o = at + (p * lanes + i) * 4;
+        int c = channel + i;
+        float v = Math.fma(get(x, o) - mean[c], scale[c], beta[c]);
+        set(y, o, relu ? Math.max(0, v) : v);
+      }
+    }
+  }
+
+  private float masked(
+      float x, float dy, float[] mean, float[] scale, float[] beta, int c, boolean relu) {
+    return relu && !(Math.fma(x - mean[c], scale[c], beta[c]) > 0) ? 0 : dy;
+  }
+
+  @Override
+  public void backwardMoments(
+      MemorySegment x,
+      MemorySegment dy,
+      long at,
+      int pixels,
+      float[] mean,
+      float[] scale,
+      float[] beta,
+      int channel,
+      boolean relu,
+      float[] acc) {
+    for (long p = 0; p < pixels; p++) {
+      for (int i = 0; i < lanes; i++) {
+        long o = at + (p * lanes + i) * 4;
+        float v = get(x, o);
+        float d = masked(v, get(dy, o), mean, scale, beta, channel + i, relu);
+        acc[i] += d;
+        acc[lanes + i] = Math.fma(d, v - mean[channel + i], acc[lanes + i]);
+      }
+    }
+  }
+
+  @Override
+  public void backwardNormalise(
+      MemorySegment x,
+      MemorySegment dy,
+      MemorySegment dx,
+      long at,
+      int pixels,
+      float[] mean,
+      float[] scale,
+      float[] beta,
+      float[] c0,
+      float[] c1,
+      int channel,
+      boolean relu) {
+    for (long p = 0; p < pixels; p++) {
+      for (int i = 0; i < lanes; i++) {
+        long o = at + (p * lanes + i) * 4;
+        int c = channel + i;
+        float v = get(x, o);
+        float d = masked(v, get(dy, o), mean, scale, beta, c, relu);
+        set(dx, o, scale[c] * ((d - c0[c]) - (v - mean[c]) * c1[c]));
+      }
+    }
+  }
+
+  @Override
+  public void weightedSum(
+      MemorySegment[] xs, float[] weights, int first, MemorySegment y, long at, long bytes) {
+    for (long o = at; o < at + bytes; o += 4) {
+      float s = 0;
+      for (int k = 0; k < xs.length; k++) {
+        s = Math.fma(weights[first + k], get(xs[k], o), s);
+      }
+      set(y, o, s);
+    }
+  }
+
+  @Override
+  public void scale(MemorySegment x, float weight, MemorySegment y, long at, long bytes) {
+    for (long o = at; o < at + bytes; o += 4) {
+      set(y, o, weight * get(x, o));
+    }
+  }
+
+  @Override
+  public double dot(MemorySegment x, MemorySegment y, long at, long bytes) {
+    double total = 0;
+    for (long piece = at; piece < at + bytes; piece += PIECE * 4L) {
+      float s = 0;
+      for (long o = piece; o < Math.min(at + bytes, piece + PIECE * 4L); o += 4) {
+        s += get(x, o) * get(y, o);
+      }
+      total += s;
+    }
+    return total;
+  }
+
+  @Override
+  public void pixelSum(MemorySegment x, long at, int pixels, float[] acc) {
+    java.util.Arrays.fill(acc, 0, lanes, 0);
+    for (long p = 0; p < pixels; p++) {
+      for (int i = 0; i < lanes; i++) {
+        acc[i] += get(x, at + (p * lanes + i) * 4);
+      }
+    }
+  }
+
+  @Override
+  public void pixelFill(MemorySegment y, long at, int pixels, float[] value) {
+    for (long p = 0; p < pixels; p++) {
+      for (int i = 0; i < lanes; i++) {
+        set(y, at + (p * lanes + i) * 4, value[i]);
+      }
+    }
+  }
+
+  @Override
+  public void sgd(
+      MemorySegment value,
+      MemorySegment gradient,
+      MemorySegment velocity,
+      long at,
+      long bytes,
+      float rate,
+      float momentum,
+      float decay) {
+    for (long o = at; o < at + bytes; o += 4) {
+      float w = get(value, o);
+      float v = Math.fma(momentum, get(velocity, o), Math.fma(decay, w, get(gradient, o)));
+      set(velocity, o, v);
+      set(value, o, Math.fma(-rate, v, w));
+    }
+  }
+
+  @Override
+  public boolean finite(MemorySegment x, long at, long bytes) {
+    for (long o = at; o < at + bytes; o += 4) {
+      if (!Float.isFinite(get(x, o))) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  @Override
+  public void depthwise5Weights(
+      float[] padded,
+      int paddedWidth,
+      MemorySegment dy,
+      long at,
+      int outHeight,
+      int outWidth,
+      int stride,
+      float[] acc) {
+    for (int tap = 0; tap < 25; tap++) {
+      for (int h = 0; h < outHeight; h++) {
+        for (int w = 0; w < outWidth; w++) {
+          int from = ((h * stride + tap / 5) * paddedWidth + w * stride + tap % 5) * lanes;
+          long o = at + 4L * lanes * ((long) h * outWidth + w);
+          for (int i = 0; i < lanes; i++) {
+            acc[tap * lanes + i] += get(dy, o + 4L * i) * padded[from + i];
+          }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,26 @@
+package io.fbnet.engine.graph;
+
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * An immutable list of operations in the order in which they run.
+ *
+ * @param ops in order; every input is a stored value or an earlier output
+ * @param storage where the values live that are not intermediates
+ * @param parameters every parameter that was declared
+ * @param outputs values that the caller may read after a step, by name
+ */
+public record Graph(
+    List<Op> ops,
+    Map<Value, Storage> storage,
+    List<ParameterSpec> parameters,
+    Map<String, Value> outputs) {
+  public Graph {
+    ops = List.copyOf(ops);
+    storage = Map.copyOf(storage);
+    parameters = List.copyOf(parameters);
+    outputs = Map.copyOf(new LinkedHashMap<>(outputs));
+  }
+}

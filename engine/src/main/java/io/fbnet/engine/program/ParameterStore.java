@@ -1,0 +1,131 @@
+package io.fbnet.engine.program;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.graph.ParameterLayout;
+import io.fbnet.engine.graph.ParameterSpec;
+import io.fbnet.engine.graph.ParameterSpec.Initial;
+import io.fbnet.engine.graph.Storage;
+import io.fbnet.engine.random.Philox;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * The flat buffers of parameter sets on one device: values, gradients, and whatever else an
+ * optimiser keeps beside them. Programs share it, so a network cut from a supernet runs on the
+ * supernet's weights.
+ */
+public final class ParameterStore implements AutoCloseable {
+  private final Backend backend;
+  private final Map<String, ParameterLayout> layouts = new LinkedHashMap<>();
+  private final Map<String, MemorySegment> buffers = new LinkedHashMap<>();
+
+  /** A store for the given parameters; every buffer starts as zeros. */
+  public ParameterStore(Backend backend, List<ParameterSpec> parameters) {
+    this.backend = backend;
+    for (ParameterSpec spec : parameters) {
+      layouts.computeIfAbsent(spec.set(), set -> ParameterLayout.of(set, parameters));
+    }
+  }
+
+  /** The layout of a set's buffers. */
+  public ParameterLayout layout(String set) {
+    ParameterLayout layout = layouts.get(set);
+    if (layout == null) {
+      throw new IllegalArgumentException("there is no parameter set " + set);
+    }
+    return layout;
+  }
+
+  /** The sets, in the order of their declaration. */
+  public List<String> sets() {
+    return List.copyOf(layouts.keySet());
+  }
+
+  /** The device memory of a buffer, created as zeros when first asked for. */
+  MemorySegment buffer(String set, String buffer) {
+    ParameterLayout layout = layout(set);
+    return buffers.computeIfAbsent(
+        set + " " + buffer, key -> backend.allocate(layout.size() * backend.elementBytes()));
+  }
+
+  /**
+   * Sets every value to its declared start. Normal numbers are keyed by (seed, set, name, index),
+   * so a network's weights do not depend on what else is in the store.
+   */
+  public void initialise(long seed) {
+    for (ParameterLayout layout : layouts.values()) {
+      try (Arena arena = Arena.ofConfined()) {
+        MemorySegment host = arena.allocate(layout.size() * Float.BYTES, 64);
+        for (ParameterLayout.Entry entry : layout.entries()) {
+          fill(host, entry, seed);
+        }
+        load(layout.set(), Storage.Flat.VALUES, host);
+      }
+    }
+  }
+
+  private static void fill(MemorySegment host, ParameterLayout.Entry entry, long seed) {
+    long n = entry.spec().shape().elements();
+    switch (entry.spec().initial()) {
+      case Initial.Constant constant -> {
+        for (long i = 0; i < n; i++) {
+          host.setAtIndex(JAVA_FLOAT, entry.offset() + i, constant.value());
+        }
+      }
+      case Initial.Normal normal -> {
+        int stream = (entry.spec().set() + "/" + entry.spec().name()).hashCode();
+        int[] words = new int[4];
+        for (long i = 0; i < n; i++) {
+          Philox.block(seed, stream, 0, i, words);
+          // Box-Muller, in double: StrictMath gives the same bits on every machine.
+          double radius = StrictMath.sqrt(-2 * StrictMath.log(Philox.uniform(words[0])));
+          double angle = 2 * StrictMath.PI * Philox.uniform(words[1]);
+          double value = normal.deviation() * radius * StrictMath.cos(angle);
+          host.setAtIndex(JAVA_FLOAT, entry.offset() + i, (float) value);
+        }
+      }
+    }
+  }
+
+  /** Copies a whole buffer to the device. */
+  public void load(String set, String buffer, MemorySegment host) {
+    backend.copyIn(host, buffer(set, buffer), layout(set).size());
+  }
+
+  /** Copies a whole buffer from the device to {@code host}, of 4 bytes an element. */
+  public void save(String set, String buffer, MemorySegment host) {
+    backend.copyOut(buffer(set, buffer), host, layout(set).size());
+  }
+
+  /** One tensor's elements. */
+  public float[] read(String set, String buffer, String name) {
+    ParameterLayout layout = layout(set);
+    for (ParameterLayout.Entry entry : layout.entries()) {
+      if (entry.spec().name().equals(name)) {
+        try (Arena arena = Arena.ofConfined()) {
+          MemorySegment host = arena.allocate(layout.size() * Float.BYTES, 64);
+          save(set, buffer, host);
+          long n = entry.spec().shape().elements();
+          return host.asSlice(entry.offset() * Float.BYTES, n * Float.BYTES).toArray(JAVA_FLOAT);
+        }
+      }
+    }
+    throw new IllegalArgumentException("parameter set " + set + " has no tensor " + name);
+  }
+
+  /** Bytes on the device. */
+  public long bytes() {
+    return buffers.values().stream().mapToLong(MemorySegment::byteSize).sum();
+  }
+
+  @Override
+  public void close() {
+    buffers.values().forEach(backend::release);
+    buffers.clear();
+  }
+}

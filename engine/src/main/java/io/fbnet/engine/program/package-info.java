@@ -1,0 +1,2 @@
+/** Parameters on a device, and steps that are planned once and run many times. */
+package io.fbnet.engine.program;
