@@ -1,0 +1,30 @@
+package io.fbnet.nas.data;
+
+/**
+ * What is done to a training image before it is normalised.
+ *
+ * @param cropPadding the image is framed by this many black pixels (0 before normalisation) and a
+ *     window of its own size is cut out at random; 0 for none
+ * @param horizontalFlip mirrored left to right with probability one half
+ */
+public record Augmentation(int cropPadding, boolean horizontalFlip) {
+  public Augmentation {
+    if (cropPadding < 0) {
+      throw new IllegalArgumentException("padding must not be negative: " + cropPadding);
+    }
+  }
+
+  /** Images as they are. */
+  public static Augmentation none() {
+    return new Augmentation(0, false);
+  }
+
+  /** Random crop after padding, and random flip: the usual training augmentation. */
+  public static Augmentation cropAndFlip(int cropPadding) {
+    return new Augmentation(cropPadding, true);
+  }
+
+  boolean changesImages() {
+    return cropPadding > 0 || horizontalFlip;
+  }
+}

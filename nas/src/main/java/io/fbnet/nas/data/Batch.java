@@ -1,0 +1,57 @@
+package io.fbnet.nas.data;
+
+import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
+import java.util.concurrent.atomic.AtomicBoolean;
+
+/**
+ * One batch in a loader's off-heap slot. Its segments are rewritten after {@link #release()}, and,
+ * unless the loader was built with {@link BatchLoader.Builder#manualRelease}, after the following
+ * {@link BatchLoader#next()}.
+ */
+public final class Batch {
+  private final BatchSlot slot;
+  private final int index;
+  private final int count;
+  private final Runnable recycle;
+  private final AtomicBoolean released = new AtomicBoolean();
+
+  Batch(BatchSlot slot, int index, int count, Runnable recycle) {
+    this.slot = slot;
+    this.index = index;
+    this.count = count;
+    this.recycle = recycle;
+  }
+
+  /** Normalised float32, {@code [batchSize, channels, height, width]}. */
+  public MemorySegment images() {
+    return slot.images;
+  }
+
+  /** int32 class numbers, {@code [batchSize]}. */
+  public MemorySegment labels() {
+    return slot.labels;
+  }
+
+  /** How many images are real; the rest, in the last batch alone, repeat its last real image. */
+  public int count() {
+    return count;
+  }
+
+  /** The batch's place in its epoch, from 0. */
+  public int index() {
+    return index;
+  }
+
+  /** The image numbers, {@code [count]}; a copy. */
+  public int[] imageNumbers() {
+    return Arrays.copyOf(slot.numbers, count);
+  }
+
+  /** Gives the slot back to the loader; a second call does nothing. */
+  public void release() {
+    if (released.compareAndSet(false, true)) {
+      recycle.run();
+    }
+  }
+}

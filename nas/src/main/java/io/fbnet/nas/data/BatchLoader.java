@@ -1,0 +1,279 @@
+package io.fbnet.nas.data;
+
+import com.google.errorprone.annotations.CanIgnoreReturnValue;
+import io.fbnet.nas.ExitCode;
+import io.fbnet.nas.UserException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.SegmentAllocator;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
+
+/**
+ * Reads batches ahead of the training loop, on one daemon thread, into a few reused off-heap slots.
+ *
+ * <p>Order and augmentation are a pure function of (seed, stream, epoch, image number): starting at
+ * batch k of epoch e gives bit for bit what a run from the beginning gives there.
+ *
+ * <p>{@link #start}, {@link #next} and {@link #close} belong to one thread; {@link Batch#release}
+ * may be called from any.
+ */
+public final class BatchLoader implements AutoCloseable {
+  private final int[] images;
+  private final int batchSize;
+  private final boolean shuffle;
+  private final boolean manualRelease;
+  private final int batches;
+  private final BatchFiller filler;
+  private final Optional<Arena> ownArena;
+  private final List<BatchSlot> slots = new ArrayList<>();
+  private Optional<Prefetch> prefetch = Optional.empty();
+  private Optional<Batch> current = Optional.empty();
+  private boolean closed;
+
+  // The arena lives as long as the loader, whose close() closes it.
+  @SuppressWarnings("MustBeClosedChecker")
+  private BatchLoader(Builder builder) {
+    images = builder.images;
+    batchSize = builder.batchSize;
+    shuffle = builder.shuffle;
+    manualRelease = builder.manualRelease;
+    batches = builder.dropLast ? images.length / batchSize : Math.ceilDiv(images.length, batchSize);
+    filler =
+        new BatchFiller(
+            builder.set,
+            builder.augmentation,
+            builder.mean,
+            builder.std,
+            builder.seed,
+            builder.stream,
+            batchSize);
+    ownArena = builder.allocator.isPresent() ? Optional.empty() : Optional.of(Arena.ofShared());
+    SegmentAllocator allocator = builder.allocator.orElseGet(ownArena::orElseThrow);
+    for (int i = 0; i < builder.slots; i++) {
+      slots.add(new BatchSlot(allocator, batchSize, builder.set.shape()));
+    }
+  }
+
+  /**
+   * Prepares a loader over some of a set's images.
+   *
+   * @param imageNumbers which images an epoch holds, such as one part of {@link Splits}
+   */
+  public static Builder over(ImageSet set, int[] imageNumbers) {
+    return new Builder(set, imageNumbers);
+  }
+
+  /** How many batches an epoch has. */
+  public int batches() {
+    return batches;
+  }
+
+  /** How many real images an epoch yields. */
+  public int imagesPerEpoch() {
+    return Math.min(images.length, batches * batchSize);
+  }
+
+  /** Images in every batch, padding included. */
+  public int batchSize() {
+    return batchSize;
+  }
+
+  /**
+   * Begins reading an epoch at one of its batches. What was being read before is dropped and every
+   * slot is taken back, released or not.
+   *
+   * @param epoch from 0
+   * @param firstBatch from 0; at {@link #batches()} the epoch is already over
+   */
+  public void start(int epoch, int firstBatch) {
+    if (closed) {
+      throw new IllegalStateException("the loader is closed");
+    }
+    if (epoch < 0 || firstBatch < 0 || firstBatch > batches) {
+      throw new IllegalArgumentException(
+          "no batch " + firstBatch + " of " + batches + " in epoch " + epoch);
+    }
+    stop();
+    prefetch = Optional.of(new Prefetch(slots, batches, firstBatch, filling(epoch)));
+  }
+
+  /**
+   * The next batch, or null where the epoch is over. Waits for the reading thread.
+   *
+   * @throws UserException where the reading thread met a wrong or vanished file, or where waiting
+   *     was interrupted
+   * @throws IllegalStateException before {@link #start}, after {@link #close}, where the reading
+   *     thread failed otherwise (its failure is the cause), or where every slot is still held
+   */
+  public Batch next() {
+    Prefetch running =
+        prefetch.orElseThrow(() -> new IllegalStateException("the loader was not started"));
+    if (!manualRelease) {
+      current.ifPresent(Batch::release);
+    }
+    try {
+      current = running.take();
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new UserException(
+          ExitCode.INTERRUPTED, "Interrupted while waiting for a batch of images.", e);
+    }
+    return current.orElse(null);
+  }
+
+  /** Ends the reading thread and frees the slots; a second call does nothing. */
+  @Override
+  public void close() {
+    if (!closed) {
+      closed = true;
+      stop();
+      ownArena.ifPresent(Arena::close);
+    }
+  }
+
+  private Prefetch.Filling filling(int epoch) {
+    int[][] order = new int[1][];
+    return (slot, batch) -> {
+      if (order[0] == null) {
+        order[0] = shuffle ? filler.order(images, epoch) : images;
+      }
+      return filler.fill(slot, order[0], batch * batchSize, epoch);
+    };
+  }
+
+  private void stop() {
+    prefetch.ifPresent(Prefetch::stop);
+    prefetch = Optional.empty();
+    current = Optional.empty();
+  }
+
+  /** What a loader is made of; {@link #build} checks it. */
+  public static final class Builder {
+    private final ImageSet set;
+    private final int[] images;
+    private int batchSize = 1;
+    private Augmentation augmentation = Augmentation.none();
+    private float[] mean;
+    private float[] std;
+    private long seed;
+    private int stream;
+    private boolean shuffle;
+    private boolean dropLast;
+    private boolean manualRelease;
+    private int slots = 3;
+    private Optional<SegmentAllocator> allocator = Optional.empty();
+
+    private Builder(ImageSet set, int[] imageNumbers) {
+      this.set = set;
+      images = imageNumbers.clone();
+      for (int image : images) {
+        Objects.checkIndex(image, set.size());
+      }
+      mean = new float[set.channels()];
+      std = new float[set.channels()];
+      Arrays.fill(std, 1);
+    }
+
+    /** Images in every batch; 1 unless set. */
+    @CanIgnoreReturnValue
+    public Builder batchSize(int size) {
+      batchSize = size;
+      return this;
+    }
+
+    /** What is done to each image; nothing unless set. */
+    @CanIgnoreReturnValue
+    public Builder augmentation(Augmentation chosen) {
+      augmentation = chosen;
+      return this;
+    }
+
+    /**
+     * What is subtracted from each channel on the scale 0 to 1 and what the rest is divided by; 0
+     * and 1 unless set. Both are copied.
+     */
+    @CanIgnoreReturnValue
+    public Builder normalisation(float[] channelMean, float[] channelStd) {
+      if (channelMean.length != set.channels() || channelStd.length != set.channels()) {
+        throw new IllegalArgumentException("one mean and one deviation for each channel");
+      }
+      mean = channelMean.clone();
+      std = channelStd.clone();
+      return this;
+    }
+
+    /**
+     * What order and augmentation are drawn from.
+     *
+     * @param drawStream tells loaders of one run apart, such as the weights' and the architecture's
+     */
+    @CanIgnoreReturnValue
+    public Builder random(long drawSeed, int drawStream) {
+      seed = drawSeed;
+      stream = drawStream;
+      return this;
+    }
+
+    /** True: a new order each epoch. False, as at first: the order of the image numbers given. */
+    @CanIgnoreReturnValue
+    public Builder shuffle(boolean on) {
+      shuffle = on;
+      return this;
+    }
+
+    /** True: the last uneven batch is left out. False, as at first: it is padded. */
+    @CanIgnoreReturnValue
+    public Builder dropLast(boolean on) {
+      dropLast = on;
+      return this;
+    }
+
+    /**
+     * True: a batch stays valid until its own {@link Batch#release}, for callers that copy it to a
+     * device without waiting. False, as at first: {@link BatchLoader#next} releases the one before.
+     */
+    @CanIgnoreReturnValue
+    public Builder manualRelease(boolean on) {
+      manualRelease = on;
+      return this;
+    }
+
+    /** How many batches lie in memory at once, 2 or more; 3 unless set. */
+    @CanIgnoreReturnValue
+    public Builder slots(int count) {
+      slots = count;
+      return this;
+    }
+
+    /**
+     * Where slots are allocated, such as a device's pinned memory. The allocator's owner frees it,
+     * after the loader is closed. Without one the loader owns its memory.
+     */
+    @CanIgnoreReturnValue
+    public Builder allocator(SegmentAllocator chosen) {
+      allocator = Optional.of(chosen);
+      return this;
+    }
+
+    /**
+     * Allocates the slots.
+     *
+     * @throws UserException where the images do not fill one batch and the last is to be left out
+     */
+    public BatchLoader build() {
+      if (batchSize < 1 || slots < 2) {
+        throw new IllegalArgumentException("a batch of 1 or more and 2 slots or more");
+      }
+      if (dropLast && images.length < batchSize) {
+        throw UserException.data(
+            "The %s images hold only %d for this step, fewer than one batch of %d; lower the batch"
+                + " size or give more images.",
+            set.name(), images.length, batchSize);
+      }
+      return new BatchLoader(this);
+    }
+  }
+}

@@ -1,0 +1,19 @@
+package io.fbnet.nas.data;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SegmentAllocator;
+
+/** Memory of one batch, reused for the life of a loader. */
+final class BatchSlot {
+  private static final long ALIGNMENT = 256;
+
+  final MemorySegment images;
+  final MemorySegment labels;
+  final int[] numbers;
+
+  BatchSlot(SegmentAllocator allocator, int batchSize, ImageShape shape) {
+    images = allocator.allocate((long) batchSize * shape.elements() * Float.BYTES, ALIGNMENT);
+    labels = allocator.allocate((long) batchSize * Integer.BYTES, ALIGNMENT);
+    numbers = new int[batchSize];
+  }
+}

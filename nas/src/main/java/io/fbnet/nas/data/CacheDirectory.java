@@ -1,0 +1,20 @@
+package io.fbnet.nas.data;
+
+import java.nio.file.Path;
+import java.util.Map;
+
+/** Where this program keeps what can be made again. */
+final class CacheDirectory {
+  private CacheDirectory() {}
+
+  /** {@code $XDG_CACHE_HOME/fbnet-engine}, else {@code ~/.cache/fbnet-engine}. */
+  static Path ofUser(Map<String, String> environment) {
+    String base = environment.getOrDefault("XDG_CACHE_HOME", "");
+    // The specification says to ignore a relative path.
+    Path cache =
+        !base.isEmpty() && Path.of(base).isAbsolute()
+            ? Path.of(base)
+            : Path.of(System.getProperty("user.home"), ".cache");
+    return cache.resolve("fbnet-engine");
+  }
+}

@@ -1,0 +1,85 @@
+package io.fbnet.nas.data;
+
+import java.nio.file.Path;
+import java.util.Optional;
+import java.util.function.Consumer;
+
+/**
+ * What to load and how; begin with {@link #of} and change what differs.
+ *
+ * @param data the name {@code fashion-mnist}, the generated set, or the path of a folder
+ * @param dataDir where Fashion-MNIST's files are looked for first, and where a relative {@code
+ *     data} is looked for second
+ * @param shape the size that the search space takes
+ * @param threads how many threads decode an image folder
+ * @param seed what generated images are drawn from
+ * @param offline true: nothing is fetched
+ * @param badSamples what to do about images that cannot be read
+ * @param cacheDir where fetched files and decoded images are kept
+ * @param notices takes one line at a time: what is fetched, decoded, left out or done instead
+ */
+public record DataOptions(
+    String data,
+    Optional<Path> dataDir,
+    ImageShape shape,
+    int threads,
+    long seed,
+    boolean offline,
+    BadSamplePolicy badSamples,
+    Path cacheDir,
+    Consumer<String> notices) {
+  public DataOptions {
+    if (threads < 1) {
+      throw new IllegalArgumentException("one thread or more");
+    }
+  }
+
+  /**
+   * Every processor, seed 0, fetching allowed, the first bad image fails, the user's cache, and
+   * notices dropped.
+   */
+  public static DataOptions of(String data, ImageShape shape) {
+    return new DataOptions(
+        data,
+        Optional.empty(),
+        shape,
+        Runtime.getRuntime().availableProcessors(),
+        0,
+        false,
+        BadSamplePolicy.fail(),
+        CacheDirectory.ofUser(System.getenv()),
+        line -> {});
+  }
+
+  public DataOptions withDataDir(Path dir) {
+    return new DataOptions(
+        data, Optional.of(dir), shape, threads, seed, offline, badSamples, cacheDir, notices);
+  }
+
+  public DataOptions withThreads(int count) {
+    return new DataOptions(
+        data, dataDir, shape, count, seed, offline, badSamples, cacheDir, notices);
+  }
+
+  public DataOptions withSeed(long drawSeed) {
+    return new DataOptions(
+        data, dataDir, shape, threads, drawSeed, offline, badSamples, cacheDir, notices);
+  }
+
+  public DataOptions withOffline(boolean on) {
+    return new DataOptions(data, dataDir, shape, threads, seed, on, badSamples, cacheDir, notices);
+  }
+
+  public DataOptions withBadSamples(BadSamplePolicy policy) {
+    return new DataOptions(data, dataDir, shape, threads, seed, offline, policy, cacheDir, notices);
+  }
+
+  public DataOptions withCacheDir(Path dir) {
+    return new DataOptions(data, dataDir, shape, threads, seed, offline, badSamples, dir, notices);
+  }
+
+  public DataOptions withNotices(Consumer<String> sink) {
+    return new DataOptions(
+        data, dataDir, shape, threads, seed, offline, badSamples, cacheDir, sink);
+  }
+}

@@ -1,0 +1,92 @@
+package io.fbnet.nas.data;
+
+import io.fbnet.nas.UserException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Optional;
+import java.util.stream.Stream;
+
+/** Turns {@code --data} and {@code --data-dir} into a data set. */
+public final class DataSource {
+  private DataSource() {}
+
+  /**
+   * Finds, reads, checks and, for image folders, decodes or takes from the cache.
+   *
+   * @throws UserException exit code 3 where the data is missing, wrong or of another size, 5 where
+   *     the disk is full
+   */
+  public static Dataset open(DataOptions options) {
+    ImageSource source = resolve(options);
+    BadSamples bad = new BadSamples(options.badSamples());
+    Dataset dataset = source.load(options, bad);
+    try {
+      requireImages(options, dataset.train());
+      requireImages(options, dataset.test());
+    } catch (UserException e) {
+      dataset.close();
+      throw e;
+    }
+    bad.tell(options.notices());
+    return dataset;
+  }
+
+  /**
+   * The size of a data set's images where all are of one, to choose a search space by; empty for
+   * image folders and {@code shapes}, which fit any. Fetches nothing.
+   *
+   * @throws UserException exit code 3 where there is no such data set
+   */
+  public static Optional<ImageShape> naturalShape(DataOptions options) {
+    return resolve(options).naturalShape();
+  }
+
+  /** Finds out what {@code --data} names, without reading images. */
+  static ImageSource resolve(DataOptions options) {
+    return switch (options.data()) {
+      case FashionMnistSource.NAME -> new FashionMnistSource(FashionMnistFiles.of(options));
+      case ShapesSource.NAME -> new ShapesSource();
+      default -> detect(folder(options));
+    };
+  }
+
+  private static Path folder(DataOptions options) {
+    Path given = Path.of(options.data());
+    Optional<Path> found =
+        Stream.concat(Stream.of(given), options.dataDir().map(dir -> dir.resolve(given)).stream())
+            .filter(Files::exists)
+            .findFirst();
+    Path path =
+        found.orElseThrow(
+            () ->
+                UserException.data(
+                    "There is no folder '%s'%s; --data takes fashion-mnist, shapes, or a folder of"
+                        + " IDX files, CIFAR binary files or images.",
+                    given, options.dataDir().map(dir -> ", here or in " + dir).orElse("")));
+    if (!Files.isDirectory(path)) {
+      throw UserException.data(
+          "%s is a file; unpack it and give --data the folder that it unpacks to.", path);
+    }
+    return path;
+  }
+
+  private static ImageSource detect(Path folder) {
+    Path named = folder.toAbsolutePath().normalize();
+    String name = named.getFileName() == null ? "data" : named.getFileName().toString();
+    for (Path place : new Path[] {folder, folder.resolve("raw")}) {
+      if (IdxSource.isAt(place)) {
+        return new IdxSource(name, place);
+      }
+    }
+    Optional<CifarSource> cifar = CifarSource.at(name, folder);
+    return cifar.isPresent() ? cifar.get() : new FolderSource(name, folder);
+  }
+
+  private static void requireImages(DataOptions options, ImageSet set) {
+    if (set.size() == 0) {
+      throw UserException.data(
+          "%s holds no usable %s images; 'data check' says what is wrong.",
+          options.data(), set.name());
+    }
+  }
+}

@@ -1,0 +1,128 @@
+package io.fbnet.nas.data;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.util.HexFormat;
+import java.util.List;
+
+/**
+ * A training and a test split of the same classes and image size, with what a run's record needs to
+ * name them. Closing it frees the pixels of both splits: close every loader first.
+ */
+public final class Dataset implements AutoCloseable {
+  private final String name;
+  private final ImageSet train;
+  private final ImageSet test;
+  private final boolean generated;
+  private final float[] mean;
+  private final float[] std;
+  private final String fingerprint;
+  private final Arena arena;
+
+  Dataset(
+      String name,
+      ImageSet train,
+      ImageSet test,
+      boolean generated,
+      float[] mean,
+      float[] std,
+      String fingerprint,
+      Arena arena) {
+    this.name = name;
+    this.train = train;
+    this.test = test;
+    this.generated = generated;
+    this.mean = mean.clone();
+    this.std = std.clone();
+    this.fingerprint = fingerprint;
+    this.arena = arena;
+  }
+
+  /**
+   * Counts mean, standard deviation and fingerprint of two splits.
+   *
+   * @param generated true where the images were drawn by the program, not photographed
+   * @param arena what holds the pixels; closed with the data set
+   */
+  public static Dataset of(
+      String name, ImageSet train, ImageSet test, boolean generated, Arena arena) {
+    ChannelStatistics statistics = ChannelStatistics.of(train);
+    return new Dataset(
+        name,
+        train,
+        test,
+        generated,
+        statistics.mean(),
+        statistics.std(),
+        fingerprint(train, test),
+        arena);
+  }
+
+  /** What the user called it: {@code fashion-mnist}, {@code shapes} or a folder's name. */
+  public String name() {
+    return name;
+  }
+
+  /** The training split. */
+  public ImageSet train() {
+    return train;
+  }
+
+  /** The test split, read by evaluation only. */
+  public ImageSet test() {
+    return test;
+  }
+
+  /** Class names; the label is the position. */
+  public List<String> classes() {
+    return train.classes();
+  }
+
+  /** True where the images were drawn by the program. */
+  public boolean generated() {
+    return generated;
+  }
+
+  /** The training split's mean of each channel, on the scale 0 to 1; a copy. */
+  public float[] mean() {
+    return mean.clone();
+  }
+
+  /** The training split's standard deviation of each channel, on the scale 0 to 1; a copy. */
+  public float[] std() {
+    return std.clone();
+  }
+
+  /**
+   * SHA-256 of shape, class names, labels and pixels of both splits, as {@code sha256:} and 64 hex
+   * digits. Equal content has an equal fingerprint wherever it lies and whatever its file format.
+   */
+  public String fingerprint() {
+    return fingerprint;
+  }
+
+  /** Frees the pixels; a second call does nothing. */
+  @Override
+  public void close() {
+    if (arena.scope().isAlive()) {
+      arena.close();
+    }
+  }
+
+  static String fingerprint(ImageSet train, ImageSet test) {
+    MessageDigest digest = Checksums.sha256();
+    for (ImageSet set : List.of(train, test)) {
+      String head =
+          set.shape() + "\n" + set.size() + "\n" + String.join("\n", set.classes()) + "\n";
+      digest.update(head.getBytes(StandardCharsets.UTF_8));
+      byte[] labels = new byte[set.size() * 4];
+      MemorySegment.copy(
+          MemorySegment.ofArray(set.labels()), 0, MemorySegment.ofArray(labels), 0, labels.length);
+      digest.update(labels);
+      Checksums.forEachBuffer(set.pixels(), digest::update);
+    }
+    return "sha256:" + HexFormat.of().formatHex(digest.digest());
+  }
+}

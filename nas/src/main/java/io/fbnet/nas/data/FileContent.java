@@ -1,0 +1,49 @@
+package io.fbnet.nas.data;
+
+import io.fbnet.nas.UserException;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.zip.GZIPInputStream;
+
+/** Whole files, unpacked where they are gzip, and one wording for what can go wrong. */
+final class FileContent {
+  private FileContent() {}
+
+  /** The bytes of a file, unpacked if they are gzip whatever the name says. */
+  static byte[] readInflated(Path file) {
+    byte[] content = read(file);
+    if (content.length < 2 || content[0] != 0x1f || content[1] != (byte) 0x8b) {
+      return content;
+    }
+    try (GZIPInputStream unpacked = new GZIPInputStream(new ByteArrayInputStream(content))) {
+      return unpacked.readAllBytes();
+    } catch (IOException e) {
+      throw UserException.data(
+          "%s is a truncated or corrupt gzip file (%s); fetch it again.", file, e.getMessage());
+    }
+  }
+
+  static byte[] read(Path file) {
+    try {
+      return Files.readAllBytes(file);
+    } catch (IOException e) {
+      throw UserException.data("%s cannot be read: %s.", file, reason(e));
+    } catch (OutOfMemoryError e) {
+      // Thrown by readAllBytes for a file of 2 GB or more, before anything is allocated.
+      throw UserException.data("%s is too large to be read at once.", file);
+    }
+  }
+
+  /** What an I/O failure means, without repeating the path that its message consists of. */
+  static String reason(IOException e) {
+    return switch (e) {
+      case NoSuchFileException missing -> "there is no such file";
+      case AccessDeniedException denied -> "permission is missing";
+      default -> e.getMessage() == null ? e.getClass().getSimpleName() : e.getMessage();
+    };
+  }
+}

@@ -1,0 +1,169 @@
+package io.fbnet.nas.data;
+
+import java.awt.image.BufferedImage;
+import java.awt.image.ComponentSampleModel;
+import java.awt.image.DataBuffer;
+import java.awt.image.IndexColorModel;
+import java.awt.image.Raster;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import javax.imageio.ImageIO;
+import javax.imageio.ImageReader;
+import javax.imageio.stream.MemoryCacheImageInputStream;
+
+/**
+ * JPEG, PNG, PGM and PPM to bytes; the content decides, not the file's name. Exif's orientation is
+ * applied. Alpha is composited on white. Colour profiles are ignored, as the usual training
+ * pipelines do. 16-bit samples are scaled to 8. CMYK is refused: without its profile the colours
+ * would be a guess.
+ */
+final class ImageFileDecoder {
+  private static final long MOST_PIXELS = 1L << 28;
+
+  private ImageFileDecoder() {}
+
+  /** Decodes at the size stored. */
+  static RasterImage decode(byte[] content) throws BadImageException {
+    if (JpegSegments.isJpeg(content)) {
+      JpegSegments segments = JpegSegments.scan(content);
+      if (segments.components() == 4) {
+        throw new BadImageException(
+            "is a CMYK JPEG; convert it to RGB, for example with 'magick in.jpg -colorspace sRGB"
+                + " out.jpg'");
+      }
+      return read("JPEG", segments.stripped()).oriented(segments.orientation());
+    }
+    if (PngChunks.isPng(content)) {
+      int orientation = PngChunks.check(content);
+      return read("PNG", content).oriented(orientation);
+    }
+    if (NetpbmImage.isNetpbm(content)) {
+      return NetpbmImage.read(content);
+    }
+    throw new BadImageException(
+        content.length == 0 ? "is empty" : "is none of JPEG, PNG, PGM and PPM, whatever its name");
+  }
+
+  static void requireReasonable(int height, int width) throws BadImageException {
+    if (height < 1 || width < 1 || (long) height * width > MOST_PIXELS) {
+      throw new BadImageException("has an impossible size, " + width + " x " + height + " pixels");
+    }
+  }
+
+  private static RasterImage read(String format, byte[] content) throws BadImageException {
+    ImageReader reader = ImageIO.getImageReadersByFormatName(format).next();
+    List<String> warnings = new ArrayList<>();
+    try (MemoryCacheImageInputStream input =
+        new MemoryCacheImageInputStream(new ByteArrayInputStream(content))) {
+      reader.setInput(input, true, true);
+      reader.addIIOReadWarningListener((source, warning) -> warnings.add(warning));
+      requireReasonable(reader.getHeight(0), reader.getWidth(0));
+      BufferedImage image = reader.read(0);
+      for (String warning : warnings) {
+        // The decoder fills what is missing with grey and goes on; such an image must not pass.
+        if (warning.contains("Premature end")) {
+          throw new BadImageException("is a truncated " + format);
+        }
+        if (warning.contains("Corrupt") && !warning.contains("extraneous bytes")) {
+          throw new BadImageException("is a corrupt " + format + " (" + warning + ")");
+        }
+      }
+      return planes(image);
+    } catch (IOException | RuntimeException e) {
+      throw new BadImageException(
+          "is a corrupt or unsupported " + format + " (" + e.getMessage() + ")", e);
+    } finally {
+      reader.dispose();
+    }
+  }
+
+  private static RasterImage planes(BufferedImage image) {
+    Raster raster = image.getRaster();
+    int width = raster.getWidth();
+    int height = raster.getHeight();
+    if (image.getColorModel() instanceof IndexColorModel palette) {
+      return fromPalette(raster, palette);
+    }
+    int bands = raster.getNumBands();
+    int colours = bands <= 2 ? 1 : 3;
+    boolean alpha = bands == 2 || bands == 4;
+    int plane = width * height;
+    byte[] planes = new byte[colours * plane];
+    Rows rows = new Rows(raster);
+    for (int y = 0; y < height; y++) {
+      int[] row = rows.read(y);
+      for (int x = 0; x < width; x++) {
+        int opacity = alpha ? row[x * bands + bands - 1] : 255;
+        for (int c = 0; c < colours; c++) {
+          planes[c * plane + y * width + x] = onWhite(row[x * bands + c], opacity);
+        }
+      }
+    }
+    return new RasterImage(colours, height, width, planes);
+  }
+
+  private static RasterImage fromPalette(Raster raster, IndexColorModel palette) {
+    int width = raster.getWidth();
+    int height = raster.getHeight();
+    int plane = width * height;
+    byte[] planes = new byte[3 * plane];
+    int[] row = new int[width];
+    for (int y = 0; y < height; y++) {
+      raster.getSamples(0, y, width, 1, 0, row);
+      for (int x = 0; x < width; x++) {
+        int at = y * width + x;
+        int opacity = palette.getAlpha(row[x]);
+        planes[at] = onWhite(palette.getRed(row[x]), opacity);
+        planes[plane + at] = onWhite(palette.getGreen(row[x]), opacity);
+        planes[2 * plane + at] = onWhite(palette.getBlue(row[x]), opacity);
+      }
+    }
+    return new RasterImage(3, height, width, planes);
+  }
+
+  private static byte onWhite(int value, int opacity) {
+    return (byte) (opacity == 255 ? value : (value * opacity + 255 * (255 - opacity) + 127) / 255);
+  }
+
+  /**
+   * Samples of one row, interleaved, scaled to 0 to 255. They are taken from the raster itself: the
+   * colour model would bend grey values through a linear grey colour space.
+   */
+  private static final class Rows {
+    private final Raster raster;
+    private final int[] row;
+    private final byte[] bytes;
+    private final int largest;
+    private final boolean plainBytes;
+
+    Rows(Raster raster) {
+      this.raster = raster;
+      int samples = raster.getWidth() * raster.getNumBands();
+      row = new int[samples];
+      bytes = new byte[samples];
+      largest = (1 << raster.getSampleModel().getSampleSize(0)) - 1;
+      plainBytes =
+          raster.getTransferType() == DataBuffer.TYPE_BYTE
+              && raster.getSampleModel() instanceof ComponentSampleModel;
+    }
+
+    int[] read(int y) {
+      if (plainBytes) {
+        raster.getDataElements(0, y, raster.getWidth(), 1, bytes);
+        for (int i = 0; i < row.length; i++) {
+          row[i] = bytes[i] & 255;
+        }
+        return row;
+      }
+      raster.getPixels(0, y, raster.getWidth(), 1, row);
+      if (largest != 255) {
+        for (int i = 0; i < row.length; i++) {
+          row[i] = (int) (((long) row[i] * 255 + largest / 2) / largest);
+        }
+      }
+      return row;
+    }
+  }
+}
