@@ -1,0 +1,90 @@
+package io.fbnet.nas.file;
+
+import io.fbnet.nas.UserException;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+
+/**
+ * Replaces a file as a whole or not at all: the bytes go to a temporary file in the same folder,
+ * reach the disk, and take the name by an atomic move.
+ */
+public final class AtomicFile {
+  private AtomicFile() {}
+
+  /** What fills the temporary file. */
+  @FunctionalInterface
+  public interface Body {
+    /** Writes everything to {@code channel}, which is open for reading and writing and empty. */
+    void writeTo(FileChannel channel) throws IOException;
+  }
+
+  /** Writes UTF-8 text; missing folders are made; a failure is a storage error (exit code 5). */
+  public static void writeText(Path target, String text) {
+    ByteBuffer bytes = ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8));
+    try {
+      write(
+          target,
+          channel -> {
+            while (bytes.hasRemaining()) {
+              channel.write(bytes);
+            }
+          });
+    } catch (IOException e) {
+      throw unwritable(target, e);
+    }
+  }
+
+  /** Writes what {@code body} gives; a failure leaves neither the target nor the temporary file. */
+  public static void write(Path target, Body body) throws IOException {
+    Path folder = target.toAbsolutePath().getParent();
+    Files.createDirectories(folder);
+    // Not Files.createTempFile, which makes files that only their owner may read.
+    String unique = ProcessHandle.current().pid() + "-" + Long.toHexString(System.nanoTime());
+    Path temporary = folder.resolve("." + target.getFileName() + "." + unique + ".tmp");
+    try {
+      try (FileChannel channel =
+          FileChannel.open(
+              temporary,
+              StandardOpenOption.CREATE_NEW,
+              StandardOpenOption.READ,
+              StandardOpenOption.WRITE)) {
+        body.writeTo(channel);
+        channel.force(true);
+      }
+      Files.move(
+          temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+      syncFolder(folder);
+    } finally {
+      Files.deleteIfExists(temporary);
+    }
+  }
+
+  /**
+   * Makes a folder's entries durable where the system lets one open a folder; else does nothing.
+   */
+  public static void syncFolder(Path folder) {
+    try (FileChannel channel = FileChannel.open(folder, StandardOpenOption.READ)) {
+      channel.force(true);
+    } catch (IOException e) {
+      // Not every file system knows this, and the data itself has already been forced.
+    }
+  }
+
+  /** The storage error (exit code 5) for a file that could not be written. */
+  public static UserException unwritable(Path target, IOException cause) {
+    String reason = cause.getMessage() == null ? cause.toString() : cause.getMessage();
+    String kind = cause.getClass().getSimpleName();
+    return UserException.storage(
+        cause,
+        "cannot write %s (%s: %s): free some space or choose another folder",
+        target,
+        kind,
+        reason);
+  }
+}

@@ -1,0 +1,247 @@
+package io.fbnet.nas.latency;
+
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.Document;
+import io.fbnet.nas.file.Nearest;
+import io.fbnet.nas.file.Node;
+import io.fbnet.nas.space.BlockType;
+import io.fbnet.nas.space.SearchSpace;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+
+/** Reads and writes latency tables as JSON. */
+final class LatencyFile {
+  static final int FORMAT = 1;
+  static final String UNIT = "ms";
+
+  private static final int MOST_LAYERS = 4096;
+  private static final int LARGEST = 1 << 20;
+
+  /** A day: beyond it, something other than milliseconds was written. */
+  private static final double LONGEST_MS = 86_400_000;
+
+  private LatencyFile() {}
+
+  static LatencyTable load(String nameOrPath) {
+    if (builtIns().contains(nameOrPath)) {
+      String resource = nameOrPath + ".json";
+      return parse(
+          Document.json(resource, resource(resource)), "the built-in latency table " + nameOrPath);
+    }
+    boolean file;
+    try {
+      file = Files.isRegularFile(Path.of(nameOrPath));
+    } catch (InvalidPathException e) {
+      file = false;
+    }
+    if (!file) {
+      throw UserException.data(
+          "there is no latency table '%s': it is neither a file nor built in (%s)%s",
+          nameOrPath,
+          String.join(", ", builtIns()),
+          Nearest.to(nameOrPath, builtIns()).map(n -> "; did you mean '" + n + "'?").orElse(""));
+    }
+    return parse(Document.json(Path.of(nameOrPath)), nameOrPath);
+  }
+
+  static List<String> builtIns() {
+    return resource("index.txt").lines().filter(line -> !line.isBlank()).toList();
+  }
+
+  private static String resource(String name) {
+    try (InputStream in = LatencyFile.class.getResourceAsStream(name)) {
+      if (in == null) {
+        throw new IllegalStateException("the program lacks its resource " + name);
+      }
+      return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  static LatencyTable parse(Node node, String source) {
+    Node.Fields fields =
+        node.fields(
+            "format",
+            "unit",
+            "device",
+            "space",
+            "relative",
+            "fixed",
+            "layers",
+            "fixed_spread",
+            "spread",
+            "validated",
+            "origin",
+            "fingerprint");
+    Node format = fields.required("format");
+    if (format.integer(1, Integer.MAX_VALUE) != FORMAT) {
+      throw format.wrong(
+          "is a version this program does not know (it knows %d): update the program"
+              .formatted(FORMAT));
+    }
+    Node unit = fields.required("unit");
+    if (!unit.text().equals(UNIT)) {
+      throw unit.wrong("must be \"ms\" (milliseconds), but is " + unit.shown());
+    }
+    SpaceKey space = space(fields.required("space"));
+    LatencyTable.Builder table =
+        new LatencyTable.Builder(fields.required("device").text(), space)
+            .source(source)
+            .fixed(fields.required("fixed").number(-LONGEST_MS, LONGEST_MS))
+            .layers(rows(fields.required("layers"), space, -LONGEST_MS))
+            .relative(fields.required("relative").flag());
+    fields.optional("fixed_spread").ifPresent(n -> table.fixedSpread(n.number(0, 1e6)));
+    fields.optional("spread").ifPresent(n -> table.spread(rows(n, space, 0)));
+    fields.optional("validated").ifPresent(n -> table.validated(n.text()));
+    fields.optional("origin").ifPresent(n -> table.origin(n.text()));
+    fields.optional("fingerprint").ifPresent(n -> table.fingerprint(fingerprint(n)));
+    try {
+      return table.build();
+    } catch (IllegalArgumentException e) {
+      throw node.wrong("is no latency table: " + e.getMessage());
+    }
+  }
+
+  private static SpaceKey space(Node node) {
+    Node.Fields fields =
+        node.fields(
+            "name", "input", "classes", "stem", "widths", "strides", "head", "blocks", "always_pw");
+    Node.Fields input = fields.required("input").fields("channels", "height", "width");
+    Node.Fields stem = fields.required("stem").fields("width", "stride");
+    List<Integer> widths = new ArrayList<>();
+    for (Node item : fields.required("widths").list(1, MOST_LAYERS)) {
+      widths.add(item.integer(1, LARGEST));
+    }
+    List<Integer> strides = new ArrayList<>();
+    for (Node item : fields.required("strides").list(widths.size(), widths.size())) {
+      strides.add(item.integer(1, 2));
+    }
+    List<String> blocks = new ArrayList<>();
+    for (Node item : fields.required("blocks").list(1, MOST_LAYERS)) {
+      try {
+        blocks.add(BlockType.parse(item.text()).name());
+      } catch (IllegalArgumentException e) {
+        throw item.wrong("is wrong: " + e.getMessage());
+      }
+    }
+    return new SpaceKey(
+        fields.required("name").text(),
+        new SearchSpace.Input(
+            input.required("channels").integer(1, LARGEST),
+            input.required("height").integer(1, LARGEST),
+            input.required("width").integer(1, LARGEST)),
+        fields.required("classes").integer(1, LARGEST),
+        new SearchSpace.Stem(
+            stem.required("width").integer(1, LARGEST), stem.required("stride").integer(1, 2)),
+        widths,
+        strides,
+        fields.required("head").integer(1, LARGEST),
+        blocks,
+        fields.optional("always_pw").map(Node::flag).orElse(true));
+  }
+
+  private static double[][] rows(Node node, SpaceKey space, double least) {
+    List<Node> rows = node.list(space.widths().size(), space.widths().size());
+    double[][] table = new double[rows.size()][space.blocks().size()];
+    for (int l = 0; l < table.length; l++) {
+      List<Node> row = rows.get(l).list(table[l].length, table[l].length);
+      for (int k = 0; k < table[l].length; k++) {
+        table[l][k] = row.get(k).number(least, LONGEST_MS);
+      }
+    }
+    return table;
+  }
+
+  private static Fingerprint fingerprint(Node node) {
+    Node.Fields fields =
+        node.fields("processor", "threads", "libraries", "precision", "batch", "date");
+    TreeMap<String, String> libraries = new TreeMap<>();
+    Optional<Node> versions = fields.optional("libraries");
+    if (versions.isPresent()) {
+      for (Map.Entry<String, Node> entry : versions.get().mapping().entrySet()) {
+        libraries.put(entry.getKey(), entry.getValue().text());
+      }
+    }
+    return new Fingerprint(
+        fields.optional("processor").map(Node::text).orElse(""),
+        fields.optional("threads").map(n -> n.integer(1, LARGEST)).orElse(0),
+        libraries,
+        fields.optional("precision").map(Node::text).orElse(""),
+        fields.optional("batch").map(n -> n.integer(1, LARGEST)).orElse(1),
+        fields.optional("date").map(Node::text).orElse(""));
+  }
+
+  static ObjectNode tree(LatencyTable table) {
+    ObjectNode tree = JsonNodeFactory.instance.objectNode();
+    tree.put("format", FORMAT).put("unit", UNIT).put("device", table.device());
+    tree.set("space", tree(table.space()));
+    tree.put("relative", table.relative()).put("fixed", table.fixed());
+    tree.set("layers", tree(table.layers()));
+    table.fixedSpread().ifPresent(share -> tree.put("fixed_spread", share));
+    table.spread().ifPresent(shares -> tree.set("spread", tree(shares)));
+    tree.put("validated", table.validated());
+    putIfKnown(tree, "origin", table.origin());
+    Fingerprint conditions = table.fingerprint();
+    ObjectNode fingerprint = tree.putObject("fingerprint");
+    putIfKnown(fingerprint, "processor", conditions.processor());
+    if (conditions.threads() > 0) {
+      fingerprint.put("threads", conditions.threads());
+    }
+    if (!conditions.libraries().isEmpty()) {
+      ObjectNode libraries = fingerprint.putObject("libraries");
+      conditions.libraries().forEach(libraries::put);
+    }
+    putIfKnown(fingerprint, "precision", conditions.precision());
+    fingerprint.put("batch", conditions.batch());
+    putIfKnown(fingerprint, "date", conditions.date());
+    return tree;
+  }
+
+  private static ObjectNode tree(SpaceKey space) {
+    ObjectNode tree = JsonNodeFactory.instance.objectNode();
+    tree.put("name", space.name());
+    tree.putObject("input")
+        .put("channels", space.input().channels())
+        .put("height", space.input().height())
+        .put("width", space.input().width());
+    tree.put("classes", space.classes());
+    tree.putObject("stem").put("width", space.stem().width()).put("stride", space.stem().stride());
+    space.widths().forEach(tree.putArray("widths")::add);
+    space.strides().forEach(tree.putArray("strides")::add);
+    tree.put("head", space.head());
+    space.blocks().forEach(tree.putArray("blocks")::add);
+    tree.put("always_pw", space.alwaysPw());
+    return tree;
+  }
+
+  private static ArrayNode tree(double[][] rows) {
+    ArrayNode tree = JsonNodeFactory.instance.arrayNode();
+    for (double[] row : rows) {
+      ArrayNode line = tree.addArray();
+      for (double value : row) {
+        line.add(value);
+      }
+    }
+    return tree;
+  }
+
+  private static void putIfKnown(ObjectNode tree, String key, String value) {
+    if (!value.isEmpty()) {
+      tree.put(key, value);
+    }
+  }
+}

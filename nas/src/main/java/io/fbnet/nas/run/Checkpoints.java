@@ -1,0 +1,302 @@
+package io.fbnet.nas.run;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.fbnet.nas.ExitCode;
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.AtomicFile;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.DigestInputStream;
+import java.security.MessageDigest;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.SortedMap;
+import java.util.TreeMap;
+import java.util.function.Consumer;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+
+/**
+ * The checkpoints of one run, each a folder {@code step-00001234} of tensor files and a manifest.
+ * Whenever the process dies, {@link #newestValid} finds a whole one: files reach the disk before
+ * the manifest that names their hashes, and an older checkpoint goes only after a newer one stands.
+ */
+public final class Checkpoints {
+  /** With one alone, a bad sector costs the run. */
+  public static final int LEAST_KEPT = 2;
+
+  private static final Pattern FOLDER = Pattern.compile("step-(\\d{8,18})");
+
+  private final Path folder;
+  private final int keep;
+  private final FaultPoint fault;
+
+  /** Where tests make a write fail or stop. */
+  @FunctionalInterface
+  interface FaultPoint {
+    void reached(String stage) throws IOException;
+  }
+
+  /**
+   * The checkpoints in this folder, which need not exist yet.
+   *
+   * @param keep how many to keep, at least {@value #LEAST_KEPT}
+   */
+  public Checkpoints(Path folder, int keep) {
+    this(folder, keep, stage -> {});
+  }
+
+  Checkpoints(Path folder, int keep, FaultPoint fault) {
+    if (keep < LEAST_KEPT) {
+      throw new IllegalArgumentException("keeps at least " + LEAST_KEPT + " checkpoints");
+    }
+    this.folder = folder;
+    this.keep = keep;
+    this.fault = fault;
+  }
+
+  /**
+   * What to save.
+   *
+   * @param step optimiser steps done
+   * @param epoch epochs done
+   * @param phase where in the run, in its own words
+   * @param files tensors by file name without ending, such as {@code weights}
+   * @param environment conditions that decide the bits
+   * @param state anything else
+   */
+  public record Snapshot(
+      long step,
+      int epoch,
+      String phase,
+      Map<String, List<Tensor>> files,
+      Map<String, String> environment,
+      JsonNode state) {}
+
+  /**
+   * A checkpoint that was found whole.
+   *
+   * @param folder where its files lie
+   * @param manifest what it holds
+   */
+  public record Found(Path folder, Manifest manifest) {
+    /** Opens the tensors that were saved under this name. */
+    public Safetensors.Reader open(String name) {
+      return Safetensors.open(folder.resolve(name + ".safetensors"));
+    }
+
+    /** For each condition that differs between then and now, one sentence to warn with. */
+    public List<String> differences(Map<String, String> environment) {
+      List<String> sentences = new ArrayList<>();
+      new TreeMap<>(environment)
+          .forEach(
+              (key, now) -> {
+                String then = manifest.environment().get(key);
+                if (then != null && !then.equals(now)) {
+                  sentences.add(
+                      "the checkpoint was made with %s %s, now it is %s: the run goes on, but not bit for bit as it would have"
+                          .formatted(key, then, now));
+                }
+              });
+      return sentences;
+    }
+  }
+
+  /**
+   * Saves a snapshot and then removes what is beyond the number to keep. If this very step was
+   * already saved in the same epoch and phase, nothing is written.
+   *
+   * @return the checkpoint's folder
+   * @throws UserException (exit code 5) if the disk is full or unwritable; older checkpoints stay
+   */
+  public Path write(Snapshot snapshot) {
+    Path target = folder.resolve("step-%08d".formatted(snapshot.step()));
+    if (isSaved(target, snapshot)) {
+      return target;
+    }
+    try {
+      Files.createDirectories(target);
+      // Without its manifest a half-written second version is not taken for the first.
+      Files.deleteIfExists(target.resolve(Manifest.FILE));
+      List<Manifest.Entry> entries = new ArrayList<>();
+      for (Map.Entry<String, List<Tensor>> file : new TreeMap<>(snapshot.files()).entrySet()) {
+        String name = file.getKey() + ".safetensors";
+        fault.reached("before " + name);
+        Safetensors.Written written =
+            Safetensors.write(target.resolve(name), file.getValue(), Map.of());
+        entries.add(new Manifest.Entry(name, written.bytes(), written.sha256()));
+      }
+      fault.reached("before " + Manifest.FILE);
+      SortedMap<String, String> environment = new TreeMap<>(snapshot.environment());
+      Manifest manifest =
+          new Manifest(
+              snapshot.step(),
+              snapshot.epoch(),
+              snapshot.phase(),
+              entries,
+              environment,
+              snapshot.state());
+      byte[] text = manifest.text().getBytes(java.nio.charset.StandardCharsets.UTF_8);
+      AtomicFile.write(
+          target.resolve(Manifest.FILE),
+          channel -> {
+            java.nio.ByteBuffer bytes = java.nio.ByteBuffer.wrap(text);
+            while (bytes.hasRemaining()) {
+              channel.write(bytes);
+            }
+          });
+      AtomicFile.syncFolder(folder);
+      fault.reached("before pruning");
+      prune(snapshot.step());
+    } catch (IOException e) {
+      throw AtomicFile.unwritable(target, e);
+    }
+    return target;
+  }
+
+  private static boolean isSaved(Path target, Snapshot snapshot) {
+    if (flaw(target).isPresent()) {
+      return false;
+    }
+    Manifest saved = Manifest.read(target.resolve(Manifest.FILE));
+    return saved.epoch() == snapshot.epoch() && saved.phase().equals(snapshot.phase());
+  }
+
+  /** Keeps the newest finished ones up to this step; unfinished and surplus ones go. */
+  private void prune(long step) throws IOException {
+    int finished = 0;
+    for (Path checkpoint : newestFirst()) {
+      boolean isFinished = Files.exists(checkpoint.resolve(Manifest.FILE));
+      boolean isFuture = stepOf(checkpoint) > step;
+      if (isFinished && !isFuture && finished < keep) {
+        finished++;
+      } else {
+        delete(checkpoint);
+      }
+    }
+  }
+
+  private static void delete(Path checkpoint) throws IOException {
+    // The manifest first: what is half deleted must not look whole.
+    Files.deleteIfExists(checkpoint.resolve(Manifest.FILE));
+    try (Stream<Path> files = Files.list(checkpoint)) {
+      for (Path file : files.toList()) {
+        Files.deleteIfExists(file);
+      }
+    }
+    Files.deleteIfExists(checkpoint);
+  }
+
+  private List<Path> newestFirst() throws IOException {
+    if (!Files.isDirectory(folder)) {
+      return List.of();
+    }
+    try (Stream<Path> entries = Files.list(folder)) {
+      return entries
+          .filter(path -> stepOf(path) >= 0)
+          .sorted(Comparator.comparingLong(Checkpoints::stepOf).reversed())
+          .toList();
+    }
+  }
+
+  /** The step in a folder's name; -1 if it is no checkpoint's. */
+  private static long stepOf(Path path) {
+    Matcher matcher = FOLDER.matcher(path.getFileName().toString());
+    return matcher.matches() ? Long.parseLong(matcher.group(1)) : -1;
+  }
+
+  /**
+   * The newest checkpoint whose manifest can be read and whose files have the sizes and hashes it
+   * names; {@code notice} is told of each that was passed over, and why.
+   */
+  public Optional<Found> newestValid(Consumer<String> notice) {
+    List<Path> candidates;
+    try {
+      candidates = newestFirst();
+    } catch (IOException e) {
+      throw Safetensors.unreadable(folder, e);
+    }
+    for (Path checkpoint : candidates) {
+      Optional<String> flaw = flaw(checkpoint);
+      if (flaw.isEmpty()) {
+        return Optional.of(new Found(checkpoint, Manifest.read(checkpoint.resolve(Manifest.FILE))));
+      }
+      notice.accept("passing over the checkpoint " + checkpoint + ": " + flaw.get());
+    }
+    return Optional.empty();
+  }
+
+  /** Why a checkpoint cannot be used; empty if it can. */
+  private static Optional<String> flaw(Path checkpoint) {
+    Path path = checkpoint.resolve(Manifest.FILE);
+    if (!Files.exists(path)) {
+      return Optional.of("it was never finished (it has no " + Manifest.FILE + ")");
+    }
+    try {
+      Manifest manifest = Manifest.read(path);
+      if (manifest.step() != stepOf(checkpoint)) {
+        return Optional.of("its manifest is of step " + manifest.step());
+      }
+      for (Manifest.Entry entry : manifest.files()) {
+        Path file = checkpoint.resolve(entry.name());
+        if (!Files.isRegularFile(file)) {
+          return Optional.of(entry.name() + " is missing");
+        }
+        if (Files.size(file) != entry.bytes()) {
+          return Optional.of(
+              "%s has %d bytes, not %d".formatted(entry.name(), Files.size(file), entry.bytes()));
+        }
+        if (!hash(file).equals(entry.sha256())) {
+          return Optional.of(entry.name() + " does not have the hash that was written");
+        }
+      }
+      return Optional.empty();
+    } catch (UserException e) {
+      return Optional.of(e.getMessage());
+    } catch (IOException e) {
+      return Optional.of("it cannot be read (" + e + ")");
+    }
+  }
+
+  private static String hash(Path file) throws IOException {
+    MessageDigest digest = Safetensors.sha256();
+    try (InputStream in = new DigestInputStream(Files.newInputStream(file), digest)) {
+      byte[] buffer = new byte[1 << 20];
+      while (in.read(buffer) >= 0) {
+        // Reading is what feeds the digest.
+      }
+    }
+    return HexFormat.of().formatHex(digest.digest());
+  }
+
+  /**
+   * Refuses to start what will not fit: fewer than {@code bytes} free where {@code path} lies, or
+   * will lie.
+   *
+   * @throws UserException (exit code 5) with both numbers
+   */
+  public static void requireFreeSpace(Path path, long bytes) {
+    Path existing = path.toAbsolutePath();
+    while (!Files.exists(existing) && existing.getParent() != null) {
+      existing = existing.getParent();
+    }
+    try {
+      long free = Files.getFileStore(existing).getUsableSpace();
+      if (free < bytes) {
+        throw new UserException(
+            ExitCode.STORAGE,
+            "%s has %d MiB free, but the run needs %d MiB for its checkpoints: free some space or choose another folder"
+                .formatted(existing, free >> 20, Math.ceilDiv(bytes, 1L << 20)));
+      }
+    } catch (IOException e) {
+      throw AtomicFile.unwritable(path, e);
+    }
+  }
+}

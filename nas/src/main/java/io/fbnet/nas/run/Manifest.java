@@ -1,0 +1,121 @@
+package io.fbnet.nas.run;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.Document;
+import io.fbnet.nas.file.JsonText;
+import io.fbnet.nas.file.Node;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.SortedMap;
+import java.util.TreeMap;
+
+/**
+ * What a checkpoint holds. The file {@code manifest.json} is written last: a checkpoint without it
+ * was never finished.
+ *
+ * @param step optimiser steps done, the number in the folder's name
+ * @param epoch epochs done
+ * @param phase where in a run it was taken, in the run's own words
+ * @param files what lies beside the manifest
+ * @param environment under what conditions it was computed (threads, instruction set, library,
+ *     precision); another one may compute other bits
+ * @param state anything else that a resumed run needs
+ */
+public record Manifest(
+    long step,
+    int epoch,
+    String phase,
+    List<Entry> files,
+    SortedMap<String, String> environment,
+    JsonNode state) {
+  static final int FORMAT = 1;
+  static final String FILE = "manifest.json";
+
+  /**
+   * One file of a checkpoint.
+   *
+   * @param name without a folder
+   * @param bytes its length
+   * @param sha256 in lower-case hexadecimal
+   */
+  public record Entry(String name, long bytes, String sha256) {}
+
+  /** Copies the collections. */
+  public Manifest {
+    files = List.copyOf(files);
+    environment = Collections.unmodifiableSortedMap(new TreeMap<>(environment));
+    if (step < 0 || epoch < 0) {
+      throw new IllegalArgumentException("step and epoch start at 0");
+    }
+  }
+
+  String text() {
+    ObjectNode tree = JsonNodeFactory.instance.objectNode();
+    tree.put("format", FORMAT).put("step", step).put("epoch", epoch).put("phase", phase);
+    var list = tree.putArray("files");
+    for (Entry file : files) {
+      list.addObject()
+          .put("name", file.name())
+          .put("bytes", file.bytes())
+          .put("sha256", file.sha256());
+    }
+    environment.forEach(tree.putObject("environment")::put);
+    tree.set("state", state);
+    return JsonText.of(tree);
+  }
+
+  /** Reads a manifest strictly; anything wrong is refused (exit code 3). */
+  static Manifest read(Path path) {
+    Node.Fields fields =
+        Document.json(path)
+            .fields("format", "step", "epoch", "phase", "files", "environment", "state");
+    Node format = fields.required("format");
+    if (format.integer(1, Integer.MAX_VALUE) != FORMAT) {
+      throw format.wrong(
+          "is a version this program does not know (it knows " + FORMAT + "): update the program");
+    }
+    List<Entry> files = new ArrayList<>();
+    for (Node item : fields.required("files").list(0, 1000)) {
+      Node.Fields file = item.fields("name", "bytes", "sha256");
+      Node name = file.required("name");
+      if (name.text().contains("/") || name.text().contains("\\") || name.text().equals("..")) {
+        throw name.wrong("must be a plain file name");
+      }
+      files.add(
+          new Entry(
+              name.text(),
+              file.required("bytes").integer(0, Long.MAX_VALUE),
+              file.required("sha256").text()));
+    }
+    TreeMap<String, String> environment = new TreeMap<>();
+    for (Map.Entry<String, Node> entry : fields.required("environment").mapping().entrySet()) {
+      environment.put(entry.getKey(), entry.getValue().text());
+    }
+    fields.required("state");
+    return new Manifest(
+        fields.required("step").integer(0, Long.MAX_VALUE),
+        fields.required("epoch").integer(0, Integer.MAX_VALUE),
+        fields.required("phase").text(),
+        files,
+        environment,
+        state(path));
+  }
+
+  /** The free part as Jackson's own tree, which {@link Node} is not. */
+  private static JsonNode state(Path path) {
+    try {
+      return new ObjectMapper().readTree(Files.readAllBytes(path)).path("state");
+    } catch (IOException e) {
+      throw UserException.data("%s cannot be read (%s)", path, e);
+    }
+  }
+}

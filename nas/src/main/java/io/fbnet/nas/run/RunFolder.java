@@ -1,0 +1,202 @@
+package io.fbnet.nas.run;
+
+import io.fbnet.nas.ExitCode;
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.AtomicFile;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.Stream;
+
+/**
+ * The folder of one run, held by one process at a time: the lock goes with the process, however it
+ * ends, so a killed run never leaves its folder locked.
+ */
+public final class RunFolder implements AutoCloseable {
+  private static final String LOCK = ".lock";
+  private static final String CONFIG = "config.yaml";
+
+  /**
+   * The folders that this process holds. A second channel on a lock file must not even be opened:
+   * closing it would release the first one's lock, as POSIX has it.
+   */
+  private static final Set<String> HELD_HERE = ConcurrentHashMap.newKeySet();
+
+  private final Path root;
+  private final String key;
+  private final FileChannel channel;
+  private final FileLock lock;
+
+  private RunFolder(Path root, String key, FileChannel channel, FileLock lock) {
+    this.root = root;
+    this.key = key;
+    this.channel = channel;
+    this.lock = lock;
+  }
+
+  /**
+   * Makes a new run's folder and locks it. An existing folder must be empty.
+   *
+   * @throws UserException (exit code 2) if something is there already, (exit code 5) if it cannot
+   *     be made or another process is making it
+   */
+  public static RunFolder create(Path root) {
+    if (Files.exists(root) && !Files.isDirectory(root)) {
+      throw UserException.usage("%s is a file: name a new folder for the run", root);
+    }
+    try {
+      Files.createDirectories(root);
+      requireEmpty(root);
+      RunFolder folder = lock(root);
+      try {
+        // Again, because another process may have been quicker.
+        requireEmpty(root);
+        return folder;
+      } catch (UserException e) {
+        folder.close();
+        throw e;
+      }
+    } catch (IOException e) {
+      throw AtomicFile.unwritable(root, e);
+    }
+  }
+
+  private static void requireEmpty(Path root) throws IOException {
+    List<String> names;
+    try (Stream<Path> entries = Files.list(root)) {
+      names = entries.map(entry -> entry.getFileName().toString()).sorted().toList();
+    }
+    if (names.contains(CONFIG)) {
+      throw UserException.usage(
+          "%s already holds a run, which is never overwritten: resume it or name a new folder",
+          root);
+    }
+    for (String name : names) {
+      if (!name.equals(LOCK)) {
+        throw UserException.usage(
+            "%s is not empty (it holds %s): name a new folder for the run", root, name);
+      }
+    }
+  }
+
+  /**
+   * Locks the folder of an existing run.
+   *
+   * @throws UserException (exit code 2) if there is none, (exit code 5) if another process uses it
+   */
+  public static RunFolder open(Path root) {
+    if (!Files.isRegularFile(root.resolve(CONFIG))) {
+      throw UserException.usage(
+          "%s holds no run (it has no %s): name the folder of a run", root, CONFIG);
+    }
+    return lock(root);
+  }
+
+  private static RunFolder lock(Path root) {
+    Path path = root.resolve(LOCK);
+    FileChannel channel = null;
+    String key = null;
+    try {
+      key = root.toRealPath().toString();
+      if (!HELD_HERE.add(key)) {
+        key = null;
+        throw inUse(root, "this process");
+      }
+      channel =
+          FileChannel.open(
+              path, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
+      FileLock lock = channel.tryLock();
+      if (lock == null) {
+        throw inUse(root, "process " + Files.readString(path).strip());
+      }
+      byte[] holder = Long.toString(ProcessHandle.current().pid()).getBytes(StandardCharsets.UTF_8);
+      channel.truncate(0);
+      channel.write(ByteBuffer.wrap(holder), 0);
+      RunFolder folder = new RunFolder(root, key, channel, lock);
+      channel = null;
+      key = null;
+      return folder;
+    } catch (IOException e) {
+      throw AtomicFile.unwritable(path, e);
+    } finally {
+      closeQuietly(channel);
+      if (key != null) {
+        HELD_HERE.remove(key);
+      }
+    }
+  }
+
+  private static UserException inUse(Path root, String holder) {
+    return new UserException(
+        ExitCode.STORAGE,
+        "%s is in use by %s: wait for it or name another folder".formatted(root, holder));
+  }
+
+  private static void closeQuietly(FileChannel channel) {
+    if (channel != null) {
+      try {
+        channel.close();
+      } catch (IOException e) {
+        // The lock goes with the channel or, at the latest, with the process.
+      }
+    }
+  }
+
+  /** The folder itself. */
+  public Path root() {
+    return root;
+  }
+
+  /** The resolved configuration: every flag of the run. Written first; it marks a run. */
+  public Path config() {
+    return root.resolve(CONFIG);
+  }
+
+  /** The latency table that the run uses, a copy of its own. */
+  public Path latency() {
+    return root.resolve("latency.json");
+  }
+
+  /** The record of steps and epochs; see {@link MetricsLog}. */
+  public Path metrics() {
+    return root.resolve("metrics.jsonl");
+  }
+
+  /** The folder of {@link Checkpoints}. */
+  public Path checkpointsFolder() {
+    return root.resolve("checkpoints");
+  }
+
+  /** The checkpoints, of which {@code keep} are kept. */
+  public Checkpoints checkpoints(int keep) {
+    return new Checkpoints(checkpointsFolder(), keep);
+  }
+
+  /** The run's result. */
+  public Path architecture() {
+    return root.resolve("architecture.json");
+  }
+
+  /** Releases the lock; harmless a second time. */
+  @Override
+  public void close() {
+    try {
+      if (lock.isValid()) {
+        lock.release();
+        HELD_HERE.remove(key);
+      }
+    } catch (IOException e) {
+      // It goes with the channel.
+      HELD_HERE.remove(key);
+    }
+    closeQuietly(channel);
+  }
+}

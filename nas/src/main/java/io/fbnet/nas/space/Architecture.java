@@ -1,0 +1,149 @@
+package io.fbnet.nas.space;
+
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.file.JsonText;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * One network of a search space: a block for every searchable layer. Its JSON file is described in
+ * {@code docs/formats.md}; {@link ArchitectureFile} reads it.
+ *
+ * @param name how people call it, such as FBNet-C; may be empty
+ * @param space the space it was chosen from, with its own head, classes and resolution
+ * @param blocks one block a layer, each a candidate of the space
+ */
+public record Architecture(String name, SearchSpace space, List<BlockType> blocks) {
+  /**
+   * Checks the blocks against the space; throws IllegalArgumentException with a sentence to show.
+   */
+  public Architecture {
+    blocks = List.copyOf(blocks);
+    if (blocks.size() != space.layerCount()) {
+      throw new IllegalArgumentException(
+          "the space '%s' has %d layers, but the architecture names %d blocks"
+              .formatted(space.name(), space.layerCount(), blocks.size()));
+    }
+    for (int i = 0; i < blocks.size(); i++) {
+      if (!space.blocks().contains(blocks.get(i))) {
+        throw new IllegalArgumentException(
+            "the block %s of layer L%d is no candidate of the space '%s'"
+                .formatted(blocks.get(i), i + 1, space.name()));
+      }
+    }
+  }
+
+  /**
+   * The architecture that takes block {@code choice[l]} of the space's candidates in layer l.
+   *
+   * @throws IllegalArgumentException if the choice is not of one candidate a layer
+   */
+  public static Architecture of(String name, SearchSpace space, int[] choice) {
+    return new Architecture(
+        name,
+        space,
+        Arrays.stream(choice)
+            .mapToObj(
+                index -> {
+                  if (index < 0 || index >= space.blocks().size()) {
+                    throw new IllegalArgumentException(
+                        index + " is no index of the space's " + space.blocks().size() + " blocks");
+                  }
+                  return space.blocks().get(index);
+                })
+            .toList());
+  }
+
+  /**
+   * The published network of this name (fbnet-a, fbnet-b, fbnet-c, fbnet-s8, fbnet-iphonex; case
+   * does not matter), or the one in the JSON file at this path.
+   *
+   * @throws UserException (exit code 3) if there is neither, or the file is wrong
+   */
+  public static Architecture load(String nameOrPath) {
+    return ArchitectureFile.load(nameOrPath);
+  }
+
+  /** The names of the networks that come with the program. */
+  public static List<String> builtIns() {
+    return ArchitectureFile.BUILT_IN;
+  }
+
+  /** For every layer the index of its block among the space's candidates. */
+  public int[] choice() {
+    return blocks.stream().mapToInt(space.blocks()::indexOf).toArray();
+  }
+
+  /** The block of every layer with the layer's place. */
+  List<LayerSpec> layers() {
+    return space.layers();
+  }
+
+  /**
+   * The JSON of this architecture. A space that is built in, but for classes, head and square
+   * resolution, is named; any other is written out in full, so that the file stands alone.
+   */
+  public ObjectNode json() {
+    ObjectNode tree = JsonNodeFactory.instance.objectNode();
+    tree.put("format", ArchitectureFile.FORMAT);
+    if (!name.isEmpty()) {
+      tree.put("name", name);
+    }
+    Optional<SearchSpace> base = builtInBase();
+    if (base.isPresent()) {
+      tree.put("space", base.get().name());
+      if (space.head() != base.get().head()) {
+        tree.put("head", space.head());
+      }
+      if (space.classes() != base.get().classes()) {
+        tree.put("classes", space.classes());
+      }
+      if (!space.input().equals(base.get().input())) {
+        tree.put("resolution", space.input().height());
+      }
+    } else {
+      tree.set("space", SpaceFile.tree(space));
+    }
+    ArrayNode list = tree.putArray("blocks");
+    blocks.forEach(block -> list.add(block.name()));
+    return tree;
+  }
+
+  private Optional<SearchSpace> builtInBase() {
+    if (!SpaceFile.BUILT_IN.contains(space.name())) {
+      return Optional.empty();
+    }
+    SearchSpace base = SearchSpace.load(space.name());
+    SearchSpace adapted = base.withHead(space.head()).withClasses(space.classes());
+    if (!space.input().equals(base.input())) {
+      adapted = adapted.withResolution(space.input().height());
+    }
+    return adapted.equals(space) ? Optional.of(base) : Optional.empty();
+  }
+
+  /** Writes the JSON file, whole or not at all; a failure is a storage error (exit code 5). */
+  public void write(Path target) {
+    AtomicFile.writeText(target, JsonText.of(json()));
+  }
+
+  /** The blocks with a bar between stages, as the facts and papers print them. */
+  public String blockLine() {
+    List<String> words = new ArrayList<>();
+    int stage = 0;
+    for (LayerSpec layer : layers()) {
+      if (layer.stage() != stage) {
+        words.add("|");
+        stage = layer.stage();
+      }
+      words.add(blocks.get(layer.index()).name());
+    }
+    return String.join(" ", words);
+  }
+}

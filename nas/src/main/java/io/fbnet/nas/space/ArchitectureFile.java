@@ -1,0 +1,132 @@
+package io.fbnet.nas.space;
+
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.Document;
+import io.fbnet.nas.file.Nearest;
+import io.fbnet.nas.file.Node;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/** Reads architecture files and the published networks among the resources. */
+final class ArchitectureFile {
+  /** Version of the file format; a file without one is of this version. */
+  static final int FORMAT = 1;
+
+  /** Source: arXiv 1812.03443, figure 4 and table 3. */
+  static final List<String> BUILT_IN =
+      List.of("fbnet-a", "fbnet-b", "fbnet-c", "fbnet-s8", "fbnet-iphonex");
+
+  private ArchitectureFile() {}
+
+  static Architecture load(String nameOrPath) {
+    String name = nameOrPath.toLowerCase(Locale.ROOT);
+    if (BUILT_IN.contains(name)) {
+      String resource = name + ".json";
+      String text = SpaceFile.resource(ArchitectureFile.class, resource);
+      return parse(Document.json(resource, text), Path.of(""));
+    }
+    if (!SpaceFile.isFile(nameOrPath)) {
+      throw UserException.data(
+          "there is no architecture '%s': it is neither a file nor built in (%s)%s",
+          nameOrPath,
+          String.join(", ", BUILT_IN),
+          Nearest.to(nameOrPath, BUILT_IN)
+              .map(near -> "; did you mean '" + near + "'?")
+              .orElse(""));
+    }
+    Path path = Path.of(nameOrPath);
+    return parse(Document.json(path), path.toAbsolutePath().getParent());
+  }
+
+  /**
+   * Reads an architecture.
+   *
+   * @param folder what a relative path of a space file starts from
+   */
+  static Architecture parse(Node node, Path folder) {
+    Node.Fields fields =
+        node.fields("format", "name", "space", "head", "classes", "resolution", "blocks");
+    fields
+        .optional("format")
+        .ifPresent(
+            format -> {
+              if (format.integer(1, Integer.MAX_VALUE) != FORMAT) {
+                throw format.wrong(
+                    "is a version this program does not know (it knows %d): update the program"
+                        .formatted(FORMAT));
+              }
+            });
+    SearchSpace space = space(fields.required("space"), folder);
+    try {
+      if (fields.optional("head").isPresent()) {
+        space = space.withHead(fields.required("head").integer(1, SearchSpace.LARGEST_WIDTH));
+      }
+      if (fields.optional("classes").isPresent()) {
+        space = space.withClasses(fields.required("classes").integer(2, SearchSpace.MOST_CLASSES));
+      }
+      if (fields.optional("resolution").isPresent()) {
+        space =
+            space.withResolution(
+                fields.required("resolution").integer(1, SearchSpace.LARGEST_SIDE));
+      }
+    } catch (IllegalArgumentException e) {
+      throw node.wrong("is no architecture: " + e.getMessage());
+    }
+    List<BlockType> blocks = blocks(fields.required("blocks"), space);
+    return new Architecture(fields.optional("name").map(Node::text).orElse(""), space, blocks);
+  }
+
+  private static SearchSpace space(Node node, Path folder) {
+    if (node.isMapping()) {
+      return SpaceFile.parse(node);
+    }
+    String reference = node.text();
+    if (SpaceFile.BUILT_IN.contains(reference)) {
+      return SpaceFile.load(reference);
+    }
+    Path path;
+    try {
+      path = folder.resolve(reference);
+    } catch (java.nio.file.InvalidPathException e) {
+      throw node.wrong("is no path: " + e.getReason());
+    }
+    if (!SpaceFile.isFile(path.toString())) {
+      throw node.wrong(
+          "names a space that is neither built in (%s) nor the file %s%s"
+              .formatted(
+                  String.join(", ", SpaceFile.BUILT_IN),
+                  path,
+                  Nearest.to(reference, SpaceFile.BUILT_IN)
+                      .map(near -> "; did you mean '" + near + "'?")
+                      .orElse("")));
+    }
+    return SpaceFile.load(path.toString());
+  }
+
+  private static List<BlockType> blocks(Node node, SearchSpace space) {
+    List<Node> names = node.list(0, SearchSpace.MOST_STAGES * SearchSpace.MOST_LAYERS);
+    if (names.size() != space.layerCount()) {
+      throw node.wrong(
+          "must name one block for each of the %d layers of the space '%s', but names %d"
+              .formatted(space.layerCount(), space.name(), names.size()));
+    }
+    List<String> known = space.blockNames();
+    List<BlockType> blocks = new ArrayList<>();
+    for (Node item : names) {
+      int index = known.indexOf(item.text());
+      if (index < 0) {
+        throw item.wrong(
+            "(layer L%d) is '%s', which is no block of the space '%s'%s"
+                .formatted(
+                    blocks.size() + 1,
+                    item.text(),
+                    space.name(),
+                    Nearest.hint(item.text(), known)));
+      }
+      blocks.add(space.blocks().get(index));
+    }
+    return blocks;
+  }
+}

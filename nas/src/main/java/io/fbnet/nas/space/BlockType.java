@@ -1,0 +1,97 @@
+package io.fbnet.nas.space;
+
+import io.fbnet.nas.file.Nearest;
+import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * A candidate block, named as every latency table names it: {@code k5_e3} is a 5x5 depthwise
+ * convolution between 1x1 convolutions that widen and narrow the channels by 3, {@code k3_e1_g2}
+ * one whose 1x1 convolutions have two groups, {@code skip} nothing (or a 1x1 convolution where the
+ * shape changes).
+ *
+ * @param kernel height and width of the depthwise kernel, odd; 0 for skip
+ * @param expansion inner channels divided by the block's input channels; 0 for skip
+ * @param groups groups of both 1x1 convolutions; 0 for skip
+ */
+public record BlockType(int kernel, int expansion, int groups) {
+  /** The block that does nothing where it can. */
+  public static final BlockType SKIP = new BlockType(0, 0, 0);
+
+  /** The nine candidates of the FBNet paper, in the order every table uses. */
+  public static final List<BlockType> FBNET =
+      List.of(
+          new BlockType(3, 1, 1),
+          new BlockType(3, 1, 2),
+          new BlockType(3, 3, 1),
+          new BlockType(3, 6, 1),
+          new BlockType(5, 1, 1),
+          new BlockType(5, 1, 2),
+          new BlockType(5, 3, 1),
+          new BlockType(5, 6, 1),
+          SKIP);
+
+  private static final Pattern NAME =
+      Pattern.compile("k([1-9]\\d?)_e([1-9]\\d?)(?:_g([1-9]\\d?))?");
+
+  /** Checks the ranges; throws IllegalArgumentException with a sentence to show. */
+  public BlockType {
+    boolean skip = kernel == 0 && expansion == 0 && groups == 0;
+    if (!skip) {
+      if (kernel < 3 || kernel > 11 || kernel % 2 == 0) {
+        throw new IllegalArgumentException("a kernel is 3, 5, 7, 9 or 11, not " + kernel);
+      }
+      if (expansion < 1 || expansion > 16) {
+        throw new IllegalArgumentException("an expansion is 1 to 16, not " + expansion);
+      }
+      if (groups < 1 || groups > 16) {
+        throw new IllegalArgumentException("groups are 1 to 16, not " + groups);
+      }
+    }
+  }
+
+  /**
+   * Reads a name.
+   *
+   * @throws IllegalArgumentException with a sentence to show, if it is none
+   */
+  public static BlockType parse(String name) {
+    if (name.equals("skip")) {
+      return SKIP;
+    }
+    Matcher matcher = NAME.matcher(name);
+    if (!matcher.matches()) {
+      throw new IllegalArgumentException(
+          "'"
+              + name
+              + "' is no block"
+              + Nearest.hint(name, FBNET.stream().map(BlockType::name).toList()));
+    }
+    int groups = matcher.group(3) == null ? 1 : Integer.parseInt(matcher.group(3));
+    if (groups == 1 && matcher.group(3) != null) {
+      throw new IllegalArgumentException(
+          "'" + name + "' is written without '_g1', which is what no group means");
+    }
+    return new BlockType(
+        Integer.parseInt(matcher.group(1)), Integer.parseInt(matcher.group(2)), groups);
+  }
+
+  /** Whether this is {@link #SKIP}. */
+  public boolean isSkip() {
+    return kernel == 0;
+  }
+
+  /** The name that {@link #parse} reads. */
+  public String name() {
+    if (isSkip()) {
+      return "skip";
+    }
+    return "k" + kernel + "_e" + expansion + (groups > 1 ? "_g" + groups : "");
+  }
+
+  @Override
+  public String toString() {
+    return name();
+  }
+}
