@@ -40,8 +40,13 @@ public interface Backend extends AutoCloseable {
   /** Copies {@code count} elements of a flat buffer to host memory as f32. */
   void copyOut(MemorySegment device, MemorySegment host, long count);
 
-  /** Chooses layouts for a graph; throws where it cannot run one of the operations. */
-  GraphCompiler compiler(Graph graph);
+  /**
+   * Chooses layouts for a graph; throws where it cannot run one of the operations.
+   *
+   * @param fixedParameters whether no parameter changes after the first run, so that copies of them
+   *     in another format may be kept
+   */
+  GraphCompiler compiler(Graph graph, boolean fixedParameters);
 
   /** Returns when everything launched has finished. */
   void synchronise();

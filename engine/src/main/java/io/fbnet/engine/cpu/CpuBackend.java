@@ -164,8 +164,8 @@ public final class CpuBackend implements Backend {
   }
 
   @Override
-  public GraphCompiler compiler(Graph graph) {
-    return new CpuCompiler(this, graph);
+  public GraphCompiler compiler(Graph graph, boolean fixedParameters) {
+    return new CpuCompiler(this, graph, fixedParameters);
   }
 
   @Override

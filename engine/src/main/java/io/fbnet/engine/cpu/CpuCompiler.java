@@ -23,8 +23,8 @@ final class CpuCompiler implements GraphCompiler {
 
   private final CpuContext context;
 
-  CpuCompiler(CpuBackend backend, Graph graph) {
-    context = new CpuContext(backend, plainImages(graph));
+  CpuCompiler(CpuBackend backend, Graph graph, boolean fixedParameters) {
+    context = new CpuContext(backend, plainImages(graph), fixedParameters);
   }
 
   private static Set<Value> plainImages(Graph graph) {

@@ -21,11 +21,13 @@ final class CpuContext {
   final Loops loops;
   final ThreadTeam team;
   private final Set<Value> plainImages;
+  private final boolean fixedParameters;
   private final Map<String, MemorySegment> scratch = new HashMap<>();
   private final Set<String> slowKernels = new TreeSet<>();
   private final List<MemorySegment> owned = new ArrayList<>();
 
-  CpuContext(CpuBackend backend, Set<Value> plainImages) {
+  CpuContext(CpuBackend backend, Set<Value> plainImages, boolean fixedParameters) {
+    this.fixedParameters = fixedParameters;
     this.backend = backend;
     dnnl = backend.dnnl();
     loops = backend.loops();
@@ -36,6 +38,11 @@ final class CpuContext {
   /** Whether a value of rank 4 lies in row-major order: images for the stem, and weights. */
   boolean plain(Value value) {
     return plainImages.contains(value);
+  }
+
+  /** Whether parameters never change, so that one copy in a primitive's format serves all runs. */
+  boolean fixedParameters() {
+    return fixedParameters;
   }
 
   ImageLayout layout(Value value) {

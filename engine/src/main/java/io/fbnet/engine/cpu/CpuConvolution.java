@@ -138,7 +138,7 @@ final class CpuConvolution {
         DnnlDescriptor yd = image(y, false)) {
       DnnlPrimitive p = dnnl.convolutionForward(xd, wd, yd, window());
       context.noteImplementation(describe("convolution"), p.implementation(), true);
-      Chain chain = new Chain(p);
+      Chain chain = new Chain(p, context.fixedParameters());
       MemorySegment packed = packWeights(chain, p, wm);
       p.bind(Argument.SRC, xm).bind(Argument.WEIGHTS, packed).bind(Argument.DST, ym);
       return chain.then(p::execute);
@@ -151,7 +151,7 @@ final class CpuConvolution {
         DnnlDescriptor yd = image(y, false)) {
       DnnlPrimitive p = dnnl.convolutionBackwardData(xd, wd, yd, window());
       context.noteImplementation(describe("data gradient"), p.implementation(), true);
-      Chain chain = new Chain(p);
+      Chain chain = new Chain(p, context.fixedParameters());
       MemorySegment packed = packWeights(chain, p, wm);
       p.bind(Argument.DIFF_DST, dym).bind(Argument.WEIGHTS, packed).bind(Argument.DIFF_SRC, dxm);
       return chain.then(p::execute);
@@ -164,7 +164,7 @@ final class CpuConvolution {
         DnnlDescriptor yd = image(y, false)) {
       DnnlPrimitive p = dnnl.convolutionBackwardWeights(xd, wd, yd, window());
       context.noteImplementation(describe("weight gradient"), p.implementation(), true);
-      Chain chain = new Chain(p);
+      Chain chain = new Chain(p, context.fixedParameters());
       try (DnnlDescriptor wanted = p.format(Argument.DIFF_WEIGHTS);
           DnnlDescriptor plain = weights(true)) {
         boolean direct = wanted.sameAs(plain) && form != Form.DENSE_FOR_GROUPED && !padded();
@@ -194,20 +194,23 @@ final class CpuConvolution {
       MemorySegment source = wm;
       if (form == Form.DENSE_FOR_GROUPED) {
         MemorySegment dense = context.own(plain.bytes());
-        chain.then(() -> eachDiagonalRun((from, to, bytes) -> copy(wm, from, dense, to, bytes)));
+        chain.pack(() -> eachDiagonalRun((from, to, bytes) -> copy(wm, from, dense, to, bytes)));
         source = dense;
       } else if (padded()) {
         MemorySegment wide = context.own(plain.bytes());
-        chain.then(() -> copy(wm, 0, wide, 0, parameterBytes()));
+        chain.pack(() -> copy(wm, 0, wide, 0, parameterBytes()));
         source = wide;
       }
       if (wanted.sameAs(plain)) {
         return source;
       }
-      MemorySegment packed = context.scratch("packed weights", wanted.bytes());
+      MemorySegment packed =
+          context.fixedParameters()
+              ? context.own(wanted.bytes())
+              : context.scratch("packed weights", wanted.bytes());
       DnnlPrimitive reorder = dnnl.reorder(plain, wanted);
       reorder.bind(Argument.SRC, source).bind(Argument.DST, packed);
-      chain.own(reorder).then(reorder::execute);
+      chain.own(reorder).pack(reorder::execute);
       return packed;
     }
   }
@@ -258,10 +261,14 @@ final class CpuConvolution {
   /** Steps that run one after the other, and the primitives they use. */
   private static final class Chain implements Kernel {
     private final List<DnnlPrimitive> primitives = new ArrayList<>();
+    private final boolean packOnce;
+    private Runnable[] packs = {};
     private Runnable[] steps = {};
+    private boolean packed;
 
-    Chain(DnnlPrimitive primitive) {
+    Chain(DnnlPrimitive primitive, boolean packOnce) {
       primitives.add(primitive);
+      this.packOnce = packOnce;
     }
 
     Chain own(DnnlPrimitive primitive) {
@@ -269,14 +276,31 @@ final class CpuConvolution {
       return this;
     }
 
-    Chain then(Runnable step) {
-      steps = Arrays.copyOf(steps, steps.length + 1);
-      steps[steps.length - 1] = step;
+    /** Adds a step that brings parameters into a primitive's format. */
+    Chain pack(Runnable step) {
+      packs = append(packs, step);
       return this;
+    }
+
+    Chain then(Runnable step) {
+      steps = append(steps, step);
+      return this;
+    }
+
+    private static Runnable[] append(Runnable[] to, Runnable step) {
+      Runnable[] longer = Arrays.copyOf(to, to.length + 1);
+      longer[to.length] = step;
+      return longer;
     }
 
     @Override
     public void launch() {
+      if (!packed) {
+        for (Runnable pack : packs) {
+          pack.run();
+        }
+        packed = packOnce;
+      }
       for (Runnable step : steps) {
         step.run();
       }

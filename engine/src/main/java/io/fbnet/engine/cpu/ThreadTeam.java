@@ -1,110 +1,123 @@
 package io.fbnet.engine.cpu;
 
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 
 /**
- * A fixed team of threads that all run one task, each with its own number. Work is divided by
- * thread number, never by who comes first, so that sums are added in the same order every time.
+ * A fixed team of threads for one task at a time, cut into as many shares as there are threads.
+ * What a share computes depends on its number alone, so sums are added in the same order every
+ * time; who carries it out does not matter, and the caller takes shares that no helper has begun:
+ * on a busy machine nobody waits for a thread that is not running.
  */
 // Yielding decides only how long a wait burns a core, never what is computed.
 @SuppressWarnings("ThreadPriorityCheck")
 final class ThreadTeam implements AutoCloseable {
-  /** A share of a task. */
+  /** A task, cut into shares. */
   interface Task {
-    void run(int thread);
+    void run(int share);
   }
 
   /** Turns of a waiting loop before a thread sleeps: some ten microseconds. */
   private static final int SPINS = 2_000;
 
-  private final Worker[] workers;
+  private final int shares;
+  private final Helper[] helpers;
+  private final AtomicInteger claimed = new AtomicInteger(Integer.MAX_VALUE / 2);
+  private final AtomicInteger finished = new AtomicInteger();
   private Task task;
   private volatile int generation;
   private volatile boolean closed;
   private volatile Throwable failure;
 
   ThreadTeam(int threads) {
-    workers = new Worker[threads - 1];
-    for (int i = 0; i < workers.length; i++) {
-      workers[i] = new Worker(i + 1);
-      workers[i].setDaemon(true);
-      workers[i].start();
+    shares = threads;
+    helpers = new Helper[threads - 1];
+    for (int i = 0; i < helpers.length; i++) {
+      helpers[i] = new Helper(i + 1);
+      helpers[i].setDaemon(true);
+      helpers[i].start();
     }
   }
 
   int threads() {
-    return workers.length + 1;
+    return shares;
   }
 
-  /** Runs the task on every thread; returns when all have finished. */
+  /** Runs every share; returns when all have finished. */
   void run(Task t) {
-    if (workers.length == 0) {
+    if (shares == 1) {
       t.run(0);
       return;
     }
+    // A helper that still looks for work of the last task finds none or finds this one: the task
+    // is written before the counter that lets it be claimed.
     task = t;
+    finished.set(0);
+    claimed.set(0);
     int next = generation + 1;
     generation = next;
-    for (Worker worker : workers) {
-      if (worker.asleep) {
-        LockSupport.unpark(worker);
+    for (Helper helper : helpers) {
+      if (helper.asleep) {
+        LockSupport.unpark(helper);
       }
     }
-    try {
-      t.run(0);
-    } finally {
-      for (Worker worker : workers) {
-        int spins = 0;
-        while (worker.done != next) {
-          if (++spins > SPINS) {
-            Thread.yield();
-          } else {
-            Thread.onSpinWait();
-          }
-        }
+    work();
+    int spins = 0;
+    while (finished.get() < shares) {
+      if (++spins > SPINS) {
+        Thread.yield();
+      } else {
+        Thread.onSpinWait();
       }
     }
     Throwable thrown = failure;
     if (thrown != null) {
       failure = null;
-      throw new IllegalStateException("a thread of the CPU back end failed", thrown);
+      throw new IllegalStateException("a kernel of the CPU back end failed", thrown);
     }
   }
 
-  /** The first of {@code n} pieces of work that belongs to {@code thread}. */
-  static int from(int n, int thread, int threads) {
-    return (int) ((long) n * thread / threads);
+  private void work() {
+    int share;
+    while ((share = claimed.getAndIncrement()) < shares) {
+      try {
+        task.run(share);
+      } catch (Throwable t) {
+        failure = t;
+      }
+      finished.incrementAndGet();
+    }
+  }
+
+  /** The first of {@code n} pieces of work that belongs to {@code share}. */
+  static int from(int n, int share, int shares) {
+    return (int) ((long) n * share / shares);
   }
 
   @Override
   public void close() {
     closed = true;
-    int last = generation + 1;
-    generation = last;
-    for (Worker worker : workers) {
-      LockSupport.unpark(worker);
+    for (Helper helper : helpers) {
+      LockSupport.unpark(helper);
     }
   }
 
-  private final class Worker extends Thread {
-    private final int number;
-    private volatile int done;
+  private final class Helper extends Thread {
     private volatile boolean asleep;
 
-    Worker(int number) {
+    Helper(int number) {
       super("fbnet-cpu-" + number);
-      this.number = number;
     }
 
     @Override
     public void run() {
       int seen = 0;
-      while (true) {
+      while (!closed) {
         int spins = 0;
-        while (generation == seen) {
+        while (generation == seen && !closed) {
           if (++spins > SPINS) {
             asleep = true;
-            if (generation == seen) {
+            if (generation == seen && !closed) {
               LockSupport.park(ThreadTeam.this);
             }
             asleep = false;
@@ -113,15 +126,7 @@ final class ThreadTeam implements AutoCloseable {
           }
         }
         seen = generation;
-        if (closed) {
-          return;
-        }
-        try {
-          task.run(number);
-        } catch (Throwable t) {
-          failure = t;
-        }
-        done = seen;
+        work();
       }
     }
   }

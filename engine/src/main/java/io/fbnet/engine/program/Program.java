@@ -41,10 +41,10 @@ public final class Program implements AutoCloseable {
   private final MemoryPlan plan;
   private boolean closed;
 
-  private Program(Backend backend, Graph graph, ParameterStore store) {
+  private Program(Backend backend, Graph graph, ParameterStore store, boolean fixedParameters) {
     this.backend = backend;
     this.graph = graph;
-    compiler = backend.compiler(graph);
+    compiler = backend.compiler(graph, fixedParameters);
     try {
       placeStored(store);
       List<Op> ops = Schedule.sinkCandidateGradients(graph.ops());
@@ -65,7 +65,15 @@ public final class Program implements AutoCloseable {
    * @throws io.fbnet.engine.backend.OutOfDeviceMemory where the plan does not fit the device
    */
   public static Program compile(Backend backend, Graph graph, ParameterStore store) {
-    return new Program(backend, graph, store);
+    return new Program(backend, graph, store, false);
+  }
+
+  /**
+   * Compiles a graph whose parameters do not change after its first run: copies of them in the
+   * device's formats are kept. For inference.
+   */
+  public static Program compileFixed(Backend backend, Graph graph, ParameterStore store) {
+    return new Program(backend, graph, store, true);
   }
 
   private void placeStored(ParameterStore store) {

@@ -66,7 +66,7 @@ public final class ReferenceBackend implements Backend {
   }
 
   @Override
-  public GraphCompiler compiler(Graph graph) {
+  public GraphCompiler compiler(Graph graph, boolean fixedParameters) {
     return new Compiler();
   }
 

@@ -1,0 +1,66 @@
+package io.fbnet.bench;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.graph.Graph;
+import io.fbnet.engine.program.ParameterStore;
+import io.fbnet.engine.program.Program;
+import io.fbnet.nas.network.NetworkBuilder;
+import io.fbnet.nas.network.SupernetGraphs;
+import io.fbnet.nas.space.SearchSpace;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
+import java.util.Random;
+
+/** A supernet with random images, ready to step. */
+final class SupernetFixture implements AutoCloseable {
+  final Program program;
+  private final ParameterStore store;
+
+  SupernetFixture(Backend backend, SearchSpace space, int batch, boolean theta) {
+    double[][] table = new double[space.layerCount()][space.blocks().size()];
+    for (double[] row : table) {
+      Arrays.setAll(row, i -> 0.01 * (1 + i));
+    }
+    SupernetGraphs.LossSettings loss =
+        new SupernetGraphs.LossSettings(0.2, 0.6, false, false, 0.9, 1e-4, 5e-4);
+    SupernetGraphs graphs = new SupernetGraphs(space, loss, 0.1, table);
+    Graph weightStep = graphs.weightStep(batch);
+    store = new ParameterStore(backend, weightStep.parameters());
+    store.initialise(1);
+    program = Program.compile(backend, theta ? graphs.thetaStep(batch) : weightStep, store);
+    program.set("tau", 5.0);
+    program.set("seed", 1L);
+    program.set("step", 1L);
+    program.set("rate", 0.01);
+    if (theta) {
+      program.set("count", 1.0);
+    } else {
+      program.set(NetworkBuilder.NORM_MOMENTUM, 0.1);
+    }
+    Random random = new Random(1);
+    SearchSpace.Input in = space.input();
+    try (Arena arena = Arena.ofConfined()) {
+      long n = (long) batch * in.channels() * in.height() * in.width();
+      MemorySegment images = arena.allocate(n * 4, 64);
+      for (long i = 0; i < n; i++) {
+        images.setAtIndex(JAVA_FLOAT, i, (float) random.nextGaussian());
+      }
+      MemorySegment labels = arena.allocate(batch * 4L, 64);
+      for (long i = 0; i < batch; i++) {
+        labels.setAtIndex(JAVA_INT, i, random.nextInt(space.classes()));
+      }
+      program.write("images", images);
+      program.write("labels", labels);
+    }
+  }
+
+  @Override
+  public void close() {
+    program.close();
+    store.close();
+  }
+}

@@ -1,0 +1,94 @@
+package io.fbnet.nas.network;
+
+import io.fbnet.engine.graph.Autodiff;
+import io.fbnet.engine.graph.Graph;
+import io.fbnet.engine.graph.GraphBuilder;
+import io.fbnet.engine.graph.Storage;
+import io.fbnet.engine.graph.Type;
+import io.fbnet.engine.graph.Value;
+import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.space.BlockType;
+import io.fbnet.nas.space.LayerSpec;
+import io.fbnet.nas.space.SearchSpace;
+import java.util.List;
+
+/** Graphs of one architecture, with its own weights or a supernet's. */
+public final class ArchitectureGraphs {
+  private ArchitectureGraphs() {}
+
+  /** Logits and, for labelled images, loss and rank by the running statistics. */
+  public static Graph evaluation(Architecture architecture, int batch) {
+    GraphBuilder b = new GraphBuilder();
+    NetworkBuilder network = new NetworkBuilder(b, architecture.space(), NormMode.INFERENCE);
+    Value logits = network.network(network.images(batch), architecture.blocks());
+    Value labels = b.input("labels", Type.I32, batch);
+    b.output("logits", logits);
+    b.output("ce", b.crossEntropy(logits, labels));
+    b.output("rank", b.labelRank(logits, labels));
+    return b.build();
+  }
+
+  /** Logits alone, for timing. */
+  public static Graph inference(Architecture architecture, int batch) {
+    GraphBuilder b = new GraphBuilder();
+    NetworkBuilder network = new NetworkBuilder(b, architecture.space(), NormMode.INFERENCE);
+    b.output("logits", network.network(network.images(batch), architecture.blocks()));
+    return b.build();
+  }
+
+  /** A forward pass that only moves the running statistics. Control: norm momentum. */
+  public static Graph recalibration(Architecture architecture, int batch) {
+    GraphBuilder b = new GraphBuilder();
+    NetworkBuilder network = new NetworkBuilder(b, architecture.space(), NormMode.TRAIN);
+    b.output("logits", network.network(network.images(batch), architecture.blocks()));
+    return b.build();
+  }
+
+  /** A training step by SGD on cross-entropy. Controls: rate, norm momentum. */
+  public static Graph training(
+      Architecture architecture, int batch, double momentum, double weightDecay) {
+    GraphBuilder b = new GraphBuilder();
+    NetworkBuilder network = new NetworkBuilder(b, architecture.space(), NormMode.TRAIN);
+    Value logits = network.network(network.images(batch), architecture.blocks());
+    Value labels = b.input("labels", Type.I32, batch);
+    Value loss = b.mean(b.crossEntropy(logits, labels));
+    b.output("loss", loss);
+    b.output("rank", b.labelRank(logits, labels));
+    Autodiff.gradients(b, loss, SupernetGraphs.parameters(b, NetworkBuilder.WEIGHTS));
+    Value finite =
+        b.allFinite(List.of(loss, b.flat(NetworkBuilder.WEIGHTS, Storage.Flat.GRADIENTS)));
+    b.output("finite", finite);
+    b.sgd(
+        NetworkBuilder.WEIGHTS,
+        b.control("rate", Type.F32),
+        finite,
+        (float) momentum,
+        (float) weightDecay);
+    return b.build();
+  }
+
+  /** One block at its real shape, for timing: input {@code x}. */
+  public static Graph block(SearchSpace space, LayerSpec layer, BlockType block, int batch) {
+    GraphBuilder b = new GraphBuilder();
+    Value x = b.input("x", Type.F32, batch, layer.inChannels(), layer.inHeight(), layer.inWidth());
+    b.output("y", new NetworkBuilder(b, space, NormMode.INFERENCE).block(layer, block, x));
+    return b.build();
+  }
+
+  /** The stem, for timing: input {@code images}. */
+  public static Graph stem(SearchSpace space, int batch) {
+    GraphBuilder b = new GraphBuilder();
+    NetworkBuilder network = new NetworkBuilder(b, space, NormMode.INFERENCE);
+    b.output("y", network.stem(network.images(batch)));
+    return b.build();
+  }
+
+  /** Head, pooling and classifier, for timing: input {@code x}. */
+  public static Graph head(SearchSpace space, int batch) {
+    GraphBuilder b = new GraphBuilder();
+    LayerSpec last = space.layers().getLast();
+    Value x = b.input("x", Type.F32, batch, last.outChannels(), last.outHeight(), last.outWidth());
+    b.output("y", new NetworkBuilder(b, space, NormMode.INFERENCE).head(x));
+    return b.build();
+  }
+}

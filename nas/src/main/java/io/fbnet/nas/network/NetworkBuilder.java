@@ -1,0 +1,154 @@
+package io.fbnet.nas.network;
+
+import io.fbnet.engine.graph.GraphBuilder;
+import io.fbnet.engine.graph.ParameterSpec.Initial;
+import io.fbnet.engine.graph.Type;
+import io.fbnet.engine.graph.Value;
+import io.fbnet.nas.space.BlockType;
+import io.fbnet.nas.space.LayerSpec;
+import io.fbnet.nas.space.SearchSpace;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Appends the parts of a network to a graph. Parameters carry the same names in the supernet and in
+ * a network cut from it: {@code layers.3.k3_e6.expand.weight}. Convolutions start normal with
+ * variance 2 / fan-out, batch norms as the identity, the classifier with deviation 0.01.
+ */
+public final class NetworkBuilder {
+  /** The parameter set of everything that SGD trains. */
+  public static final String WEIGHTS = "weights";
+
+  /** The parameter set of running means and variances. */
+  public static final String STATISTICS = "statistics";
+
+  /** The control scalar by which running statistics move, 0.1 in training. */
+  public static final String NORM_MOMENTUM = "norm momentum";
+
+  private static final float EPSILON = 1e-5f;
+  private static final double CLASSIFIER_DEVIATION = 0.01;
+
+  private final GraphBuilder graph;
+  private final SearchSpace space;
+  private final NormMode mode;
+
+  public NetworkBuilder(GraphBuilder graph, SearchSpace space, NormMode mode) {
+    this.graph = graph;
+    this.space = space;
+    this.mode = mode;
+  }
+
+  /** The input {@code images}, f32 [N,C,H,W]. */
+  public Value images(int batch) {
+    SearchSpace.Input in = space.input();
+    return graph.input("images", Type.F32, batch, in.channels(), in.height(), in.width());
+  }
+
+  /** 3x3 convolution, batch norm, ReLU. */
+  public Value stem(Value images) {
+    int width = space.stem().width();
+    Value y = convolution("stem.conv", images, width, 3, space.stem().stride(), 1);
+    return norm("stem.bn", y, true);
+  }
+
+  /** All candidates of a layer on the same input, in the order of the space. */
+  public List<Value> candidates(LayerSpec layer, Value x) {
+    List<Value> results = new ArrayList<>();
+    for (BlockType block : space.blocks()) {
+      results.add(block(layer, block, x));
+    }
+    return results;
+  }
+
+  /**
+   * One block: 1x1 convolution, batch norm, ReLU; channel shuffle if grouped; depthwise, batch
+   * norm, ReLU; 1x1 convolution, batch norm; the input added where the shape is kept, and no
+   * activation after that. Skip is the identity, or 1x1 convolution, batch norm, ReLU.
+   */
+  public Value block(LayerSpec layer, BlockType block, Value x) {
+    String name = "layers." + layer.index() + "." + block.name();
+    int out = layer.outChannels();
+    if (block.isSkip()) {
+      if (layer.keepsShape()) {
+        return x;
+      }
+      Value y = convolution(name + ".conv", x, out, 1, layer.stride(), 1);
+      return norm(name + ".bn", y, true);
+    }
+    int inner = layer.inChannels() * block.expansion();
+    Value y = x;
+    if (space.alwaysPw() || block.expansion() != 1) {
+      y = convolution(name + ".expand", y, inner, 1, 1, block.groups());
+      y = norm(name + ".expand_bn", y, true);
+      if (block.groups() > 1) {
+        y = graph.channelShuffle(y, block.groups());
+      }
+    }
+    y = convolution(name + ".depthwise", y, inner, block.kernel(), layer.stride(), inner);
+    y = norm(name + ".depthwise_bn", y, true);
+    y = convolution(name + ".project", y, out, 1, 1, block.groups());
+    y = norm(name + ".project_bn", y, false);
+    return layer.keepsShape() ? graph.sum(List.of(x, y)) : y;
+  }
+
+  /** 1x1 convolution, batch norm, ReLU, global average pool, fully connected: [N,classes]. */
+  public Value head(Value x) {
+    Value y = convolution("head.conv", x, space.head(), 1, 1, 1);
+    Value pooled = graph.globalPool(norm("head.bn", y, true));
+    Value weight =
+        graph.parameter(
+            WEIGHTS,
+            "classifier.weight",
+            true,
+            new Initial.Normal(CLASSIFIER_DEVIATION),
+            space.classes(),
+            space.head());
+    Value bias =
+        graph.parameter(
+            WEIGHTS, "classifier.bias", false, new Initial.Constant(0), space.classes());
+    return graph.linear(pooled, weight, bias);
+  }
+
+  /** A whole network of one block a layer: logits [N,classes]. */
+  public Value network(Value images, List<BlockType> blocks) {
+    Value x = stem(images);
+    for (LayerSpec layer : space.layers()) {
+      x = block(layer, blocks.get(layer.index()), x);
+    }
+    return head(x);
+  }
+
+  private Value convolution(String name, Value x, int out, int kernel, int stride, int groups) {
+    int in = x.shape().get(1);
+    double fanOut = (double) kernel * kernel * out / groups;
+    Value weight =
+        graph.parameter(
+            WEIGHTS,
+            name + ".weight",
+            true,
+            new Initial.Normal(Math.sqrt(2 / fanOut)),
+            out,
+            in / groups,
+            kernel,
+            kernel);
+    return graph.convolution(x, weight, stride, groups);
+  }
+
+  private Value norm(String name, Value x, boolean relu) {
+    int channels = x.shape().get(1);
+    Value gamma =
+        graph.parameter(WEIGHTS, name + ".weight", false, new Initial.Constant(1), channels);
+    Value beta = graph.parameter(WEIGHTS, name + ".bias", false, new Initial.Constant(0), channels);
+    Value mean =
+        graph.parameter(
+            STATISTICS, name + ".running_mean", false, new Initial.Constant(0), channels);
+    Value variance =
+        graph.parameter(
+            STATISTICS, name + ".running_var", false, new Initial.Constant(1), channels);
+    if (mode == NormMode.INFERENCE) {
+      return graph.batchNormInference(x, gamma, beta, mean, variance, EPSILON, relu);
+    }
+    Value momentum = mode == NormMode.TRAIN ? graph.control(NORM_MOMENTUM, Type.F32) : null;
+    return graph.batchNorm(x, gamma, beta, mean, variance, momentum, EPSILON, relu);
+  }
+}

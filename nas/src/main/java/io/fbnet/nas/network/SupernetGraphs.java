@@ -1,0 +1,178 @@
+package io.fbnet.nas.network;
+
+import io.fbnet.engine.graph.Autodiff;
+import io.fbnet.engine.graph.Constants;
+import io.fbnet.engine.graph.Graph;
+import io.fbnet.engine.graph.GraphBuilder;
+import io.fbnet.engine.graph.Op;
+import io.fbnet.engine.graph.ParameterSpec.Initial;
+import io.fbnet.engine.graph.Storage;
+import io.fbnet.engine.graph.Type;
+import io.fbnet.engine.graph.Value;
+import io.fbnet.nas.space.LayerSpec;
+import io.fbnet.nas.space.SearchSpace;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * The two training steps of the stochastic supernet (arXiv 1812.03443): each layer's output is the
+ * sum of its candidates weighted by one sample m of Gumbel-softmax, and the same m gives the
+ * latency. The loss is the mean over images of CE * alpha * log(LAT)^beta, LAT in microseconds.
+ */
+public final class SupernetGraphs {
+  /** The parameter set of theta, one tensor [layers, candidates]. */
+  public static final String THETA = "theta";
+
+  /** log(LAT) is taken of at least e microseconds: below, a power of it is no number. */
+  public static final float LEAST_MICROSECONDS = (float) Math.E;
+
+  private static final double MICROSECONDS = 1000;
+  private static final int NOISE_STREAM = 1;
+  private static final float ADAM_EPSILON = 1e-8f;
+  private static final float ADAM_BETA1 = 0.9f;
+  private static final float ADAM_BETA2 = 0.999f;
+
+  private final SearchSpace space;
+  private final LossSettings loss;
+  private final double fixedMs;
+  private final double[][] layersMs;
+
+  /**
+   * What the steps minimise and how they move.
+   *
+   * @param alpha factor of the latency term
+   * @param beta exponent of log(LAT)
+   * @param crossEntropyOnly whether w steps leave the latency factor out
+   * @param noisePerImage whether each image draws its own m, or the batch one
+   * @param momentum of SGD on w
+   * @param weightDecay of w, batch norms spared
+   * @param thetaWeightDecay of theta
+   */
+  public record LossSettings(
+      double alpha,
+      double beta,
+      boolean crossEntropyOnly,
+      boolean noisePerImage,
+      double momentum,
+      double weightDecay,
+      double thetaWeightDecay) {}
+
+  /**
+   * Steps for a space and its latencies.
+   *
+   * @param fixedMs milliseconds outside the searchable layers
+   * @param layersMs milliseconds of [layer][candidate]
+   */
+  public SupernetGraphs(SearchSpace space, LossSettings loss, double fixedMs, double[][] layersMs) {
+    this.space = space;
+    this.loss = loss;
+    this.fixedMs = fixedMs;
+    this.layersMs = layersMs;
+  }
+
+  /** What a forward pass leaves for the two steps. */
+  private record Forward(Value theta, Value loss) {}
+
+  private Forward forward(GraphBuilder b, int batch, NormMode mode, boolean latencyInLoss) {
+    NetworkBuilder network = new NetworkBuilder(b, space, mode);
+    Value images = network.images(batch);
+    Value labels = b.input("labels", Type.I32, batch);
+    int layers = space.layerCount();
+    int candidates = space.blocks().size();
+    Value theta = b.parameter(THETA, "theta", true, new Initial.Constant(0), layers, candidates);
+    Value m =
+        b.gumbelSoftmax(
+            theta,
+            b.control("tau", Type.F32),
+            b.control("seed", Type.I64),
+            b.control("step", Type.I64),
+            loss.noisePerImage() ? batch : 1,
+            NOISE_STREAM);
+    List<Value> coefficients = b.unstack(m);
+    Value x = network.stem(images);
+    for (LayerSpec layer : space.layers()) {
+      x = b.weightedSum(network.candidates(layer, x), coefficients.get(layer.index()));
+    }
+    Value logits = network.head(x);
+    Value ce = b.crossEntropy(logits, labels);
+    Value latency = b.dotConstants(m, table(), (float) (fixedMs * MICROSECONDS));
+    Value total = ce;
+    if (latencyInLoss) {
+      Value log = b.pointwise(latency, Op.Function.LOG, LEAST_MICROSECONDS);
+      Value power = b.pointwise(log, Op.Function.POWER, (float) loss.beta());
+      total = b.multiply(ce, b.pointwise(power, Op.Function.SCALE, (float) loss.alpha()));
+    }
+    Value mean = b.mean(total);
+    b.output("loss", mean);
+    b.output("ce", b.mean(ce));
+    b.output("latency us", b.mean(latency));
+    b.output("rank", b.labelRank(logits, labels));
+    return new Forward(theta, mean);
+  }
+
+  private Constants table() {
+    float[] flat = new float[space.layerCount() * space.blocks().size()];
+    int i = 0;
+    for (double[] layer : layersMs) {
+      for (double ms : layer) {
+        flat[i++] = (float) (ms * MICROSECONDS);
+      }
+    }
+    return Constants.of(flat);
+  }
+
+  /** The step that trains w by SGD. Controls: tau, seed, step, rate, norm momentum. */
+  public Graph weightStep(int batch) {
+    GraphBuilder b = new GraphBuilder();
+    Forward forward = forward(b, batch, NormMode.TRAIN, !loss.crossEntropyOnly());
+    List<Value> weights = parameters(b, NetworkBuilder.WEIGHTS);
+    Autodiff.gradients(b, forward.loss(), weights);
+    Value finite = finite(b, forward.loss(), NetworkBuilder.WEIGHTS);
+    b.sgd(
+        NetworkBuilder.WEIGHTS,
+        b.control("rate", Type.F32),
+        finite,
+        (float) loss.momentum(),
+        (float) loss.weightDecay());
+    return b.build();
+  }
+
+  /** The step that trains theta by Adam. Controls: tau, seed, step, rate, count. */
+  public Graph thetaStep(int batch) {
+    GraphBuilder b = new GraphBuilder();
+    Forward forward = forward(b, batch, NormMode.TRAIN_WITHOUT_UPDATE, true);
+    Autodiff.gradients(b, forward.loss(), List.of(forward.theta()));
+    Value finite = finite(b, forward.loss(), THETA);
+    b.adam(
+        THETA,
+        b.control("rate", Type.F32),
+        b.control("count", Type.F32),
+        finite,
+        ADAM_BETA1,
+        ADAM_BETA2,
+        ADAM_EPSILON,
+        (float) loss.thetaWeightDecay());
+    return b.build();
+  }
+
+  private static Value finite(GraphBuilder b, Value loss, String set) {
+    Value finite = b.allFinite(List.of(loss, b.flat(set, Storage.Flat.GRADIENTS)));
+    b.output("finite", finite);
+    return finite;
+  }
+
+  /** Every parameter of a set that the graph declares. */
+  static List<Value> parameters(GraphBuilder b, String set) {
+    List<Value> values = new ArrayList<>();
+    b.build()
+        .storage()
+        .forEach(
+            (value, storage) -> {
+              if (storage instanceof Storage.Parameter p && p.set().equals(set)) {
+                values.add(value);
+              }
+            });
+    values.sort(java.util.Comparator.comparingInt(Value::id));
+    return values;
+  }
+}

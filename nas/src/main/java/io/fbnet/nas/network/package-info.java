@@ -1,0 +1,2 @@
+/** Networks of FBNet blocks as graphs: the supernet, single architectures, single blocks. */
+package io.fbnet.nas.network;

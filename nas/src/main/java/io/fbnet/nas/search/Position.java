@@ -1,0 +1,63 @@
+package io.fbnet.nas.search;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+
+/**
+ * How far a search has come: what comes next is batch {@code batch} of {@code phase} of {@code
+ * epoch}.
+ *
+ * @param epoch from 0; the number of epochs when the search is over
+ * @param phase weights first, then theta
+ * @param batch from 0
+ * @param weightSteps w steps done
+ * @param thetaSteps theta steps done
+ */
+record Position(int epoch, Phase phase, int batch, long weightSteps, long thetaSteps) {
+  /** The two halves of an epoch. */
+  enum Phase {
+    WEIGHTS,
+    THETA
+  }
+
+  static final Position START = new Position(0, Phase.WEIGHTS, 0, 0, 0);
+
+  /** Steps of both kinds. */
+  long steps() {
+    return weightSteps + thetaSteps;
+  }
+
+  Position afterStep() {
+    return phase == Phase.WEIGHTS
+        ? new Position(epoch, phase, batch + 1, weightSteps + 1, thetaSteps)
+        : new Position(epoch, phase, batch + 1, weightSteps, thetaSteps + 1);
+  }
+
+  Position atPhase(Phase next) {
+    return new Position(epoch, next, 0, weightSteps, thetaSteps);
+  }
+
+  Position nextEpoch() {
+    return new Position(epoch + 1, Phase.WEIGHTS, 0, weightSteps, thetaSteps);
+  }
+
+  ObjectNode json() {
+    ObjectNode node = JsonNodeFactory.instance.objectNode();
+    node.put("epoch", epoch);
+    node.put("phase", phase.name());
+    node.put("batch", batch);
+    node.put("weight_steps", weightSteps);
+    node.put("theta_steps", thetaSteps);
+    return node;
+  }
+
+  static Position of(JsonNode node) {
+    return new Position(
+        node.path("epoch").asInt(),
+        Phase.valueOf(node.path("phase").asText()),
+        node.path("batch").asInt(),
+        node.path("weight_steps").asLong(),
+        node.path("theta_steps").asLong());
+  }
+}

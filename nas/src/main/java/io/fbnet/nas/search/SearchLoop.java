@@ -1,0 +1,262 @@
+package io.fbnet.nas.search;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.program.Program;
+import io.fbnet.nas.ExitCode;
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.data.Batch;
+import io.fbnet.nas.data.BatchLoader;
+import io.fbnet.nas.data.Dataset;
+import io.fbnet.nas.data.Splits;
+import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.network.NetworkBuilder;
+import io.fbnet.nas.run.Checkpoints;
+import io.fbnet.nas.run.MetricsLog;
+import io.fbnet.nas.run.RunFolder;
+import java.lang.foreign.Arena;
+import java.time.Duration;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/**
+ * The alternation: each epoch trains w on its share of the images and then, after the warm-up,
+ * theta on the rest. Everything that a step depends on is either in the checkpoint or a function of
+ * the seed and the position, so a resumed run computes what an unbroken one would have.
+ */
+public final class SearchLoop {
+  private static final double NORM_MOMENTUM = 0.1;
+  private static final int WEIGHT_STREAM = 1;
+  private static final int THETA_STREAM = 2;
+  private static final Duration BETWEEN_CHECKPOINTS = Duration.ofSeconds(60);
+
+  private final Backend backend;
+  private final Supernet supernet;
+  private final SearchSettings settings;
+  private final LatencyTable table;
+  private final Dataset data;
+  private final Splits splits;
+  private Position position = Position.START;
+  private long lastSave = System.nanoTime();
+
+  /** A search at its beginning. */
+  public SearchLoop(
+      Backend backend,
+      Supernet supernet,
+      SearchSettings settings,
+      LatencyTable table,
+      Dataset data) {
+    this.backend = backend;
+    this.supernet = supernet;
+    this.settings = settings;
+    this.table = table;
+    this.data = data;
+    splits =
+        Splits.split(data.train(), settings.weightShare(), settings.seed(), settings.trainImages());
+  }
+
+  /** The images that train w and those that train theta. */
+  public Splits splits() {
+    return splits;
+  }
+
+  /** Whether every epoch is done. */
+  public boolean finished() {
+    return position.epoch() >= settings.epochs();
+  }
+
+  /** Steps of both kinds that were done so far. */
+  public long stepsDone() {
+    return position.steps();
+  }
+
+  /** Goes on from a checkpoint instead of the beginning. */
+  public void restore(Checkpoints.Found checkpoint) {
+    supernet.restore(checkpoint);
+    position = Position.of(checkpoint.manifest().state());
+  }
+
+  /** Steps of the whole search. */
+  public long totalSteps() {
+    int thetaEpochs = Math.max(0, settings.epochs() - settings.warmupEpochs());
+    return totalWeightSteps() + (long) thetaEpochs * batches(splits.second());
+  }
+
+  private long totalWeightSteps() {
+    return (long) settings.epochs() * batches(splits.first());
+  }
+
+  private int batches(int[] images) {
+    return images.length / settings.batch();
+  }
+
+  /** Images that drop out of every epoch because they fill no whole batch. */
+  public int droppedImages() {
+    return splits.first().length % settings.batch() + splits.second().length % settings.batch();
+  }
+
+  private BatchLoader loader(int[] images, int stream) {
+    return BatchLoader.over(data.train(), images)
+        .batchSize(settings.batch())
+        .augmentation(settings.augmentation())
+        .normalisation(data.mean(), data.std())
+        .random(settings.seed(), stream)
+        .shuffle(true)
+        .dropLast(true)
+        .build();
+  }
+
+  /**
+   * Runs to the end, or until the observer asks to stop.
+   *
+   * @return whether the search is finished
+   * @throws UserException exit code 6 where a loss or gradient is not finite; no weight was touched
+   *     by that step, and the last checkpoint stays
+   */
+  public boolean run(RunFolder folder, MetricsLog metrics, SearchObserver observer) {
+    Checkpoints checkpoints = folder.checkpoints(Checkpoints.LEAST_KEPT);
+    if (position.steps() == 0) {
+      save(checkpoints, metrics);
+    }
+    try (BatchLoader weightLoader = loader(splits.first(), WEIGHT_STREAM);
+        BatchLoader thetaLoader = loader(splits.second(), THETA_STREAM)) {
+      while (!finished()) {
+        boolean theta = position.phase() == Position.Phase.THETA;
+        boolean through = phase(theta ? thetaLoader : weightLoader, theta, checkpoints, metrics, observer);
+        if (!through) {
+          save(checkpoints, metrics);
+          return false;
+        }
+        if (!theta && position.epoch() >= settings.warmupEpochs()) {
+          position = position.atPhase(Position.Phase.THETA);
+          continue;
+        }
+        logEpoch(metrics, observer);
+        position = position.nextEpoch();
+        save(checkpoints, metrics);
+      }
+    }
+    return true;
+  }
+
+  private boolean phase(
+      BatchLoader loader,
+      boolean theta,
+      Checkpoints checkpoints,
+      MetricsLog metrics,
+      SearchObserver observer) {
+    loader.start(position.epoch(), position.batch());
+    Program program = theta ? supernet.thetaStep() : supernet.weightStep();
+    for (Batch batch = loader.next(); batch != null; batch = loader.next()) {
+      step(program, theta, batch, metrics, observer);
+      if (observer.stopRequested()) {
+        return false;
+      }
+      if (System.nanoTime() - lastSave > BETWEEN_CHECKPOINTS.toNanos()) {
+        save(checkpoints, metrics);
+      }
+    }
+    return true;
+  }
+
+  private void step(
+      Program program,
+      boolean theta,
+      Batch batch,
+      MetricsLog metrics,
+      SearchObserver observer) {
+    double tau = settings.tau(position.epoch());
+    double rate =
+        theta
+            ? settings.thetaRate()
+            : settings.rate(position.weightSteps(), totalWeightSteps());
+    program.write("images", batch.images());
+    program.write("labels", batch.labels());
+    program.set("seed", settings.seed());
+    program.set("step", position.steps());
+    program.set("tau", tau);
+    program.set("rate", rate);
+    if (theta) {
+      program.set("count", (double) (position.thetaSteps() + 1));
+    } else {
+      program.set(NetworkBuilder.NORM_MOMENTUM, NORM_MOMENTUM);
+    }
+    program.run();
+    double loss = program.scalar("loss");
+    if (program.scalar("finite") != 1) {
+      throw diverged(theta, loss, metrics);
+    }
+    position = position.afterStep();
+    double accuracy = accuracy(program.read("rank"));
+    double latencyMs = program.scalar("latency us") / 1000;
+    Map<String, Object> line = new LinkedHashMap<>();
+    line.put("epoch", position.epoch());
+    line.put("phase", theta ? "theta" : "w");
+    line.put("loss", (float) loss);
+    line.put("ce", program.scalar("ce"));
+    line.put("latency_ms", (float) latencyMs);
+    line.put("accuracy", (float) accuracy);
+    line.put("rate", (float) rate);
+    line.put("tau", (float) tau);
+    metrics.append(position.steps(), line);
+    observer.step(
+        position.steps(),
+        totalSteps(),
+        position.epoch(),
+        theta ? "theta" : "w",
+        loss,
+        accuracy,
+        latencyMs);
+  }
+
+  private UserException diverged(boolean theta, double loss, MetricsLog metrics) {
+    metrics.force();
+    return new UserException(
+        ExitCode.DIVERGED,
+        "The %s step after step %d of epoch %d gave a loss of %s or a gradient that is no number; no weight was touched and the last checkpoint is good: resume with a lower %s or a higher --tau-end."
+            .formatted(
+                theta ? "theta" : "w",
+                position.steps(),
+                position.epoch(),
+                loss,
+                theta ? "--theta-rate" : "--rate"));
+  }
+
+  private static double accuracy(float[] ranks) {
+    int right = 0;
+    for (float rank : ranks) {
+      right += rank == 0 ? 1 : 0;
+    }
+    return (double) right / ranks.length;
+  }
+
+  private void logEpoch(MetricsLog metrics, SearchObserver observer) {
+    Theta theta = supernet.theta();
+    double expected = table.expected(theta.probabilities());
+    Map<String, Object> line = new LinkedHashMap<>();
+    line.put("epoch", position.epoch());
+    line.put("phase", "epoch");
+    line.put("expected_ms", expected);
+    line.put("entropy_bits", theta.entropy());
+    line.put("theta", theta.logits());
+    metrics.append(position.steps(), line);
+    observer.epoch(position.epoch(), expected, theta.entropy());
+  }
+
+  private void save(Checkpoints checkpoints, MetricsLog metrics) {
+    metrics.force();
+    try (Arena arena = Arena.ofConfined()) {
+      ObjectNode state = position.json();
+      state.put("seed", settings.seed());
+      checkpoints.write(
+          new Checkpoints.Snapshot(
+              position.steps(),
+              position.epoch(),
+              position.phase().name(),
+              supernet.tensors(arena),
+              backend.fingerprint(),
+              state));
+    }
+    lastSave = System.nanoTime();
+  }
+}

@@ -1,0 +1,65 @@
+package io.fbnet.nas.search;
+
+import io.fbnet.engine.graph.ParameterLayout;
+import io.fbnet.engine.graph.Shape;
+import io.fbnet.engine.program.ParameterStore;
+import io.fbnet.nas.run.Safetensors;
+import io.fbnet.nas.run.Tensor;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+
+/** A parameter store's buffers as named tensors of a file, and back. */
+final class StoreTensors {
+  private StoreTensors() {}
+
+  /** The tensors of one buffer, copied to memory of {@code arena}; names get {@code prefix}. */
+  static List<Tensor> of(
+      ParameterStore store, String set, String buffer, String prefix, Arena arena) {
+    ParameterLayout layout = store.layout(set);
+    MemorySegment host = arena.allocate(layout.size() * Float.BYTES, 64);
+    store.save(set, buffer, host);
+    List<Tensor> tensors = new ArrayList<>();
+    for (ParameterLayout.Entry entry : layout.entries()) {
+      tensors.add(
+          Tensor.of(
+              prefix + entry.spec().name(),
+              Tensor.Type.F32,
+              slice(host, entry),
+              dimensions(entry.spec().shape())));
+    }
+    return tensors;
+  }
+
+  /** Reads every tensor of a buffer back. */
+  static void restore(
+      Safetensors.Reader reader, ParameterStore store, String set, String buffer, String prefix) {
+    ParameterLayout layout = store.layout(set);
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment host = arena.allocate(layout.size() * Float.BYTES, 64);
+      for (ParameterLayout.Entry entry : layout.entries()) {
+        reader.read(
+            Tensor.of(
+                prefix + entry.spec().name(),
+                Tensor.Type.F32,
+                slice(host, entry),
+                dimensions(entry.spec().shape())));
+      }
+      store.load(set, buffer, host);
+    }
+  }
+
+  private static MemorySegment slice(MemorySegment host, ParameterLayout.Entry entry) {
+    return host.asSlice(
+        entry.offset() * Float.BYTES, entry.spec().shape().elements() * Float.BYTES);
+  }
+
+  private static long[] dimensions(Shape shape) {
+    long[] dimensions = new long[shape.rank()];
+    for (int i = 0; i < dimensions.length; i++) {
+      dimensions[i] = shape.get(i);
+    }
+    return dimensions;
+  }
+}

@@ -1,0 +1,132 @@
+package io.fbnet.nas.search;
+
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.graph.Graph;
+import io.fbnet.engine.graph.Storage;
+import io.fbnet.engine.program.ParameterStore;
+import io.fbnet.engine.program.Program;
+import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.network.NetworkBuilder;
+import io.fbnet.nas.network.SupernetGraphs;
+import io.fbnet.nas.run.Checkpoints;
+import io.fbnet.nas.run.Safetensors;
+import io.fbnet.nas.run.Tensor;
+import io.fbnet.nas.space.SearchSpace;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+
+/** The supernet's parameters on a device and its two compiled steps. */
+public final class Supernet implements AutoCloseable {
+  private static final String WEIGHTS_FILE = "weights";
+  private static final String OPTIMISER_FILE = "optimiser";
+
+  private final SearchSpace space;
+  private final ParameterStore store;
+  private final SupernetGraphs graphs;
+  private final Backend backend;
+  private final int batch;
+  private Program weightStep;
+  private Program thetaStep;
+
+  /** Sets up the parameters; the steps are compiled when first asked for. */
+  public Supernet(
+      Backend backend, SearchSpace space, SearchSettings settings, LatencyTable table) {
+    this.backend = backend;
+    this.space = space;
+    batch = settings.batch();
+    graphs = new SupernetGraphs(space, settings.loss(), table.fixed(), table.layers());
+    Graph graph = graphs.weightStep(batch);
+    store = new ParameterStore(backend, graph.parameters());
+    store.initialise(settings.seed());
+  }
+
+  /** Its parameters. */
+  public ParameterStore store() {
+    return store;
+  }
+
+  /** The space it covers. */
+  public SearchSpace space() {
+    return space;
+  }
+
+  /** The compiled w step. */
+  public Program weightStep() {
+    if (weightStep == null) {
+      weightStep = Program.compile(backend, graphs.weightStep(batch), store);
+    }
+    return weightStep;
+  }
+
+  /** The compiled theta step. */
+  public Program thetaStep() {
+    if (thetaStep == null) {
+      thetaStep = Program.compile(backend, graphs.thetaStep(batch), store);
+    }
+    return thetaStep;
+  }
+
+  /** Theta as it stands. */
+  public Theta theta() {
+    float[] flat = store.read(SupernetGraphs.THETA, Storage.Flat.VALUES, "theta");
+    return Theta.of(flat, space.layerCount(), space.blocks().size());
+  }
+
+  /** Frees the compiled steps, whose memory sampling can use; parameters stay. */
+  public void releaseSteps() {
+    for (Program program : new Program[] {weightStep, thetaStep}) {
+      if (program != null) {
+        program.close();
+      }
+    }
+    weightStep = null;
+    thetaStep = null;
+  }
+
+  /** All that a resumed run needs, as files of tensors in memory of {@code arena}. */
+  Map<String, List<Tensor>> tensors(Arena arena) {
+    String values = Storage.Flat.VALUES;
+    List<Tensor> weights = new ArrayList<>();
+    weights.addAll(StoreTensors.of(store, NetworkBuilder.WEIGHTS, values, "", arena));
+    weights.addAll(StoreTensors.of(store, NetworkBuilder.STATISTICS, values, "", arena));
+    weights.addAll(StoreTensors.of(store, SupernetGraphs.THETA, values, "", arena));
+    List<Tensor> optimiser = new ArrayList<>();
+    optimiser.addAll(
+        StoreTensors.of(store, NetworkBuilder.WEIGHTS, "velocity", "velocity.", arena));
+    optimiser.addAll(StoreTensors.of(store, SupernetGraphs.THETA, "first", "first.", arena));
+    optimiser.addAll(StoreTensors.of(store, SupernetGraphs.THETA, "second", "second.", arena));
+    return Map.of(WEIGHTS_FILE, weights, OPTIMISER_FILE, optimiser);
+  }
+
+  /** Takes parameters and optimiser state from a checkpoint. */
+  public void restore(Checkpoints.Found checkpoint) {
+    String values = Storage.Flat.VALUES;
+    try (Safetensors.Reader reader = checkpoint.open(WEIGHTS_FILE)) {
+      StoreTensors.restore(reader, store, NetworkBuilder.WEIGHTS, values, "");
+      StoreTensors.restore(reader, store, NetworkBuilder.STATISTICS, values, "");
+      StoreTensors.restore(reader, store, SupernetGraphs.THETA, values, "");
+    }
+    try (Safetensors.Reader reader = checkpoint.open(OPTIMISER_FILE)) {
+      StoreTensors.restore(reader, store, NetworkBuilder.WEIGHTS, "velocity", "velocity.");
+      StoreTensors.restore(reader, store, SupernetGraphs.THETA, "first", "first.");
+      StoreTensors.restore(reader, store, SupernetGraphs.THETA, "second", "second.");
+    }
+  }
+
+  /** Bytes that one checkpoint takes, a little rounded up. */
+  public long checkpointBytes() {
+    long elements = 0;
+    elements += 2 * store.layout(NetworkBuilder.WEIGHTS).size();
+    elements += store.layout(NetworkBuilder.STATISTICS).size();
+    elements += 3 * store.layout(SupernetGraphs.THETA).size();
+    return elements * Float.BYTES + (1L << 20);
+  }
+
+  @Override
+  public void close() {
+    releaseSteps();
+    store.close();
+  }
+}

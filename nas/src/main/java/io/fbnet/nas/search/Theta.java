@@ -1,0 +1,103 @@
+package io.fbnet.nas.search;
+
+import io.fbnet.engine.random.GumbelNoise;
+import io.fbnet.engine.random.Philox;
+
+/** The distribution over architectures that theta stands for: one softmax a layer. */
+public final class Theta {
+  private static final int SAMPLING_STREAM = 2;
+
+  private final double[][] logits;
+
+  /** Theta as [layer][candidate]. */
+  public Theta(double[][] logits) {
+    this.logits = new double[logits.length][];
+    for (int l = 0; l < logits.length; l++) {
+      this.logits[l] = logits[l].clone();
+    }
+  }
+
+  /** The distribution in which every candidate is as likely as any other. */
+  public static Theta uniform(int layers, int candidates) {
+    return new Theta(new double[layers][candidates]);
+  }
+
+  static Theta of(float[] flat, int layers, int candidates) {
+    double[][] logits = new double[layers][candidates];
+    for (int i = 0; i < flat.length; i++) {
+      logits[i / candidates][i % candidates] = flat[i];
+    }
+    return new Theta(logits);
+  }
+
+  /** Theta as [layer][candidate]; a copy. */
+  public double[][] logits() {
+    return new Theta(logits).logits;
+  }
+
+  /** Searchable layers. */
+  public int layers() {
+    return logits.length;
+  }
+
+  /** The probability of each candidate of each layer. */
+  public double[][] probabilities() {
+    double[][] result = new double[logits.length][];
+    for (int l = 0; l < logits.length; l++) {
+      double max = Double.NEGATIVE_INFINITY;
+      for (double v : logits[l]) {
+        max = Math.max(max, v);
+      }
+      double total = 0;
+      result[l] = new double[logits[l].length];
+      for (int k = 0; k < result[l].length; k++) {
+        result[l][k] = Math.exp(logits[l][k] - max);
+        total += result[l][k];
+      }
+      for (int k = 0; k < result[l].length; k++) {
+        result[l][k] /= total;
+      }
+    }
+    return result;
+  }
+
+  /** Draw number {@code index} of the sequence that {@code seed} gives: a candidate a layer. */
+  public int[] sample(long seed, long index) {
+    int[] choice = new int[logits.length];
+    for (int l = 0; l < choice.length; l++) {
+      double best = Double.NEGATIVE_INFINITY;
+      for (int k = 0; k < logits[l].length; k++) {
+        // The largest of theta plus Gumbel noise is distributed as softmax(theta).
+        long at = (long) l * logits[l].length + k;
+        double v = logits[l][k] + GumbelNoise.of(Philox.word(seed, SAMPLING_STREAM, index, at));
+        if (v > best) {
+          best = v;
+          choice[l] = k;
+        }
+      }
+    }
+    return choice;
+  }
+
+  /** The most likely candidate of each layer. */
+  public int[] mostLikely() {
+    int[] choice = new int[logits.length];
+    for (int l = 0; l < choice.length; l++) {
+      for (int k = 1; k < logits[l].length; k++) {
+        choice[l] = logits[l][k] > logits[l][choice[l]] ? k : choice[l];
+      }
+    }
+    return choice;
+  }
+
+  /** The mean over layers of the entropy of the choice, in bits: log2(candidates) at the start. */
+  public double entropy() {
+    double total = 0;
+    for (double[] layer : probabilities()) {
+      for (double p : layer) {
+        total -= p > 0 ? p * Math.log(p) / Math.log(2) : 0;
+      }
+    }
+    return total / logits.length;
+  }
+}
