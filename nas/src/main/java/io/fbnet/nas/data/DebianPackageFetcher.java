@@ -4,7 +4,6 @@ import java.io.File;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
@@ -29,6 +28,15 @@ final class DebianPackageFetcher implements FileFetcher {
   interface CommandRunner {
     String run(Path folder, List<String> command, long seconds)
         throws IOException, InterruptedException;
+  }
+
+  /** This machine lacks a command. */
+  static final class MissingCommandException extends IOException {
+    private static final long serialVersionUID = 1L;
+
+    MissingCommandException(String command) {
+      super("this machine has no " + command);
+    }
   }
 
   private final String packageName;
@@ -85,7 +93,7 @@ final class DebianPackageFetcher implements FileFetcher {
     Path content = Files.createDirectory(scratch.resolve("content"));
     try {
       runner.run(scratch, List.of("dpkg-deb", "-x", archive.toString(), content.toString()), 120);
-    } catch (NoSuchFileException e) {
+    } catch (MissingCommandException e) {
       // No dpkg-deb: a package is an ar archive with a tar archive in it.
       runner.run(scratch, List.of("ar", "x", archive.toString()), 120);
       Path data =
@@ -116,12 +124,11 @@ final class DebianPackageFetcher implements FileFetcher {
     return Math.max(1, Math.round(bytes / 1e6));
   }
 
-  /** Throws {@link NoSuchFileException} where the machine has no such command. */
   private static String run(Path folder, List<String> command, long seconds)
       throws IOException, InterruptedException {
     String program = command.getFirst();
     if (!onPath(program)) {
-      throw new NoSuchFileException(program, null, "this machine has no " + program);
+      throw new MissingCommandException(program);
     }
     ProcessBuilder builder = new ProcessBuilder(command);
     builder.directory(folder.toFile()).redirectErrorStream(true);

@@ -58,10 +58,12 @@ final class FolderDecoding {
         workers.add(
             pool.submit(
                 () -> {
-                  for (int i = next.getAndIncrement();
-                      i < stored.length;
-                      i = next.getAndIncrement()) {
-                    stored[i] = decode(entries.get(i), i, store);
+                  try (ImageFileDecoder decoder = new ImageFileDecoder()) {
+                    for (int i = next.getAndIncrement();
+                        i < stored.length;
+                        i = next.getAndIncrement()) {
+                      stored[i] = decode(decoder, entries.get(i), i, store);
+                    }
                   }
                   return null;
                 }));
@@ -82,11 +84,12 @@ final class FolderDecoding {
     return closeGaps(entries, stored, store);
   }
 
-  private boolean decode(ImageFolderListing.Entry entry, int index, PixelStore store)
+  private boolean decode(
+      ImageFileDecoder decoder, ImageFolderListing.Entry entry, int index, PixelStore store)
       throws IOException {
     boolean good = false;
     try {
-      store.write(index, CentreCropResizer.fit(ImageFileDecoder.decode(read(entry)), shape));
+      store.write(index, CentreCropResizer.fit(decoder.decode(read(entry)), shape));
       good = true;
     } catch (BadImageException e) {
       bad.report(new Problem(entry.file().toString(), e.getMessage()));

@@ -1,12 +1,15 @@
 package io.fbnet.nas.data;
 
 import java.io.IOException;
+import java.net.ConnectException;
 import java.net.InetSocketAddress;
 import java.net.ProxySelector;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
+import java.net.http.HttpTimeoutException;
+import java.nio.channels.UnresolvedAddressException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -66,6 +69,20 @@ final class HttpFetcher implements FileFetcher {
     }
   }
 
+  /** The client's own connection failures carry no message. */
+  private static String reason(Throwable failure) {
+    for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
+      if (cause instanceof UnresolvedAddressException) {
+        return "the server's name cannot be resolved (no network?)";
+      }
+    }
+    return switch (failure) {
+      case HttpTimeoutException late -> "the server does not answer";
+      case ConnectException refused -> "no connection to the server";
+      default -> "the connection failed (" + failure + ")";
+    };
+  }
+
   private HttpClient client() {
     HttpClient.Builder builder =
         HttpClient.newBuilder()
@@ -101,9 +118,7 @@ final class HttpFetcher implements FileFetcher {
       }
       complete = true;
     } catch (ExecutionException e) {
-      String message = e.getCause().getMessage();
-      String reason = message == null ? e.getCause().getClass().getSimpleName() : message;
-      throw new IOException("no connection (" + reason + ")", e.getCause());
+      throw new IOException(reason(e.getCause()), e.getCause());
     } catch (TimeoutException e) {
       throw new IOException("no answer within " + limit.toSeconds() + " s", e);
     } finally {

@@ -18,14 +18,30 @@ import javax.imageio.stream.MemoryCacheImageInputStream;
  * applied. Alpha is composited on white. Colour profiles are ignored, as the usual training
  * pipelines do. 16-bit samples are scaled to 8. CMYK is refused: without its profile the colours
  * would be a guess.
+ *
+ * <p>Used by one thread: the decoders of the JDK keep state.
  */
-final class ImageFileDecoder {
+final class ImageFileDecoder implements AutoCloseable {
   private static final long MOST_PIXELS = 1L << 28;
 
-  private ImageFileDecoder() {}
+  private final ImageReader jpeg = ImageIO.getImageReadersByFormatName("JPEG").next();
+  private final ImageReader png = ImageIO.getImageReadersByFormatName("PNG").next();
+  private final List<String> warnings = new ArrayList<>();
+
+  ImageFileDecoder() {
+    jpeg.addIIOReadWarningListener((source, warning) -> warnings.add(warning));
+    png.addIIOReadWarningListener((source, warning) -> warnings.add(warning));
+  }
+
+  /** Frees the JDK's decoders. */
+  @Override
+  public void close() {
+    jpeg.dispose();
+    png.dispose();
+  }
 
   /** Decodes at the size stored. */
-  static RasterImage decode(byte[] content) throws BadImageException {
+  RasterImage decode(byte[] content) throws BadImageException {
     if (JpegSegments.isJpeg(content)) {
       JpegSegments segments = JpegSegments.scan(content);
       if (segments.components() == 4) {
@@ -33,11 +49,11 @@ final class ImageFileDecoder {
             "is a CMYK JPEG; convert it to RGB, for example with 'magick in.jpg -colorspace sRGB"
                 + " out.jpg'");
       }
-      return read("JPEG", segments.stripped()).oriented(segments.orientation());
+      return read(jpeg, "JPEG", segments.stripped()).oriented(segments.orientation());
     }
     if (PngChunks.isPng(content)) {
       int orientation = PngChunks.check(content);
-      return read("PNG", content).oriented(orientation);
+      return read(png, "PNG", content).oriented(orientation);
     }
     if (NetpbmImage.isNetpbm(content)) {
       return NetpbmImage.read(content);
@@ -52,13 +68,12 @@ final class ImageFileDecoder {
     }
   }
 
-  private static RasterImage read(String format, byte[] content) throws BadImageException {
-    ImageReader reader = ImageIO.getImageReadersByFormatName(format).next();
-    List<String> warnings = new ArrayList<>();
+  private RasterImage read(ImageReader reader, String format, byte[] content)
+      throws BadImageException {
+    warnings.clear();
     try (MemoryCacheImageInputStream input =
         new MemoryCacheImageInputStream(new ByteArrayInputStream(content))) {
       reader.setInput(input, true, true);
-      reader.addIIOReadWarningListener((source, warning) -> warnings.add(warning));
       requireReasonable(reader.getHeight(0), reader.getWidth(0));
       BufferedImage image = reader.read(0);
       for (String warning : warnings) {
@@ -75,7 +90,7 @@ final class ImageFileDecoder {
       throw new BadImageException(
           "is a corrupt or unsupported " + format + " (" + e.getMessage() + ")", e);
     } finally {
-      reader.dispose();
+      reader.setInput(null);
     }
   }
 
