@@ -1,0 +1,34 @@
+package io.fbnet.nas.cli;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.fbnet.nas.file.JsonText;
+import picocli.CommandLine.Model.CommandSpec;
+
+/**
+ * Where a verb writes: results to standard output, so that they can be piped, warnings to standard
+ * error.
+ *
+ * @param spec of the verb, which knows the streams
+ */
+record Console(CommandSpec spec) {
+  /** Prints a result that ends in its own line break. */
+  void print(String text) {
+    spec.commandLine().getOut().print(text);
+    spec.commandLine().getOut().flush();
+  }
+
+  /** Prints a result as JSON. */
+  void print(JsonNode tree) {
+    print(JsonText.of(tree));
+  }
+
+  /** Prints one line of progress or notice to standard error. */
+  void note(String sentence) {
+    spec.commandLine().getErr().println(Main.PREFIX + sentence);
+  }
+
+  /** Prints a warning to standard error. */
+  void warn(String sentence) {
+    note("warning: " + sentence);
+  }
+}

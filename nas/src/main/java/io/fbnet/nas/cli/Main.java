@@ -1,0 +1,123 @@
+package io.fbnet.nas.cli;
+
+import io.fbnet.nas.ExitCode;
+import io.fbnet.nas.UserException;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import picocli.CommandLine;
+
+/**
+ * The program {@code fbnet}. Whatever goes wrong ends in one sentence on standard error that begins
+ * with {@code fbnet: }, and in a documented exit code; a stack trace is shown only where the
+ * environment says {@code FBNET_DEBUG=1}.
+ */
+public final class Main {
+  static final String PREFIX = "fbnet: ";
+  private static final String DEBUG = "FBNET_DEBUG";
+
+  private Main() {}
+
+  /** Runs the verb that the arguments name and ends the process with its exit code. */
+  public static void main(String[] arguments) {
+    Relaunch.ifNeeded(Main.class, arguments);
+    PrintWriter out = new PrintWriter(System.out, true, System.out.charset());
+    PrintWriter err = new PrintWriter(System.err, true, System.err.charset());
+    int code = run(arguments, out, err, isDebug());
+    out.flush();
+    err.flush();
+    System.exit(code);
+  }
+
+  static boolean isDebug() {
+    return "1".equals(System.getenv(DEBUG));
+  }
+
+  /**
+   * As {@link #main}, but with streams of the caller's and without ending the process.
+   *
+   * @param debug whether to print stack traces
+   * @return the exit code
+   */
+  static int run(String[] arguments, PrintWriter out, PrintWriter err, boolean debug) {
+    CommandLine root = commandLine().setOut(out).setErr(err);
+    return run(root, arguments, err, debug);
+  }
+
+  static int run(CommandLine root, String[] arguments, PrintWriter err, boolean debug) {
+    root.setCaseInsensitiveEnumValuesAllowed(true);
+    root.setParameterExceptionHandler((e, args) -> usage(e, err, debug));
+    root.setExecutionExceptionHandler((e, command, result) -> report(e, err, debug));
+    try {
+      return root.execute(ConfigFile.apply(root, arguments));
+    } catch (Throwable e) {
+      // picocli lets errors, such as a full heap, through.
+      return report(e, err, debug);
+    }
+  }
+
+  /** The command line with all its verbs, as completion and tests need it. */
+  static CommandLine commandLine() {
+    CommandLine root = new CommandLine(new FbnetCommand());
+    root.setUsageHelpAutoWidth(true);
+    return root;
+  }
+
+  private static int usage(CommandLine.ParameterException e, PrintWriter err, boolean debug) {
+    if (e.getCause() instanceof UserException cause) {
+      return report(cause, err, debug);
+    }
+    err.println(PREFIX + UsageSentence.of(e));
+    printTrace(e, err, debug);
+    return ExitCode.USAGE.code();
+  }
+
+  private static int report(Throwable e, PrintWriter err, boolean debug) {
+    ExitCode code;
+    String sentence;
+    switch (e) {
+      case UserException user -> {
+        code = user.exitCode();
+        sentence = user.getMessage();
+      }
+      case OutOfMemoryError full -> {
+        code = ExitCode.DEVICE_OR_MEMORY;
+        sentence =
+            "out of memory (%s): give Java more with -Xmx, or choose a smaller batch"
+                .formatted(full.getMessage());
+      }
+      default -> {
+        code = ExitCode.INTERNAL;
+        sentence = "internal error: " + oneLine(e) + (debug ? "" : "; " + whereTheTraceIs(e));
+      }
+    }
+    err.println(PREFIX + sentence);
+    printTrace(e, err, debug);
+    return code.code();
+  }
+
+  private static void printTrace(Throwable e, PrintWriter err, boolean debug) {
+    if (debug) {
+      e.printStackTrace(err);
+    }
+  }
+
+  private static String oneLine(Throwable e) {
+    return String.valueOf(e).lines().map(String::strip).reduce((a, b) -> a + " " + b).orElse("");
+  }
+
+  private static String whereTheTraceIs(Throwable e) {
+    try {
+      Path file = Files.createTempFile("fbnet-error-", ".txt");
+      try (PrintWriter trace =
+          new PrintWriter(Files.newBufferedWriter(file, StandardCharsets.UTF_8))) {
+        e.printStackTrace(trace);
+      }
+      return "please report it with the trace in " + file;
+    } catch (IOException | SecurityException io) {
+      return "run it again with " + DEBUG + "=1 to see the trace";
+    }
+  }
+}

@@ -1,0 +1,102 @@
+package io.fbnet.nas.cli;
+
+import java.lang.management.ManagementFactory;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Gives the program the virtual machine it needs, however it was started. The vector module is an
+ * incubator, which only a flag can add; where it is missing, the process replaces itself by the
+ * same Java with the flag. As exec keeps the process id, signals and a shell's job control keep
+ * working.
+ */
+final class Relaunch {
+  private static final String MODULE = "jdk.incubator.vector";
+
+  /** Holds the id of a process that has replaced itself, so that it does so only once. */
+  private static final String GUARD = "FBNET_RELAUNCHED";
+
+  /** Holds the descriptor under which the real standard error waits while Java starts. */
+  private static final String STANDARD_ERROR = "FBNET_STDERR";
+
+  private static final int ERR = 2;
+
+  private Relaunch() {}
+
+  /** Returns in a process that has the module, or, with one warning, in one that cannot get it. */
+  static void ifNeeded(Class<?> main, String[] arguments) {
+    restoreStandardError();
+    try {
+      // An OpenMP library that spins takes the processor from whatever else runs on the machine.
+      if (System.getenv("GOMP_SPINCOUNT") == null) {
+        Libc.setIfAbsent("OMP_WAIT_POLICY", "passive");
+      }
+      if (ModuleLayer.boot().findModule(MODULE).isPresent()) {
+        return;
+      }
+      String self = Long.toString(ProcessHandle.current().pid());
+      if (self.equals(System.getenv(GUARD))) {
+        warn("Java has no module " + MODULE);
+        return;
+      }
+      Libc.setEnvironment(GUARD, self, true);
+      execute(command(main, arguments));
+      warn("Java could not be started again with " + MODULE);
+    } catch (RuntimeException e) {
+      warn(e.getMessage());
+    }
+  }
+
+  private static void warn(String why) {
+    System.err.println(
+        Main.PREFIX
+            + "warning: "
+            + why
+            + ": some computations will be slower, or start Java with --add-modules="
+            + MODULE);
+  }
+
+  private static List<String> command(Class<?> main, String[] arguments) {
+    List<String> command = new ArrayList<>();
+    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+    command.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments());
+    command.add("--add-modules=" + MODULE);
+    command.add("--enable-native-access=ALL-UNNAMED");
+    command.add("-cp");
+    command.add(System.getProperty("java.class.path"));
+    command.add(main.getName());
+    command.addAll(List.of(arguments));
+    return command;
+  }
+
+  private static void execute(List<String> command) {
+    if (!Files.isExecutable(Path.of(command.get(0)))) {
+      return;
+    }
+    // Java warns of every incubator module before it runs a line of ours, and no flag stops it.
+    int saved = Main.isDebug() ? -1 : Libc.duplicate(ERR);
+    int nowhere = saved < 0 ? -1 : Libc.openForWriting("/dev/null");
+    if (nowhere >= 0) {
+      Libc.setEnvironment(STANDARD_ERROR, Integer.toString(saved), true);
+      Libc.move(nowhere, ERR);
+    }
+    Libc.execute(command);
+    if (nowhere >= 0) {
+      Libc.move(saved, ERR);
+    }
+  }
+
+  private static void restoreStandardError() {
+    String saved = System.getenv(STANDARD_ERROR);
+    String self = Long.toString(ProcessHandle.current().pid());
+    if (saved != null && self.equals(System.getenv(GUARD))) {
+      try {
+        Libc.move(Integer.parseInt(saved), ERR);
+      } catch (RuntimeException e) {
+        // Then there is no standard error to complain to.
+      }
+    }
+  }
+}
