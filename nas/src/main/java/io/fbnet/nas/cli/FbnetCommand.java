@@ -27,7 +27,15 @@ import picocli.CommandLine.ScopeType;
       "143:terminated (SIGTERM)"
     },
     footer = "%nEnvironment: FBNET_DEBUG=1 shows stack traces.",
-    subcommands = {DescribeCommand.class, LatencyCommand.class, CompletionCommand.class})
+    subcommands = {
+      SearchCommand.class,
+      SampleCommand.class,
+      DescribeCommand.class,
+      LatencyCommand.class,
+      DataCommand.class,
+      DoctorCommand.class,
+      CompletionCommand.class
+    })
 final class FbnetCommand {
   /** The program's and the virtual machine's version. */
   static final class Version implements IVersionProvider {

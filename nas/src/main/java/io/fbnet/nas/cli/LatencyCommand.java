@@ -6,5 +6,9 @@ import picocli.CommandLine.Command;
 @Command(
     name = "latency",
     description = "Works with latency tables.",
-    subcommands = {LatencyShowCommand.class})
+    subcommands = {
+      LatencyMeasureCommand.class,
+      LatencyShowCommand.class,
+      LatencyVerifyCommand.class
+    })
 final class LatencyCommand {}

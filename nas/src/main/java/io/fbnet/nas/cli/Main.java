@@ -51,7 +51,7 @@ public final class Main {
     root.setParameterExceptionHandler((e, args) -> usage(e, err, debug));
     root.setExecutionExceptionHandler((e, command, result) -> report(e, err, debug));
     try {
-      return root.execute(ConfigFile.apply(root, arguments));
+      return root.execute(ConfigFile.apply(root, RunConfig.expandResume(arguments)));
     } catch (Throwable e) {
       // picocli lets errors, such as a full heap, through.
       return report(e, err, debug);

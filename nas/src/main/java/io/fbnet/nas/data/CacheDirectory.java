@@ -4,11 +4,11 @@ import java.nio.file.Path;
 import java.util.Map;
 
 /** Where this program keeps what can be made again. */
-final class CacheDirectory {
+public final class CacheDirectory {
   private CacheDirectory() {}
 
   /** {@code $XDG_CACHE_HOME/fbnet-engine}, else {@code ~/.cache/fbnet-engine}. */
-  static Path ofUser(Map<String, String> environment) {
+  public static Path ofUser(Map<String, String> environment) {
     String base = environment.getOrDefault("XDG_CACHE_HOME", "");
     // The specification says to ignore a relative path.
     Path cache =

@@ -122,7 +122,8 @@ public final class SearchLoop {
         BatchLoader thetaLoader = loader(splits.second(), THETA_STREAM)) {
       while (!finished()) {
         boolean theta = position.phase() == Position.Phase.THETA;
-        boolean through = phase(theta ? thetaLoader : weightLoader, theta, checkpoints, metrics, observer);
+        boolean through =
+            phase(theta ? thetaLoader : weightLoader, theta, checkpoints, metrics, observer);
         if (!through) {
           save(checkpoints, metrics);
           return false;
@@ -160,16 +161,10 @@ public final class SearchLoop {
   }
 
   private void step(
-      Program program,
-      boolean theta,
-      Batch batch,
-      MetricsLog metrics,
-      SearchObserver observer) {
+      Program program, boolean theta, Batch batch, MetricsLog metrics, SearchObserver observer) {
     double tau = settings.tau(position.epoch());
     double rate =
-        theta
-            ? settings.thetaRate()
-            : settings.rate(position.weightSteps(), totalWeightSteps());
+        theta ? settings.thetaRate() : settings.rate(position.weightSteps(), totalWeightSteps());
     program.write("images", batch.images());
     program.write("labels", batch.labels());
     program.set("seed", settings.seed());

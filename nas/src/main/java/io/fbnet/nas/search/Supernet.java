@@ -31,8 +31,7 @@ public final class Supernet implements AutoCloseable {
   private Program thetaStep;
 
   /** Sets up the parameters; the steps are compiled when first asked for. */
-  public Supernet(
-      Backend backend, SearchSpace space, SearchSettings settings, LatencyTable table) {
+  public Supernet(Backend backend, SearchSpace space, SearchSettings settings, LatencyTable table) {
     this.backend = backend;
     this.space = space;
     batch = settings.batch();

@@ -1,0 +1,64 @@
+package io.fbnet.nas.cli;
+
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.data.BadSamplePolicy;
+import io.fbnet.nas.data.DataOptions;
+import io.fbnet.nas.data.DataSource;
+import io.fbnet.nas.data.Dataset;
+import io.fbnet.nas.data.ImageShape;
+import io.fbnet.nas.space.SearchSpace;
+import java.nio.file.Path;
+import picocli.CommandLine.Option;
+
+/** Where a verb's images come from. */
+final class DataFlags {
+  @Option(
+      names = "--data",
+      paramLabel = "NAME|DIR",
+      description =
+          "fashion-mnist, shapes (a small generated set), or a folder: IDX files, CIFAR binaries,"
+              + " or one folder of images a class. Default: fashion-mnist for the space fashion.")
+  String data;
+
+  @Option(
+      names = "--data-dir",
+      paramLabel = "DIR",
+      description = "Where to look for the data first.")
+  Path dataDir;
+
+  @Option(names = "--offline", description = "Fetches nothing.")
+  boolean offline;
+
+  @Option(
+      names = "--on-bad-sample",
+      paramLabel = "fail|skip[:CAP]",
+      defaultValue = "fail",
+      description =
+          "What an image that cannot be read does: end the run, or be left out up to a cap such as"
+              + " skip:1%% or skip:20.")
+  String onBadSample;
+
+  /** What to load for a space. */
+  DataOptions options(
+      SearchSpace space, String presetData, long seed, int threads, Console console) {
+    String name = data == null ? presetData : data;
+    if (name.isEmpty()) {
+      throw UserException.usage(
+          "the space %s has no data of its own: name a folder of images with --data", space.name());
+    }
+    SearchSpace.Input in = space.input();
+    DataOptions options =
+        DataOptions.of(name, new ImageShape(in.channels(), in.height(), in.width()))
+            .withSeed(seed)
+            .withOffline(offline)
+            .withThreads(threads)
+            .withBadSamples(BadSamplePolicy.parse(onBadSample))
+            .withNotices(console::note);
+    return dataDir == null ? options : options.withDataDir(dataDir);
+  }
+
+  /** Loads it. */
+  Dataset open(SearchSpace space, String presetData, long seed, int threads, Console console) {
+    return DataSource.open(options(space, presetData, seed, threads, console));
+  }
+}

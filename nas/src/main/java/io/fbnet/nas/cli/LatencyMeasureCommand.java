@@ -1,0 +1,57 @@
+package io.fbnet.nas.cli;
+
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.space.SearchSpace;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** {@code fbnet latency measure}: the table of this device. */
+@Command(
+    name = "measure",
+    description = "Measures a space's latency table on this device, block by block.")
+final class LatencyMeasureCommand implements Callable<Integer> {
+  @Spec private CommandSpec spec;
+  @Mixin ConfigOption config;
+  @Mixin DeviceFlags device;
+
+  @Option(
+      names = "--space",
+      paramLabel = "NAME|FILE",
+      defaultValue = "fashion",
+      description = "The search space.")
+  private String space;
+
+  @Option(names = "--batch", defaultValue = "1", description = "Images a run.")
+  private int batch;
+
+  @Option(
+      names = "--out",
+      paramLabel = "FILE",
+      description = "Where the table goes. Default: SPACE-latency.json.")
+  private Path out;
+
+  @Override
+  public Integer call() {
+    if (batch < 1) {
+      throw UserException.usage("--batch must be at least 1, but is %d", batch);
+    }
+    Console console = new Console(spec);
+    SearchSpace searched = SearchSpace.load(space);
+    Path target = out == null ? Path.of(searched.name() + "-latency.json") : out;
+    try (Backend backend = device.open(console);
+        ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
+      LatencyTable table = TableSource.measure(searched, backend, batch, progress);
+      table.write(target);
+      console.print(table.text());
+      console.note("written to " + target);
+    }
+    return 0;
+  }
+}

@@ -1,0 +1,36 @@
+package io.fbnet.nas.cli;
+
+import io.fbnet.nas.space.SearchSpace;
+
+/**
+ * What a search uses where no flag says otherwise: the paper's numbers, except where a built-in
+ * space is made for small machines and says so in {@code --help}.
+ *
+ * @param data the data set, empty where the user must name one
+ * @param epochs in all
+ * @param warmupEpochs before theta starts
+ * @param batch images a step
+ * @param trainImages used, 0 for all
+ * @param rate of SGD at the start
+ * @param thetaRate of Adam
+ * @param tauEnd temperature of the last epoch, 0 for the paper's factor of 0.956 an epoch
+ */
+record Preset(
+    String data,
+    int epochs,
+    int warmupEpochs,
+    int batch,
+    int trainImages,
+    double rate,
+    double thetaRate,
+    double tauEnd) {
+  static final double PAPER_TAU_DECAY = 0.956;
+
+  private static final Preset PAPER = new Preset("", 90, 10, 192, 0, 0.1, 0.01, 0);
+  private static final Preset FASHION =
+      new Preset("fashion-mnist", 8, 2, 64, 12_000, 0.1, 0.05, 0.5);
+
+  static Preset of(SearchSpace space) {
+    return space.name().equals("fashion") ? FASHION : PAPER;
+  }
+}

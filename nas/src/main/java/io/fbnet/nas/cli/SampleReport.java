@@ -1,0 +1,124 @@
+package io.fbnet.nas.cli;
+
+import io.fbnet.nas.data.Dataset;
+import io.fbnet.nas.run.RunFolder;
+import io.fbnet.nas.search.ArchitectureScorer;
+import io.fbnet.nas.search.ArchitectureScorer.Score;
+import io.fbnet.nas.search.Theta;
+import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.space.Description;
+import io.fbnet.nas.space.SearchSpace;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+
+/** Draws architectures, scores them, writes the best, and says so. */
+final class SampleReport {
+  private SampleReport() {}
+
+  /**
+   * Scores {@code count} draws from theta and, if asked, as many uniform ones; writes the best of
+   * theta's to the run folder; reads the test images once, for it.
+   */
+  static void run(
+      SearchSession session,
+      RunFolder folder,
+      int count,
+      boolean uniform,
+      Console console,
+      ProgressLine progress) {
+    SearchSpace space = session.space;
+    Theta theta = session.supernet.theta();
+    ArchitectureScorer scorer = session.scorer();
+    int total = uniform ? 2 * count : count;
+    List<Score> drawn =
+        draw(scorer, theta, space, session.settings.seed(), count, 0, total, progress);
+    List<Score> baseline = List.of();
+    if (uniform) {
+      Theta flat = Theta.uniform(space.layerCount(), space.blocks().size());
+      baseline = draw(scorer, flat, space, session.settings.seed(), count, count, total, progress);
+    }
+    progress.close();
+    Score best = drawn.stream().min(Comparator.comparingDouble(Score::loss)).orElseThrow();
+    best.architecture().write(folder.architecture());
+    StringBuilder text = new StringBuilder();
+    table(text, "drawn from theta", drawn, best);
+    if (uniform) {
+      table(text, "drawn uniformly", baseline, null);
+      text.append(
+          String.format(
+              Locale.ROOT,
+              "best from theta: accuracy %.4f at %.4f ms; uniform mean: accuracy %.4f at %.4f ms%n",
+              best.accuracy(),
+              best.latencyMs(),
+              baseline.stream().mapToDouble(Score::accuracy).average().orElseThrow(),
+              baseline.stream().mapToDouble(Score::latencyMs).average().orElseThrow()));
+    }
+    console.print(text.toString());
+    summary(session, folder, best, scorer.test(best.architecture()), console);
+  }
+
+  private static List<Score> draw(
+      ArchitectureScorer scorer,
+      Theta theta,
+      SearchSpace space,
+      long seed,
+      int count,
+      int done,
+      int total,
+      ProgressLine progress) {
+    List<Score> scores = new ArrayList<>();
+    for (int i = 0; i < count; i++) {
+      scores.add(scorer.score(Architecture.of("", space, theta.sample(seed, i))));
+      progress.update(done + i + 1, total, "scoring architectures");
+    }
+    return scores;
+  }
+
+  private static void table(StringBuilder text, String title, List<Score> scores, Score best) {
+    text.append(
+        String.format(
+            Locale.ROOT, "%-18s %10s %10s %8s   blocks%n", title, "latency", "accuracy", "loss"));
+    for (int i = 0; i < scores.size(); i++) {
+      Score s = scores.get(i);
+      text.append(
+          String.format(
+              Locale.ROOT,
+              "%s %-16d %7.4f ms %10.4f %8.4f   %s%n",
+              s == best ? "*" : " ",
+              i + 1,
+              s.latencyMs(),
+              s.accuracy(),
+              s.loss(),
+              s.architecture().blockLine()));
+    }
+  }
+
+  private static void summary(
+      SearchSession session,
+      RunFolder folder,
+      Score best,
+      ArchitectureScorer.Quality test,
+      Console console) {
+    Description description = Description.of(best.architecture()).withLatency(best.latencyMs());
+    Dataset data = session.data;
+    console.print(
+        String.format(
+            Locale.ROOT,
+            "%nFound for %s%n  %s%n  latency %.4f ms (table), %.2f M multiply-adds, %.3f M"
+                + " parameters%n  accuracy with the supernet's weights: %.4f on the theta split,"
+                + " %.4f on the %d test images of %s%s%n  written to %s%n",
+            session.table.device(),
+            best.architecture().blockLine(),
+            best.latencyMs(),
+            description.macs() / 1e6,
+            description.parameters() / 1e6,
+            best.accuracy(),
+            test.accuracy(),
+            data.test().size(),
+            data.name(),
+            data.generated() ? " (generated)" : "",
+            folder.architecture()));
+  }
+}

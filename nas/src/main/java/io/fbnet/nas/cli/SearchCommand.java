@@ -1,0 +1,191 @@
+package io.fbnet.nas.cli;
+
+import io.fbnet.nas.ExitCode;
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.run.Checkpoints;
+import io.fbnet.nas.run.MetricsLog;
+import io.fbnet.nas.run.RunFolder;
+import io.fbnet.nas.search.SearchObserver;
+import java.nio.file.Path;
+import java.time.LocalDateTime;
+import java.time.format.DateTimeFormatter;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** {@code fbnet search}: from images and a device to an architecture. */
+@Command(
+    name = "search",
+    description =
+        "Searches an architecture for this device: measures its latency table, trains the supernet"
+            + " and theta on the images, samples, and writes the best.")
+final class SearchCommand implements Callable<Integer> {
+  private static final int CHECKPOINTS_ON_DISK = 3;
+
+  @Spec private CommandSpec spec;
+  @Mixin ConfigOption config;
+  @Mixin SearchFlags flags;
+
+  @Option(
+      names = "--out",
+      paramLabel = "DIR",
+      description = "The run's folder, a new one. Default: runs/SPACE-TIME.")
+  Path out;
+
+  @Option(
+      names = "--resume",
+      paramLabel = "DIR",
+      description =
+          "Continues the run in this folder from its newest whole checkpoint, with its own"
+              + " configuration.")
+  Path resume;
+
+  @Option(
+      names = "--dry-run",
+      description =
+          "Builds everything, runs two steps of each kind, and says the memory planned and the"
+              + " time expected; writes nothing.")
+  boolean dryRun;
+
+  @Override
+  public Integer call() {
+    Console console = new Console(spec);
+    if (dryRun) {
+      try (ProgressLine progress = progress();
+          SearchSession session = new SearchSession(flags, null, console, progress)) {
+        console.print(DryRun.of(session));
+      }
+      return 0;
+    }
+    return resume != null ? resume(console) : begin(console);
+  }
+
+  private ProgressLine progress() {
+    return new ProgressLine(spec.commandLine().getErr());
+  }
+
+  private int begin(Console console) {
+    flags.resolve();
+    Path root = out == null ? defaultFolder() : out;
+    try (RunFolder folder = RunFolder.create(root);
+        ProgressLine progress = progress();
+        SearchSession session = new SearchSession(flags, null, console, progress)) {
+      Checkpoints.requireFreeSpace(root, CHECKPOINTS_ON_DISK * session.supernet.checkpointBytes());
+      session.table.write(folder.latency());
+      AtomicFile.writeText(folder.config(), RunConfig.text(flags.resolved()));
+      return train(session, folder, console, progress);
+    }
+  }
+
+  private Path defaultFolder() {
+    String time = LocalDateTime.now().format(DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss"));
+    String space = Path.of(flags.space).getFileName().toString().replaceFirst("\\.ya?ml$", "");
+    return Path.of("runs", space + "-" + time);
+  }
+
+  private int resume(Console console) {
+    try (RunFolder folder = RunFolder.open(resume);
+        ProgressLine progress = progress();
+        SearchSession session =
+            new SearchSession(
+                flags, LatencyTable.load(folder.latency().toString()), console, progress)) {
+      Checkpoints.Found found =
+          folder.checkpoints(Checkpoints.LEAST_KEPT).newestValid(console::warn).orElse(null);
+      if (found == null) {
+        console.note("no checkpoint yet: the run starts from its beginning");
+        MetricsLog.truncateAfter(folder.metrics(), 0);
+      } else {
+        found.differences(session.backend.fingerprint()).forEach(console::warn);
+        session.loop.restore(found);
+        MetricsLog.truncateAfter(folder.metrics(), found.manifest().step());
+        console.note("resumed after step " + found.manifest().step());
+      }
+      return train(session, folder, console, progress);
+    }
+  }
+
+  private int train(
+      SearchSession session, RunFolder folder, Console console, ProgressLine progress) {
+    StopSignals signals = StopSignals.take(console);
+    console.note(
+        "run folder %s, seed %d, %d images train w, %d train theta"
+            .formatted(
+                folder.root(),
+                flags.seed,
+                session.loop.splits().first().length,
+                session.loop.splits().second().length));
+    if (session.loop.droppedImages() > 0) {
+      console.note(
+          "%d images an epoch fill no whole batch and are left out, others each time"
+              .formatted(session.loop.droppedImages()));
+    }
+    boolean finished;
+    try (MetricsLog metrics = MetricsLog.open(folder.metrics())) {
+      finished = session.loop.run(folder, metrics, new Watcher(console, progress, signals));
+    } catch (UserException e) {
+      if (e.exitCode() == ExitCode.DIVERGED) {
+        progress.clear();
+      }
+      throw e;
+    }
+    progress.close();
+    if (!finished) {
+      throw new UserException(
+          signals.received(),
+          "stopped and saved after step %d of %d; continue with: fbnet search --resume %s"
+              .formatted(session.loop.stepsDone(), session.loop.totalSteps(), folder.root()));
+    }
+    session.supernet.weightStep().slowKernels().forEach(console::warn);
+    SampleReport.run(session, folder, flags.samples, false, console, progress);
+    return 0;
+  }
+
+  /** Shows progress and passes signals on. */
+  private record Watcher(Console console, ProgressLine progress, StopSignals signals)
+      implements SearchObserver {
+    @Override
+    public void step(
+        long done,
+        long total,
+        int epoch,
+        String phase,
+        double loss,
+        double accuracy,
+        double latencyMs) {
+      progress.update(
+          done,
+          total,
+          String.format(
+              Locale.ROOT,
+              "epoch %d %-5s loss %.4f, accuracy %.3f, %.3f ms",
+              epoch + 1,
+              phase,
+              loss,
+              accuracy,
+              latencyMs));
+    }
+
+    @Override
+    public void epoch(int epoch, double expectedMs, double entropyBits) {
+      progress.clear();
+      console.note(
+          String.format(
+              Locale.ROOT,
+              "epoch %d done: expected latency %.4f ms, entropy %.2f bits a layer",
+              epoch + 1,
+              expectedMs,
+              entropyBits));
+    }
+
+    @Override
+    public boolean stopRequested() {
+      return signals.received() != null;
+    }
+  }
+}

@@ -1,0 +1,276 @@
+package io.fbnet.nas.cli;
+
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.data.Augmentation;
+import io.fbnet.nas.network.SupernetGraphs.LossSettings;
+import io.fbnet.nas.search.SearchSettings;
+import io.fbnet.nas.space.SearchSpace;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/**
+ * The flags that decide a search. Those without a value take the preset's; {@link #resolve} fills
+ * them in, so that the run folder's configuration names every one.
+ */
+final class SearchFlags {
+  /** Whether the batch shares one draw of noise. */
+  enum Noise {
+    BATCH,
+    IMAGE
+  }
+
+  /** What a w step minimises. */
+  enum WeightLoss {
+    PRODUCT,
+    CE
+  }
+
+  @Option(
+      names = "--space",
+      paramLabel = "NAME|FILE",
+      defaultValue = "fashion",
+      description = "The search space: fashion, cifar, imagenet, or a YAML file.")
+  String space;
+
+  @Mixin DataFlags data;
+  @Mixin DeviceFlags device;
+
+  @Option(
+      names = "--seed",
+      defaultValue = "1",
+      description = "Of weights, noise, splits, order and augmentation.")
+  long seed;
+
+  @Option(names = "--epochs", description = "Paper: 90; space fashion: 8.")
+  Integer epochs;
+
+  @Option(
+      names = "--warmup-epochs",
+      description = "Epochs of w alone, before theta starts. Paper: 10; space fashion: 2.")
+  Integer warmupEpochs;
+
+  @Option(names = "--batch", description = "Images a step. Paper: 192; space fashion: 64.")
+  Integer batch;
+
+  @Option(
+      names = "--train-images",
+      description = "How many training images to use; 0: all. Paper: 0; space fashion: 12000.")
+  Integer trainImages;
+
+  @Option(
+      names = "--rate",
+      description = "Learning rate of w at the start, cosine to 0. Paper: 0.1; space fashion: 0.1.")
+  Double rate;
+
+  @Option(names = "--momentum", defaultValue = "0.9", description = "Of SGD on w.")
+  double momentum;
+
+  @Option(
+      names = "--weight-decay",
+      defaultValue = "1e-4",
+      description = "Of w; batch norms are spared.")
+  double weightDecay;
+
+  @Option(
+      names = "--theta-rate",
+      description = "Learning rate of Adam on theta. Paper: 0.01; space fashion: 0.05.")
+  Double thetaRate;
+
+  @Option(names = "--theta-weight-decay", defaultValue = "5e-4", description = "Of theta.")
+  double thetaWeightDecay;
+
+  @Option(
+      names = "--alpha",
+      defaultValue = "0.2",
+      description =
+          "Factor of the latency term, alpha * log(LAT)^beta. Adam cancels a constant factor, so"
+              + " alpha barely moves theta; beta does.")
+  double alpha;
+
+  @Option(
+      names = "--beta",
+      defaultValue = "0.6",
+      description = "Exponent of log(LAT), LAT in microseconds.")
+  double beta;
+
+  @Option(
+      names = "--tau",
+      defaultValue = "5.0",
+      description = "Temperature of the Gumbel-softmax until theta starts.")
+  double tau;
+
+  @Option(
+      names = "--tau-end",
+      description =
+          "Temperature of the last epoch; 0: times 0.956 an epoch, as in the paper. Paper: 0;"
+              + " space fashion: 0.5.")
+  Double tauEnd;
+
+  @Option(
+      names = "--noise",
+      defaultValue = "batch",
+      description = "One draw of Gumbel noise for the whole batch or for each image.")
+  Noise noise;
+
+  @Option(
+      names = "--w-loss",
+      defaultValue = "product",
+      description = "What w minimises: the product with the latency term, or ce alone.")
+  WeightLoss weightLoss;
+
+  @Option(
+      names = "--crop-padding",
+      defaultValue = "2",
+      description = "Pixels of zeros around an image before the random crop.")
+  int cropPadding;
+
+  @Option(
+      names = "--flip",
+      negatable = true,
+      defaultValue = "true",
+      fallbackValue = "true",
+      description = "Mirrors half of the training images.")
+  boolean flip;
+
+  @Option(
+      names = "--lut",
+      paramLabel = "TABLE",
+      description =
+          "A latency table, built in or a JSON file. Default: measured on this device, and kept in"
+              + " the user's cache.")
+  String lut;
+
+  @Option(
+      names = "--samples",
+      defaultValue = "6",
+      description = "Architectures to draw from theta at the end.")
+  int samples;
+
+  /** Fills in what the preset says and checks ranges. */
+  SearchSpace resolve() {
+    SearchSpace loaded = SearchSpace.load(space);
+    Preset preset = Preset.of(loaded);
+    data.data = data.data == null ? preset.data() : data.data;
+    epochs = epochs == null ? (Integer) preset.epochs() : epochs;
+    warmupEpochs = warmupEpochs == null ? (Integer) preset.warmupEpochs() : warmupEpochs;
+    batch = batch == null ? (Integer) preset.batch() : batch;
+    trainImages = trainImages == null ? (Integer) preset.trainImages() : trainImages;
+    rate = rate == null ? (Double) preset.rate() : rate;
+    thetaRate = thetaRate == null ? (Double) preset.thetaRate() : thetaRate;
+    tauEnd = tauEnd == null ? (Double) preset.tauEnd() : tauEnd;
+    atLeast("--epochs", epochs, 1);
+    atLeast("--warmup-epochs", warmupEpochs, 0);
+    atLeast("--batch", batch, 2);
+    atLeast("--train-images", trainImages, 0);
+    atLeast("--samples", samples, 1);
+    atLeast("--crop-padding", cropPadding, 0);
+    positive("--rate", rate);
+    positive("--theta-rate", thetaRate);
+    positive("--tau", tau);
+    notNegative("--tau-end", tauEnd);
+    notNegative("--momentum", momentum);
+    notNegative("--weight-decay", weightDecay);
+    notNegative("--theta-weight-decay", thetaWeightDecay);
+    positive("--alpha", alpha);
+    notNegative("--beta", beta);
+    if (warmupEpochs > epochs) {
+      throw UserException.usage(
+          "--warmup-epochs %d leaves theta untrained in --epochs %d: lower the one or raise the"
+              + " other",
+          warmupEpochs, epochs);
+    }
+    return loaded;
+  }
+
+  private static void atLeast(String flag, int value, int least) {
+    if (value < least) {
+      throw UserException.usage("%s must be at least %d, but is %d", flag, least, value);
+    }
+  }
+
+  private static void positive(String flag, double value) {
+    if (!(value > 0) || Double.isInfinite(value)) {
+      throw UserException.usage("%s must be above 0, but is %s", flag, value);
+    }
+  }
+
+  private static void notNegative(String flag, double value) {
+    if (!(value >= 0) || Double.isInfinite(value)) {
+      throw UserException.usage("%s must not be negative, but is %s", flag, value);
+    }
+  }
+
+  /** The settings that the resolved flags make. */
+  SearchSettings settings() {
+    int thetaEpochs = epochs - warmupEpochs;
+    double decay =
+        tauEnd == 0 || thetaEpochs < 2
+            ? Preset.PAPER_TAU_DECAY
+            : Math.pow(tauEnd / tau, 1.0 / (thetaEpochs - 1));
+    LossSettings loss =
+        new LossSettings(
+            alpha,
+            beta,
+            weightLoss == WeightLoss.CE,
+            noise == Noise.IMAGE,
+            momentum,
+            weightDecay,
+            thetaWeightDecay);
+    return new SearchSettings(
+        seed,
+        epochs,
+        warmupEpochs,
+        batch,
+        trainImages,
+        0.8,
+        rate,
+        thetaRate,
+        tau,
+        decay,
+        new Augmentation(cropPadding, flip),
+        loss);
+  }
+
+  /** Every flag with its value, as the run folder's configuration keeps it. */
+  Map<String, Object> resolved() {
+    Map<String, Object> flags = new LinkedHashMap<>();
+    flags.put("space", space);
+    flags.put("data", data.data);
+    if (data.dataDir != null) {
+      flags.put("data-dir", data.dataDir.toString());
+    }
+    flags.put("offline", data.offline);
+    flags.put("on-bad-sample", data.onBadSample);
+    flags.put("device", lower(device.device));
+    flags.put("threads", device.threads());
+    flags.put("seed", seed);
+    flags.put("epochs", epochs);
+    flags.put("warmup-epochs", warmupEpochs);
+    flags.put("batch", batch);
+    flags.put("train-images", trainImages);
+    flags.put("rate", rate);
+    flags.put("momentum", momentum);
+    flags.put("weight-decay", weightDecay);
+    flags.put("theta-rate", thetaRate);
+    flags.put("theta-weight-decay", thetaWeightDecay);
+    flags.put("alpha", alpha);
+    flags.put("beta", beta);
+    flags.put("tau", tau);
+    flags.put("tau-end", tauEnd);
+    flags.put("noise", lower(noise));
+    flags.put("w-loss", lower(weightLoss));
+    flags.put("crop-padding", cropPadding);
+    flags.put("flip", flip);
+    if (lut != null) {
+      flags.put("lut", lut);
+    }
+    flags.put("samples", samples);
+    return flags;
+  }
+
+  private static String lower(Enum<?> value) {
+    return value.name().toLowerCase(java.util.Locale.ROOT);
+  }
+}

@@ -1,0 +1,86 @@
+package io.fbnet.nas.cli;
+
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.nas.data.CacheDirectory;
+import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.measure.LatencyMeter;
+import io.fbnet.nas.space.SearchSpace;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+import java.util.TreeMap;
+
+/** The latency table of a search: named, kept from an earlier measurement, or measured now. */
+final class TableSource {
+  private TableSource() {}
+
+  /** The table that {@code --lut} names, or this device's own for the space. */
+  static LatencyTable open(
+      String lut, SearchSpace space, Backend backend, Console console, ProgressLine progress) {
+    if (lut != null) {
+      LatencyTable table = LatencyTable.load(lut);
+      table.requireFits(space, console::warn);
+      return table;
+    }
+    Path kept = keptAt(space, backend);
+    if (Files.isRegularFile(kept)) {
+      try {
+        LatencyTable table = LatencyTable.load(kept.toString());
+        table.requireFits(space, console::warn);
+        console.note(
+            "latency table of this device, measured "
+                + table.fingerprint().date()
+                + ": "
+                + kept
+                + " (remove it to measure again)");
+        return table;
+      } catch (io.fbnet.nas.UserException damaged) {
+        console.warn(damaged.getMessage() + "; it is measured again");
+      }
+    }
+    console.note("measuring this device's latency table for the space " + space.name());
+    LatencyTable table = measure(space, backend, 1, progress);
+    try {
+      Files.createDirectories(kept.getParent());
+      table.write(kept);
+    } catch (IOException | io.fbnet.nas.UserException e) {
+      console.warn("the table could not be kept for next time: " + e.getMessage());
+    }
+    return table;
+  }
+
+  /** Measures with progress shown. */
+  static LatencyTable measure(
+      SearchSpace space, Backend backend, int batch, ProgressLine progress) {
+    LatencyTable table =
+        new LatencyMeter(backend, batch)
+            .measure(
+                space,
+                (done, total, what) -> progress.update(done, total, "latency table, " + what));
+    progress.close();
+    return table;
+  }
+
+  private static Path keptAt(SearchSpace space, Backend backend) {
+    String key =
+        space.signature()
+            + " head "
+            + space.head()
+            + " classes "
+            + space.classes()
+            + " "
+            + new TreeMap<>(backend.fingerprint());
+    try {
+      byte[] hash =
+          MessageDigest.getInstance("SHA-256").digest(key.getBytes(StandardCharsets.UTF_8));
+      String name = space.name() + "-" + HexFormat.of().formatHex(hash, 0, 6) + ".json";
+      return CacheDirectory.ofUser(System.getenv()).resolve("latency").resolve(name);
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every Java has SHA-256", e);
+    }
+  }
+}

@@ -1,0 +1,155 @@
+package io.fbnet.nas.search;
+
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.program.Program;
+import io.fbnet.nas.data.Batch;
+import io.fbnet.nas.data.BatchLoader;
+import io.fbnet.nas.data.Dataset;
+import io.fbnet.nas.data.ImageSet;
+import io.fbnet.nas.data.Splits;
+import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.network.ArchitectureGraphs;
+import io.fbnet.nas.network.NetworkBuilder;
+import io.fbnet.nas.network.SupernetGraphs;
+import io.fbnet.nas.space.Architecture;
+
+/**
+ * Scores architectures with the supernet's weights. Statistics gathered under soft mixtures are
+ * wrong for a single path, so each architecture's batch norms are set anew from fixed batches of
+ * the w split first; the score comes from the theta split. Test images are read by {@link #test}
+ * alone.
+ */
+public final class ArchitectureScorer {
+  private static final int CALIBRATION_BATCHES = 20;
+  private static final int CALIBRATION_STREAM = 3;
+
+  private final Backend backend;
+  private final Supernet supernet;
+  private final Dataset data;
+  private final Splits splits;
+  private final LatencyTable table;
+  private final SearchSettings settings;
+
+  /**
+   * One architecture's score.
+   *
+   * @param architecture what was scored
+   * @param latencyMs the table's sum
+   * @param accuracy on the theta split, 0 to 1
+   * @param crossEntropy on the theta split, the mean over images
+   * @param loss crossEntropy * alpha * log(latency in microseconds)^beta
+   */
+  public record Score(
+      Architecture architecture,
+      double latencyMs,
+      double accuracy,
+      double crossEntropy,
+      double loss) {}
+
+  /**
+   * Accuracy and loss over a set of images.
+   *
+   * @param accuracy 0 to 1
+   * @param crossEntropy the mean over images
+   */
+  public record Quality(double accuracy, double crossEntropy) {}
+
+  /** Scores with the supernet's weights as they are. */
+  public ArchitectureScorer(
+      Backend backend,
+      Supernet supernet,
+      Dataset data,
+      Splits splits,
+      LatencyTable table,
+      SearchSettings settings) {
+    this.backend = backend;
+    this.supernet = supernet;
+    this.data = data;
+    this.splits = splits;
+    this.table = table;
+    this.settings = settings;
+  }
+
+  /** Calibrates and scores an architecture on the theta split. */
+  public Score score(Architecture architecture) {
+    recalibrate(architecture);
+    Quality quality = evaluate(architecture, data.train(), splits.second());
+    double ms = table.latencyOf(architecture);
+    return new Score(
+        architecture, ms, quality.accuracy(), quality.crossEntropy(), loss(quality, ms));
+  }
+
+  private double loss(Quality quality, double ms) {
+    double microseconds = Math.max(ms * 1000, SupernetGraphs.LEAST_MICROSECONDS);
+    return quality.crossEntropy()
+        * settings.loss().alpha()
+        * Math.pow(Math.log(microseconds), settings.loss().beta());
+  }
+
+  /** Calibrates an architecture and reads the test images, once. */
+  public Quality test(Architecture architecture) {
+    recalibrate(architecture);
+    int[] all = new int[data.test().size()];
+    java.util.Arrays.setAll(all, i -> i);
+    return evaluate(architecture, data.test(), all);
+  }
+
+  private void recalibrate(Architecture architecture) {
+    try (Program program =
+            Program.compileFixed(
+                backend,
+                ArchitectureGraphs.recalibration(architecture, settings.batch()),
+                supernet.store());
+        BatchLoader loader =
+            loader(data.train(), splits.first())
+                .random(settings.seed(), CALIBRATION_STREAM)
+                .shuffle(true)
+                .dropLast(true)
+                .build()) {
+      loader.start(0, 0);
+      int batches = Math.min(CALIBRATION_BATCHES, loader.batches());
+      for (int i = 0; i < batches; i++) {
+        Batch batch = loader.next();
+        program.write("images", batch.images());
+        // 1/1, 1/2, 1/3, ...: the running statistics become the plain mean over the batches.
+        program.set(NetworkBuilder.NORM_MOMENTUM, 1.0 / (i + 1));
+        program.run();
+      }
+      backend.synchronise();
+    }
+  }
+
+  private BatchLoader.Builder loader(ImageSet images, int[] numbers) {
+    return BatchLoader.over(images, numbers)
+        .batchSize(settings.batch())
+        .normalisation(data.mean(), data.std());
+  }
+
+  private Quality evaluate(Architecture architecture, ImageSet images, int[] numbers) {
+    try (Program program =
+            Program.compileFixed(
+                backend,
+                ArchitectureGraphs.evaluation(architecture, settings.batch()),
+                supernet.store());
+        BatchLoader loader = loader(images, numbers).build()) {
+      loader.start(0, 0);
+      int right = 0;
+      int count = 0;
+      double ce = 0;
+      for (Batch batch = loader.next(); batch != null; batch = loader.next()) {
+        program.write("images", batch.images());
+        program.write("labels", batch.labels());
+        program.run();
+        float[] ranks = program.read("rank");
+        float[] losses = program.read("ce");
+        // The last batch is padded: only its real images count.
+        for (int i = 0; i < batch.count(); i++) {
+          right += ranks[i] == 0 ? 1 : 0;
+          ce += losses[i];
+        }
+        count += batch.count();
+      }
+      return new Quality((double) right / count, ce / count);
+    }
+  }
+}
