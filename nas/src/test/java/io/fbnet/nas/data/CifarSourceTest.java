@@ -83,9 +83,11 @@ class CifarSourceTest {
   @Test
   void readsTheRealImages() {
     String place = System.getenv("FBNET_CIFAR");
-    assumeTrue(
-        place != null,
-        "skipped: FBNET_CIFAR does not name a folder of CIFAR-10 images (train/<class>/*.jpg)");
+    String reason = "FBNET_CIFAR names no folder of CIFAR-10 images (train/<class>/*.jpg)";
+    if (place == null) {
+      System.out.println("CifarSourceTest.readsTheRealImages skipped: " + reason);
+    }
+    assumeTrue(place != null, reason);
     List<String> notices = TestFiles.notices();
     DataOptions options =
         TestFiles.options(Path.of(place), SHAPE, folder.resolve("cache"), notices);

@@ -193,6 +193,7 @@ class FolderSourceTest {
     Files.writeString(images.resolve("train/cat/x.webp"), "");
     Files.writeString(images.resolve("train/cat/.hidden.png"), "");
     Files.writeString(images.resolve("train/cat/notes.txt"), "");
+    TestFiles.write(images.resolve("train/cat/.checkpoints/x.png"), new byte[0]);
     try (Dataset data = open()) {
       assertEquals(12, data.train().size());
     }
