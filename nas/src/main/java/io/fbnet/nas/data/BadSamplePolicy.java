@@ -61,6 +61,7 @@ public record BadSamplePolicy(boolean skips, double largestShare, long largestCo
 
   /** Whether so many bad images of so many may be left out. */
   boolean allows(long bad, long total) {
-    return skips && bad <= largestCount && bad <= largestShare * total;
+    boolean withinShare = largestShare >= 1 || bad <= largestShare * total;
+    return skips && bad <= largestCount && withinShare;
   }
 }

@@ -52,8 +52,17 @@ public final class BatchLoader implements AutoCloseable {
             batchSize);
     ownArena = builder.allocator.isPresent() ? Optional.empty() : Optional.of(Arena.ofShared());
     SegmentAllocator allocator = builder.allocator.orElseGet(ownArena::orElseThrow);
-    for (int i = 0; i < builder.slots; i++) {
-      slots.add(new BatchSlot(allocator, batchSize, builder.set.shape()));
+    try {
+      for (int i = 0; i < builder.slots; i++) {
+        slots.add(new BatchSlot(allocator, batchSize, builder.set.shape()));
+      }
+    } catch (OutOfMemoryError e) {
+      ownArena.ifPresent(Arena::close);
+      throw new UserException(
+          ExitCode.DEVICE_OR_MEMORY,
+          "There is no memory for %d batches of %d images of %s; lower the batch size."
+              .formatted(builder.slots, batchSize, builder.set.shape()),
+          e);
     }
   }
 

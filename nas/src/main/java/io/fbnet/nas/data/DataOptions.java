@@ -16,7 +16,8 @@ import java.util.function.Consumer;
  * @param offline true: nothing is fetched
  * @param badSamples what to do about images that cannot be read
  * @param cacheDir where fetched files and decoded images are kept
- * @param notices takes one line at a time: what is fetched, decoded, left out or done instead
+ * @param notices takes one line at a time: what is fetched, decoded, left out or done instead;
+ *     progress is told from decoding threads
  */
 public record DataOptions(
     String data,

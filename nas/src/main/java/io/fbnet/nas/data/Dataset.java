@@ -1,7 +1,6 @@
 package io.fbnet.nas.data;
 
 import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.util.HexFormat;
@@ -117,10 +116,7 @@ public final class Dataset implements AutoCloseable {
       String head =
           set.shape() + "\n" + set.size() + "\n" + String.join("\n", set.classes()) + "\n";
       digest.update(head.getBytes(StandardCharsets.UTF_8));
-      byte[] labels = new byte[set.size() * 4];
-      MemorySegment.copy(
-          MemorySegment.ofArray(set.labels()), 0, MemorySegment.ofArray(labels), 0, labels.length);
-      digest.update(labels);
+      digest.update(CacheFile.encode(set.labels()));
       Checksums.forEachBuffer(set.pixels(), digest::update);
     }
     return "sha256:" + HexFormat.of().formatHex(digest.digest());

@@ -93,6 +93,14 @@ final class FolderDecoding {
       good = true;
     } catch (BadImageException e) {
       bad.report(new Problem(entry.file().toString(), e.getMessage()));
+    } catch (OutOfMemoryError e) {
+      // Not a bad image: leaving it out would depend on what else was being decoded.
+      throw new UserException(
+          ExitCode.DEVICE_OR_MEMORY,
+          entry.file()
+              + " needs more memory to decode than is free; make the image smaller, give"
+              + " Java more with -Xmx, or decode on fewer threads.",
+          e);
     }
     tellProgress(done.incrementAndGet());
     return good;

@@ -52,6 +52,9 @@ final class IdxFile {
       }
       elements *= dimensions[i];
     }
+    if (rank == 3 && elements == 0) {
+      throw UserException.data("%s holds no images; fetch it again.", name);
+    }
     int present = content.length - header.position();
     if (present != elements) {
       throw UserException.data(

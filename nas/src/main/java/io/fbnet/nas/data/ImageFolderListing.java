@@ -143,7 +143,7 @@ final class ImageFolderListing {
     try (Stream<Path> walk = Files.walk(folder, FileVisitOption.FOLLOW_LINKS)) {
       for (Path file : (Iterable<Path>) walk::iterator) {
         BasicFileAttributes attributes = Files.readAttributes(file, BasicFileAttributes.class);
-        if (attributes.isRegularFile() && isRead(file)) {
+        if (attributes.isRegularFile() && !isHidden(folder.relativize(file)) && isRead(file)) {
           found.add(
               new Entry(
                   file,
@@ -163,12 +163,19 @@ final class ImageFolderListing {
     to.addAll(found);
   }
 
+  /** Whether a file or a folder above it is hidden, as what editors and notebooks leave behind. */
+  private static boolean isHidden(Path relative) {
+    for (Path part : relative) {
+      if (part.toString().startsWith(".")) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   private boolean isRead(Path file) {
     String name = file.getFileName().toString();
     String extension = name.substring(name.lastIndexOf('.') + 1).toLowerCase(Locale.ROOT);
-    if (name.startsWith(".")) {
-      return false;
-    }
     if (OTHER_IMAGES.contains(extension)) {
       leftOut.merge(extension, 1, Integer::sum);
     }

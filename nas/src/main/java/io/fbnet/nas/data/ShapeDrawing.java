@@ -38,7 +38,7 @@ final class ShapeDrawing {
   /** Unsigned bytes, C x H x W. */
   byte[] draw(int image, int kind) {
     Draws draws = new Draws(image);
-    double size = 0.45 + 0.4 * draws.next();
+    double size = 0.42 + 0.43 * draws.next();
     double centreX = (draws.next() - 0.5) * 0.6;
     double centreY = (draws.next() - 0.5) * 0.6;
     double angle = draws.next() * 2 * Math.PI;
@@ -83,10 +83,10 @@ final class ShapeDrawing {
 
   private static void colours(Draws draws, double[] ground, double[] ink) {
     double base = 0.25 + 0.5 * draws.next();
-    double contrast = (0.22 + 0.25 * draws.next()) * (draws.next() < 0.5 ? -1 : 1);
+    double contrast = (0.22 + 0.24 * draws.next()) * (draws.next() < 0.5 ? -1 : 1);
     for (int c = 0; c < 3; c++) {
       ground[c] = base + (draws.next() - 0.5) * 0.2;
-      ink[c] = ground[c] + contrast + (draws.next() - 0.5) * 0.15;
+      ink[c] = ground[c] + contrast + (draws.next() - 0.5) * 0.1;
     }
   }
 

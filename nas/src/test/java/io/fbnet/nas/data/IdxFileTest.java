@@ -11,6 +11,7 @@ import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Random;
 import java.util.zip.GZIPOutputStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -63,6 +64,7 @@ class IdxFileTest {
     assertRefused("truncated", Arrays.copyOf(good, 10));
     assertRefused("corrupt", Arrays.copyOf(good, 80));
     assertRefused("magic 00000801", labels(new int[20]));
+    assertRefused("no images", images(0, 0, 0));
     byte[] negative = good.clone();
     negative[4] = (byte) 0x80;
     assertRefused("dimension", negative);
@@ -73,6 +75,26 @@ class IdxFileTest {
     Path cut = Files.write(packed, Arrays.copyOf(whole, whole.length - 9));
     UserException e = assertThrows(UserException.class, () -> IdxFile.read(cut, 3));
     assertTrue(e.getMessage().contains("gzip") && e.getMessage().contains("cut.gz"));
+  }
+
+  /** Whatever a header says, it is read or refused in a sentence. */
+  @Test
+  void survivesRandomHeaders() {
+    long seed = System.nanoTime();
+    System.out.println("IdxFileTest seed " + seed);
+    Random random = new Random(seed);
+    for (int round = 0; round < 5000; round++) {
+      byte[] file = images(2, 3, 3);
+      for (int flips = 1 + random.nextInt(3); flips > 0; flips--) {
+        file[random.nextInt(16)] = (byte) random.nextInt();
+      }
+      try {
+        IdxFile idx = IdxFile.parse(file, "some-file", 3);
+        assertEquals(18, idx.count() * idx.height() * idx.width());
+      } catch (UserException e) {
+        assertTrue(e.getMessage().contains("some-file"));
+      }
+    }
   }
 
   private static void assertRefused(String word, byte[] content) {

@@ -17,6 +17,7 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.Random;
 import javax.imageio.IIOImage;
 import javax.imageio.ImageIO;
 import javax.imageio.ImageWriter;
@@ -191,6 +192,33 @@ class ImageFileDecoderTest {
     for (int length = 0; length < 26; length++) {
       byte[] cut = Arrays.copyOf(TestFiles.tiff(6, false), length);
       assertEquals(8, decode(TestFiles.withExif(jpeg, cut)).width);
+    }
+  }
+
+  /** Whatever a file holds, it is decoded or refused by {@link BadImageException}. */
+  @Test
+  void survivesRandomDamage() {
+    long seed = System.nanoTime();
+    System.out.println("ImageFileDecoderTest seed " + seed);
+    Random random = new Random(seed);
+    BufferedImage image = TestFiles.gradient(24, 24, 5);
+    byte[] jpeg = TestFiles.withExif(TestFiles.encode(image, "jpeg"), TestFiles.tiff(6, true));
+    byte[][] files = {
+      jpeg, TestFiles.encode(image, "png"), TestFiles.ppm("P6 2 2 255 ", new int[12])
+    };
+    try (ImageFileDecoder decoder = new ImageFileDecoder()) {
+      for (int round = 0; round < 1500; round++) {
+        byte[] file = files[round % files.length].clone();
+        for (int flips = 1 + random.nextInt(4); flips > 0; flips--) {
+          int bound = random.nextBoolean() ? Math.min(80, file.length) : file.length;
+          file[random.nextInt(bound)] = (byte) random.nextInt();
+        }
+        try {
+          assertTrue(decoder.decode(file).planes.length > 0);
+        } catch (BadImageException e) {
+          assertTrue(e.getMessage().matches("(?s)(is|has) .*"), e.getMessage());
+        }
+      }
     }
   }
 
