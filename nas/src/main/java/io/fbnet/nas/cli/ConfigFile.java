@@ -12,6 +12,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import picocli.CommandLine;
 import picocli.CommandLine.ITypeConverter;
@@ -254,7 +255,7 @@ final class ConfigFile {
       case Enum<?> constant -> quoted(constant.toString().toLowerCase(Locale.ROOT));
       case Collection<?> many ->
           many.isEmpty() ? "" : many.stream().map(ConfigFile::written).toList().toString();
-      case java.util.Optional<?> maybe -> maybe.map(ConfigFile::written).orElse("");
+      case Optional<?> maybe -> maybe.map(ConfigFile::written).orElse("");
       default -> quoted(value.toString());
     };
   }

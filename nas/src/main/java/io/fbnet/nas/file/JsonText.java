@@ -1,5 +1,6 @@
 package io.fbnet.nas.file;
 
+import com.fasterxml.jackson.core.io.JsonStringEncoder;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.Iterator;
@@ -53,7 +54,6 @@ public final class JsonText {
   }
 
   private static String escaped(String key) {
-    return new String(
-        com.fasterxml.jackson.core.io.JsonStringEncoder.getInstance().quoteAsString(key));
+    return new String(JsonStringEncoder.getInstance().quoteAsString(key));
   }
 }

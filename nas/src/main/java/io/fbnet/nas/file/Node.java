@@ -101,6 +101,16 @@ public final class Node {
     return number.longValueExact();
   }
 
+  /** Refuses a format version other than {@code known}. */
+  public void requireVersion(int known) {
+    if (integer(1, Integer.MAX_VALUE) != known) {
+      throw wrong(
+          "is a version that this program does not know (it knows "
+              + known
+              + "): update the program");
+    }
+  }
+
   /** A finite number from {@code least} to {@code most}. */
   public double number(double least, double most) {
     double number;

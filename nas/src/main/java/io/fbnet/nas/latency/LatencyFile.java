@@ -87,12 +87,7 @@ final class LatencyFile {
             "validated",
             "origin",
             "fingerprint");
-    Node format = fields.required("format");
-    if (format.integer(1, Integer.MAX_VALUE) != FORMAT) {
-      throw format.wrong(
-          "is a version this program does not know (it knows %d): update the program"
-              .formatted(FORMAT));
-    }
+    fields.required("format").requireVersion(FORMAT);
     Node unit = fields.required("unit");
     if (!unit.text().equals(UNIT)) {
       throw unit.wrong("must be \"ms\" (milliseconds), but is " + unit.shown());

@@ -1,5 +1,6 @@
 package io.fbnet.nas.latency;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.errorprone.annotations.CanIgnoreReturnValue;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
@@ -10,6 +11,7 @@ import io.fbnet.nas.space.SearchSpace;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.function.Consumer;
@@ -288,7 +290,7 @@ public final class LatencyTable {
   }
 
   /** The JSON tree that {@link #write} writes. */
-  public com.fasterxml.jackson.databind.node.ObjectNode json() {
+  public ObjectNode json() {
     return LatencyFile.tree(this);
   }
 
@@ -309,7 +311,7 @@ public final class LatencyTable {
     private boolean relative;
     private String validated = "not validated on whole networks";
     private String origin = "";
-    private Fingerprint fingerprint = Fingerprint.of("", 0, java.util.Map.of(), "", 1, "");
+    private Fingerprint fingerprint = Fingerprint.of("", 0, Map.of(), "", 1, "");
 
     Builder(String device, SpaceKey space) {
       this.device = device;

@@ -1,5 +1,6 @@
 package io.fbnet.nas.latency;
 
+import java.util.Arrays;
 import java.util.Locale;
 import java.util.Map;
 
@@ -74,10 +75,7 @@ final class LatencyText {
         .spread()
         .ifPresent(
             spread -> {
-              double[] all =
-                  java.util.Arrays.stream(spread)
-                      .flatMapToDouble(java.util.Arrays::stream)
-                      .toArray();
+              double[] all = Arrays.stream(spread).flatMapToDouble(Arrays::stream).toArray();
               out.append(
                   String.format(
                       Locale.ROOT,

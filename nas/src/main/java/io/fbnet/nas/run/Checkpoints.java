@@ -6,6 +6,8 @@ import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.DigestInputStream;
@@ -124,7 +126,7 @@ public final class Checkpoints {
     try {
       Files.createDirectories(target);
       // Without its manifest a half-written second version is not taken for the first.
-      Files.deleteIfExists(target.resolve(Manifest.FILE));
+      clear(target);
       List<Manifest.Entry> entries = new ArrayList<>();
       for (Map.Entry<String, List<Tensor>> file : new TreeMap<>(snapshot.files()).entrySet()) {
         String name = file.getKey() + ".safetensors";
@@ -143,11 +145,11 @@ public final class Checkpoints {
               entries,
               environment,
               snapshot.state());
-      byte[] text = manifest.text().getBytes(java.nio.charset.StandardCharsets.UTF_8);
+      byte[] text = manifest.text().getBytes(StandardCharsets.UTF_8);
       AtomicFile.write(
           target.resolve(Manifest.FILE),
           channel -> {
-            java.nio.ByteBuffer bytes = java.nio.ByteBuffer.wrap(text);
+            ByteBuffer bytes = ByteBuffer.wrap(text);
             while (bytes.hasRemaining()) {
               channel.write(bytes);
             }
@@ -184,6 +186,11 @@ public final class Checkpoints {
   }
 
   private static void delete(Path checkpoint) throws IOException {
+    clear(checkpoint);
+    Files.deleteIfExists(checkpoint);
+  }
+
+  private static void clear(Path checkpoint) throws IOException {
     // The manifest first: what is half deleted must not look whole.
     Files.deleteIfExists(checkpoint.resolve(Manifest.FILE));
     try (Stream<Path> files = Files.list(checkpoint)) {
@@ -191,7 +198,6 @@ public final class Checkpoints {
         Files.deleteIfExists(file);
       }
     }
-    Files.deleteIfExists(checkpoint);
   }
 
   private List<Path> newestFirst() throws IOException {

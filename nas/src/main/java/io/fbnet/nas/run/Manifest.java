@@ -78,11 +78,7 @@ public record Manifest(
     Node.Fields fields =
         Document.json(path)
             .fields("format", "step", "epoch", "phase", "files", "environment", "state");
-    Node format = fields.required("format");
-    if (format.integer(1, Integer.MAX_VALUE) != FORMAT) {
-      throw format.wrong(
-          "is a version this program does not know (it knows " + FORMAT + "): update the program");
-    }
+    fields.required("format").requireVersion(FORMAT);
     List<Entry> files = new ArrayList<>();
     for (Node item : fields.required("files").list(0, 1000)) {
       Node.Fields file = item.fields("name", "bytes", "sha256");

@@ -3,6 +3,7 @@ package io.fbnet.nas.run;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.file.Nearest;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
@@ -235,8 +236,7 @@ public final class Safetensors {
       SafetensorsHeader.Entry entry = header.entries().get(name);
       if (entry == null) {
         throw UserException.data(
-            "%s holds no tensor '%s'%s",
-            path, name, io.fbnet.nas.file.Nearest.hint(name, header.entries().keySet()));
+            "%s holds no tensor '%s'%s", path, name, Nearest.hint(name, header.entries().keySet()));
       }
       return entry;
     }

@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.Document;
 import io.fbnet.nas.file.Node;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
@@ -60,7 +61,7 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
           item.putArray("data_offsets").add(entry.begin()).add(entry.end());
         });
     String json = tree.toString();
-    int bytes = json.getBytes(java.nio.charset.StandardCharsets.UTF_8).length;
+    int bytes = json.getBytes(StandardCharsets.UTF_8).length;
     return json + " ".repeat((8 - bytes % 8) % 8);
   }
 

@@ -1,6 +1,7 @@
 package io.fbnet.nas.run;
 
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -48,7 +49,7 @@ public record Tensor(String name, Type type, List<Long> shape, MemorySegment dat
 
   /** A tensor with the dimensions as arguments. */
   public static Tensor of(String name, Type type, MemorySegment data, long... shape) {
-    return new Tensor(name, type, java.util.Arrays.stream(shape).boxed().toList(), data);
+    return new Tensor(name, type, Arrays.stream(shape).boxed().toList(), data);
   }
 
   /** Bytes of a tensor; throws ArithmeticException or IllegalArgumentException if impossible. */

@@ -4,6 +4,7 @@ import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.Document;
 import io.fbnet.nas.file.Nearest;
 import io.fbnet.nas.file.Node;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -48,16 +49,7 @@ final class ArchitectureFile {
   static Architecture parse(Node node, Path folder) {
     Node.Fields fields =
         node.fields("format", "name", "space", "head", "classes", "resolution", "blocks");
-    fields
-        .optional("format")
-        .ifPresent(
-            format -> {
-              if (format.integer(1, Integer.MAX_VALUE) != FORMAT) {
-                throw format.wrong(
-                    "is a version this program does not know (it knows %d): update the program"
-                        .formatted(FORMAT));
-              }
-            });
+    fields.optional("format").ifPresent(format -> format.requireVersion(FORMAT));
     SearchSpace space = space(fields.required("space"), folder);
     try {
       if (fields.optional("head").isPresent()) {
@@ -89,7 +81,7 @@ final class ArchitectureFile {
     Path path;
     try {
       path = folder.resolve(reference);
-    } catch (java.nio.file.InvalidPathException e) {
+    } catch (InvalidPathException e) {
       throw node.wrong("is no path: " + e.getReason());
     }
     if (!SpaceFile.isFile(path.toString())) {

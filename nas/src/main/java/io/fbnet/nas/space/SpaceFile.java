@@ -19,6 +19,9 @@ import java.util.List;
 
 /** Reads and writes search spaces, as YAML files and as objects inside an architecture. */
 final class SpaceFile {
+  /** Version of the file format; a file without one is of this version. */
+  static final int FORMAT = 1;
+
   static final List<String> BUILT_IN = List.of("fashion", "cifar", "imagenet");
 
   private SpaceFile() {}
@@ -61,7 +64,9 @@ final class SpaceFile {
 
   static SearchSpace parse(Node node) {
     Node.Fields fields =
-        node.fields("name", "input", "classes", "stem", "stages", "head", "blocks", "always_pw");
+        node.fields(
+            "format", "name", "input", "classes", "stem", "stages", "head", "blocks", "always_pw");
+    fields.optional("format").ifPresent(format -> format.requireVersion(FORMAT));
     Node.Fields input = fields.required("input").fields("channels", "height", "width");
     Node.Fields stem = fields.required("stem").fields("width", "stride");
     List<SearchSpace.Stage> stages = new ArrayList<>();

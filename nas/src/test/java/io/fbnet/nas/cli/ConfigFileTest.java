@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.io.Writer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -93,7 +94,7 @@ class ConfigFileTest {
     String[] all = new String[arguments.length + 1];
     all[0] = "train";
     System.arraycopy(arguments, 0, all, 1, arguments.length);
-    root.setOut(new PrintWriter(java.io.Writer.nullWriter()));
+    root.setOut(new PrintWriter(Writer.nullWriter()));
     int code = Main.run(root, all, new PrintWriter(err), false);
     return new Outcome(train, code, err.toString());
   }

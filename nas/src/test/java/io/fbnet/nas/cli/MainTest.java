@@ -14,6 +14,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import picocli.CommandLine;
@@ -117,9 +118,7 @@ class MainTest {
             List.of("latency", "show"),
             List.of("completion"))) {
       for (String flag : List.of("--help", "-h", "--version", "-V")) {
-        String[] arguments =
-            java.util.stream.Stream.concat(verb.stream(), java.util.stream.Stream.of(flag))
-                .toArray(String[]::new);
+        String[] arguments = Stream.concat(verb.stream(), Stream.of(flag)).toArray(String[]::new);
         Outcome outcome = run(arguments);
         assertEquals(0, outcome.code(), outcome.err());
         assertEquals("", outcome.err());

@@ -3,10 +3,15 @@ package io.fbnet.nas.file;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.Refusals;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -83,10 +88,8 @@ class DocumentTest {
     Path binary = Files.write(folder.resolve("binary"), new byte[] {(byte) 0xff, (byte) 0xfe, 0});
     Refusals.data(() -> Document.json(binary), "UTF-8");
     Path big = folder.resolve("big");
-    try (var channel =
-        java.nio.channels.FileChannel.open(
-            big, java.nio.file.StandardOpenOption.CREATE, java.nio.file.StandardOpenOption.WRITE)) {
-      channel.write(java.nio.ByteBuffer.allocate(1), 20L << 20);
+    try (var channel = FileChannel.open(big, StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
+      channel.write(ByteBuffer.allocate(1), 20L << 20);
     }
     Refusals.data(() -> Document.json(big), "bytes");
   }
@@ -109,11 +112,9 @@ class DocumentTest {
       assertEquals(1, files.count());
     }
     Path below = target.resolve("child");
-    Refusals.refused(
-        io.fbnet.nas.ExitCode.STORAGE, () -> AtomicFile.writeText(below, "x"), "cannot write");
+    Refusals.refused(ExitCode.STORAGE, () -> AtomicFile.writeText(below, "x"), "cannot write");
     Path nonEmpty = Files.createDirectories(folder.resolve("taken/inside")).getParent();
-    Refusals.refused(
-        io.fbnet.nas.ExitCode.STORAGE, () -> AtomicFile.writeText(nonEmpty, "x"), "taken");
+    Refusals.refused(ExitCode.STORAGE, () -> AtomicFile.writeText(nonEmpty, "x"), "taken");
     try (var files = Files.list(folder)) {
       assertEquals(2, files.count(), "a temporary file was left");
     }
@@ -121,7 +122,7 @@ class DocumentTest {
 
   @Test
   void jsonTextReadsBack() throws IOException {
-    var mapper = new com.fasterxml.jackson.databind.ObjectMapper();
+    var mapper = new ObjectMapper();
     var tree =
         mapper.readTree(
             "{\"a\":[1,2.5,null],\"b\":{\"c,"

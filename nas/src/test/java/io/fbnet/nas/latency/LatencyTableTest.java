@@ -14,6 +14,7 @@ import io.fbnet.nas.space.BlockType;
 import io.fbnet.nas.space.SearchSpace;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -97,7 +98,7 @@ class LatencyTableTest {
     }
     Path file = folder.resolve("t.json");
     LatencyTable.builder("x", space).fixed(random.nextDouble()).layers(ms).build().write(file);
-    assertTrue(java.util.Arrays.deepEquals(ms, LatencyTable.load(file.toString()).layers()));
+    assertTrue(Arrays.deepEquals(ms, LatencyTable.load(file.toString()).layers()));
   }
 
   @Test

@@ -8,13 +8,16 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.Refusals;
+import java.io.BufferedReader;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -133,7 +136,7 @@ class CheckpointsTest {
     bytes[bytes.length - 1] ^= 1;
     Files.write(weights, bytes);
     Path shorter = folder.resolve("step-00000004/weights.safetensors");
-    Files.write(shorter, java.util.Arrays.copyOf(bytes, bytes.length - 1));
+    Files.write(shorter, Arrays.copyOf(bytes, bytes.length - 1));
     Files.delete(folder.resolve("step-00000003/theta.safetensors"));
     Files.writeString(folder.resolve("step-00000002/manifest.json"), "{\"format\": 1");
     List<String> notices = new ArrayList<>();
@@ -211,5 +214,65 @@ class CheckpointsTest {
     Checkpoints checkpoints = new Checkpoints(file.resolve("checkpoints"), 2);
     Refusals.refused(ExitCode.STORAGE, () -> checkpoints.write(snapshot(1)), "cannot write");
     assertFalse(Files.isDirectory(file));
+  }
+
+  /** Writes checkpoints until it is killed. */
+  static final class Writer {
+    private Writer() {}
+
+    public static void main(String[] arguments) {
+      Checkpoints checkpoints = new Checkpoints(Path.of(arguments[0]), 2);
+      long first = checkpoints.newestValid(notice -> {}).map(f -> f.manifest().step()).orElse(0L);
+      float[] weights = new float[200_000];
+      for (long step = first + 1; ; step++) {
+        Arrays.fill(weights, (float) step);
+        MemorySegment data = MemorySegment.ofArray(weights);
+        checkpoints.write(
+            new Checkpoints.Snapshot(
+                step,
+                0,
+                "w",
+                Map.of("weights", List.of(Tensor.of("w", Tensor.Type.F32, data, weights.length))),
+                Map.of(),
+                JsonNodeFactory.instance.objectNode()));
+        System.out.println(step);
+      }
+    }
+  }
+
+  @Test
+  void aKilledProcessLosesAtMostTheStepItWasWriting() throws Exception {
+    long seed = 20260704L;
+    System.out.println("CheckpointsTest seed " + seed);
+    Random random = new Random(seed);
+    for (int round = 0; round < 3; round++) {
+      Process writer =
+          new ProcessBuilder(
+                  Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                  "-cp",
+                  System.getProperty("java.class.path"),
+                  Writer.class.getName(),
+                  folder.toString())
+              .redirectError(ProcessBuilder.Redirect.INHERIT)
+              .start();
+      long announced = 0;
+      try (BufferedReader out = writer.inputReader()) {
+        for (int i = 0; i < 2 + random.nextInt(6); i++) {
+          announced = Long.parseLong(out.readLine());
+        }
+        Thread.sleep(random.nextInt(20));
+      } finally {
+        writer.destroyForcibly().waitFor();
+      }
+      List<String> notices = new ArrayList<>();
+      Checkpoints.Found found = newest(notices);
+      assertTrue(found.manifest().step() >= announced, announced + " was lost: " + notices);
+      assertTrue(notices.size() <= 1, notices.toString());
+      float[] weights = new float[200_000];
+      try (Safetensors.Reader reader = found.open("weights")) {
+        reader.read("w", MemorySegment.ofArray(weights));
+      }
+      assertEquals((float) found.manifest().step(), weights[weights.length - 1]);
+    }
   }
 }

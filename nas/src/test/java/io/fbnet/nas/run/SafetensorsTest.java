@@ -66,7 +66,7 @@ class SafetensorsTest {
     Random random = new Random(seed);
     List<Tensor.Type> types = List.of(Tensor.Type.values());
     Path file = folder.resolve("r.safetensors");
-    for (int round = 0; round < 20; round++) {
+    for (int round = 0; round < 8; round++) {
       try (Arena arena = Arena.ofConfined()) {
         List<Tensor> tensors = new ArrayList<>();
         for (int i = 0; i < random.nextInt(8); i++) {

@@ -12,6 +12,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -94,8 +95,7 @@ class SearchSpaceTest {
       })
   void wrongFilesNameLineAndKey(String from, String to, String line, String word) {
     assertTrue(GOOD.contains(from), from);
-    Refusals.data(
-        () -> parse(GOOD.replaceFirst(java.util.regex.Pattern.quote(from), to)), line, word);
+    Refusals.data(() -> parse(GOOD.replaceFirst(Pattern.quote(from), to)), line, word);
   }
 
   @Test
