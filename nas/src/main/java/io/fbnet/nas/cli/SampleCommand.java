@@ -41,7 +41,7 @@ final class SampleCommand implements Callable<Integer> {
 
   /** The run's own configuration, read by the flags it was written from. */
   @Command(name = "search")
-  private static final class Stored {
+  static final class Stored {
     @Mixin SearchFlags flags;
     @Mixin ConfigOption config;
   }

@@ -54,7 +54,7 @@ public record BadSamplePolicy(boolean skips, double largestShare, long largestCo
       }
     }
     throw UserException.usage(
-        "--bad-samples is 'fail', 'skip' (up to 1%% of the images), 'skip:2%%' or 'skip:20', not"
+        "--on-bad-sample is 'fail', 'skip' (up to 1%% of the images), 'skip:2%%' or 'skip:20', not"
             + " '%s'.",
         text);
   }

@@ -36,12 +36,12 @@ final class BadSamples {
     }
     if (policy.skips()) {
       throw UserException.data(
-          "More images are bad than --bad-samples lets be left out (%d of %d so far): %s; 'data"
+          "More images are bad than --on-bad-sample lets be left out (%d of %d so far): %s; 'data"
               + " check' names all of them.",
           problems.size(), total, named());
     }
     throw UserException.data(
-        "%s %s; put it right or away, or leave such images out with --bad-samples skip.",
+        "%s %s; put it right or away, or leave such images out with --on-bad-sample skip.",
         problem.file(), problem.what());
   }
 

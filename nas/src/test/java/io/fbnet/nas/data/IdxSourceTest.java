@@ -61,7 +61,8 @@ class IdxSourceTest {
     Files.write(folder.resolve("t10k-labels.idx1-ubyte"), IdxFileTest.labels(3, 9));
     UserException e = assertThrows(UserException.class, () -> open(1, 5, 6));
     assertTrue(
-        e.getMessage().contains("image 1 has label 9") && e.getMessage().contains("--bad-samples"),
+        e.getMessage().contains("image 1 has label 9")
+            && e.getMessage().contains("--on-bad-sample"),
         e.getMessage());
     DataOptions skip = options(1, 5, 6).withBadSamples(BadSamplePolicy.parse("skip:1"));
     try (Dataset data = DataSource.open(skip)) {
