@@ -86,7 +86,7 @@ final class SampleReport {
           String.format(
               Locale.ROOT,
               "%s %-16d %7.4f ms %10.4f %8.4f   %s%n",
-              s == best ? "*" : " ",
+              s.equals(best) ? "*" : " ",
               i + 1,
               s.latencyMs(),
               s.accuracy(),

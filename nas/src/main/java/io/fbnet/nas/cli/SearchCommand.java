@@ -10,6 +10,7 @@ import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.search.SearchObserver;
 import java.nio.file.Path;
 import java.time.LocalDateTime;
+import java.time.ZoneId;
 import java.time.format.DateTimeFormatter;
 import java.util.Locale;
 import java.util.concurrent.Callable;
@@ -84,7 +85,9 @@ final class SearchCommand implements Callable<Integer> {
   }
 
   private Path defaultFolder() {
-    String time = LocalDateTime.now().format(DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss"));
+    String time =
+        LocalDateTime.now(ZoneId.systemDefault())
+            .format(DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss"));
     String space = Path.of(flags.space).getFileName().toString().replaceFirst("\\.ya?ml$", "");
     return Path.of("runs", space + "-" + time);
   }
