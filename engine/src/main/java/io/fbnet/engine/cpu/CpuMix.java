@@ -111,11 +111,13 @@ final class CpuMix {
     // of threads.
     double[] sums = new double[layout.batch() * candidates];
     long imageBytes = layout.blocks() * layout.rowBytes();
+    float[][] scratch = new float[context.team.threads()][layout.lanes()];
     CpuContext.Body body =
         (from, to, thread) -> {
           for (int n = from; n < to; n++) {
             for (int k = 0; k < candidates; k++) {
-              sums[n * candidates + k] = context.loops.dot(xs[k], dy, n * imageBytes, imageBytes);
+              sums[n * candidates + k] =
+                  context.loops.dot(xs[k], dy, n * imageBytes, imageBytes, scratch[thread]);
             }
           }
         };

@@ -67,8 +67,12 @@ interface Loops {
   /** y = weight * x. */
   void scale(MemorySegment x, float weight, MemorySegment y, long at, long bytes);
 
-  /** The dot product, summed in double over pieces of at most 4,096 elements. */
-  double dot(MemorySegment x, MemorySegment y, long at, long bytes);
+  /**
+   * The dot product, summed in double over pieces of at most 4,096 elements, lane by lane.
+   *
+   * @param scratch at least {@link #lanes()} elements
+   */
+  double dot(MemorySegment x, MemorySegment y, long at, long bytes, float[] scratch);
 
   /** acc[lane] = the sum over pixels. */
   void pixelSum(MemorySegment x, long at, int pixels, float[] acc);

@@ -138,7 +138,7 @@ final class ScalarLoops implements Loops {
   }
 
   @Override
-  public double dot(MemorySegment x, MemorySegment y, long at, long bytes) {
+  public double dot(MemorySegment x, MemorySegment y, long at, long bytes, float[] scratch) {
     double total = 0;
     for (long piece = at; piece < at + bytes; piece += PIECE * 4L) {
       float s = 0;

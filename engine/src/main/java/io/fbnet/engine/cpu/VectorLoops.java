@@ -208,7 +208,7 @@ final class VectorLoops implements Loops {
   }
 
   @Override
-  public double dot(MemorySegment x, MemorySegment y, long at, long bytes) {
+  public double dot(MemorySegment x, MemorySegment y, long at, long bytes, float[] scratch) {
     double total = 0;
     long end = at + bytes;
     for (long piece = at; piece < end; piece += 4096 * 4L) {
@@ -223,7 +223,11 @@ final class VectorLoops implements Loops {
       if (o < last) {
         s0 = load(x, o).fma(load(y, o), s0);
       }
-      total += s0.add(s1).reduceLanes(VectorOperators.ADD);
+      // Not reduceLanes: the order in which it adds differs between interpreted and compiled code.
+      s0.add(s1).intoArray(scratch, 0);
+      for (int i = 0; i < LANES; i++) {
+        total += scratch[i];
+      }
     }
     return total;
   }

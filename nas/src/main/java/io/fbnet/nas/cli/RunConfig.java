@@ -6,7 +6,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 
 /**
@@ -21,22 +20,6 @@ final class RunConfig {
       Set.of("--resume", "--device", "--threads", "--data-dir", "--offline");
 
   private RunConfig() {}
-
-  static String text(Map<String, Object> flags) {
-    StringBuilder text =
-        new StringBuilder("# Every flag of this run; fbnet search --resume reads it.\n");
-    flags.forEach(
-        (name, value) -> {
-          boolean plain = value instanceof Number || value instanceof Boolean;
-          String shown = plain ? value.toString() : quoted(value.toString());
-          text.append(name).append(": ").append(shown).append('\n');
-        });
-    return text.toString();
-  }
-
-  private static String quoted(String value) {
-    return '"' + value.replace("\\", "\\\\").replace("\"", "\\\"") + '"';
-  }
 
   /**
    * Makes {@code search --resume DIR} read the run's own configuration; flags that would change the

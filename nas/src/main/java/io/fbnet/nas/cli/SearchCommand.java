@@ -8,11 +8,13 @@ import io.fbnet.nas.run.Checkpoints;
 import io.fbnet.nas.run.MetricsLog;
 import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.search.SearchObserver;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDateTime;
 import java.time.ZoneId;
 import java.time.format.DateTimeFormatter;
 import java.util.Locale;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -28,6 +30,7 @@ import picocli.CommandLine.Spec;
             + " and theta on the images, samples, and writes the best.")
 final class SearchCommand implements Callable<Integer> {
   private static final int CHECKPOINTS_ON_DISK = 3;
+  private static final Set<String> NOT_OF_THE_RUN = Set.of("out", "resume", "dry-run");
 
   @Spec private CommandSpec spec;
   @Mixin ConfigOption config;
@@ -78,8 +81,9 @@ final class SearchCommand implements Callable<Integer> {
         ProgressLine progress = progress();
         SearchSession session = new SearchSession(flags, null, console, progress)) {
       Checkpoints.requireFreeSpace(root, CHECKPOINTS_ON_DISK * session.supernet.checkpointBytes());
+      // The configuration first: it is what makes the folder a run that can be resumed.
+      AtomicFile.writeText(folder.config(), ConfigFile.resolved(spec, NOT_OF_THE_RUN));
       session.table.write(folder.latency());
-      AtomicFile.writeText(folder.config(), RunConfig.text(flags.resolved()));
       return train(session, folder, console, progress);
     }
   }
@@ -95,9 +99,8 @@ final class SearchCommand implements Callable<Integer> {
   private int resume(Console console) {
     try (RunFolder folder = RunFolder.open(resume);
         ProgressLine progress = progress();
-        SearchSession session =
-            new SearchSession(
-                flags, LatencyTable.load(folder.latency().toString()), console, progress)) {
+        SearchSession session = new SearchSession(flags, runTable(folder), console, progress)) {
+      session.table.write(folder.latency());
       Checkpoints.Found found =
           folder.checkpoints(Checkpoints.LEAST_KEPT).newestValid(console::warn).orElse(null);
       if (found == null) {
@@ -111,6 +114,11 @@ final class SearchCommand implements Callable<Integer> {
       }
       return train(session, folder, console, progress);
     }
+  }
+
+  /** The run's own table; null where the run died before it wrote one. */
+  private static LatencyTable runTable(RunFolder folder) {
+    return Files.exists(folder.latency()) ? LatencyTable.load(folder.latency().toString()) : null;
   }
 
   private int train(

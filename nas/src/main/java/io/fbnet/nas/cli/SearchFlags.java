@@ -5,8 +5,6 @@ import io.fbnet.nas.data.Augmentation;
 import io.fbnet.nas.network.SupernetGraphs.LossSettings;
 import io.fbnet.nas.search.SearchSettings;
 import io.fbnet.nas.space.SearchSpace;
-import java.util.LinkedHashMap;
-import java.util.Map;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
@@ -153,6 +151,7 @@ final class SearchFlags {
     SearchSpace loaded = SearchSpace.load(space);
     Preset preset = Preset.of(loaded);
     data.data = data.data == null ? preset.data() : data.data;
+    device.threads = device.threads();
     epochs = epochs == null ? (Integer) preset.epochs() : epochs;
     warmupEpochs = warmupEpochs == null ? (Integer) preset.warmupEpochs() : warmupEpochs;
     batch = batch == null ? (Integer) preset.batch() : batch;
@@ -231,46 +230,5 @@ final class SearchFlags {
         decay,
         new Augmentation(cropPadding, flip),
         loss);
-  }
-
-  /** Every flag with its value, as the run folder's configuration keeps it. */
-  Map<String, Object> resolved() {
-    Map<String, Object> flags = new LinkedHashMap<>();
-    flags.put("space", space);
-    flags.put("data", data.data);
-    if (data.dataDir != null) {
-      flags.put("data-dir", data.dataDir.toString());
-    }
-    flags.put("offline", data.offline);
-    flags.put("on-bad-sample", data.onBadSample);
-    flags.put("device", lower(device.device));
-    flags.put("threads", device.threads());
-    flags.put("seed", seed);
-    flags.put("epochs", epochs);
-    flags.put("warmup-epochs", warmupEpochs);
-    flags.put("batch", batch);
-    flags.put("train-images", trainImages);
-    flags.put("rate", rate);
-    flags.put("momentum", momentum);
-    flags.put("weight-decay", weightDecay);
-    flags.put("theta-rate", thetaRate);
-    flags.put("theta-weight-decay", thetaWeightDecay);
-    flags.put("alpha", alpha);
-    flags.put("beta", beta);
-    flags.put("tau", tau);
-    flags.put("tau-end", tauEnd);
-    flags.put("noise", lower(noise));
-    flags.put("w-loss", lower(weightLoss));
-    flags.put("crop-padding", cropPadding);
-    flags.put("flip", flip);
-    if (lut != null) {
-      flags.put("lut", lut);
-    }
-    flags.put("samples", samples);
-    return flags;
-  }
-
-  private static String lower(Enum<?> value) {
-    return value.name().toLowerCase(java.util.Locale.ROOT);
   }
 }

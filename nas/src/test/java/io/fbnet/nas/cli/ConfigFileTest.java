@@ -29,7 +29,7 @@ class ConfigFileTest {
   }
 
   /** A verb with a flag of every kind. */
-  @Command(name = "train")
+  @Command(name = "exercise")
   static final class Train implements Runnable {
     @Spec CommandSpec spec;
     @Mixin ConfigOption config;
@@ -92,7 +92,7 @@ class ConfigFileTest {
     StringWriter err = new StringWriter();
     CommandLine root = Main.commandLine().addSubcommand(train);
     String[] all = new String[arguments.length + 1];
-    all[0] = "train";
+    all[0] = "exercise";
     System.arraycopy(arguments, 0, all, 1, arguments.length);
     root.setOut(new PrintWriter(Writer.nullWriter()));
     int code = Main.run(root, all, new PrintWriter(err), false);
@@ -176,7 +176,7 @@ class ConfigFileTest {
 
   @Test
   void wrongFilesNameLineAndKey() throws IOException {
-    refused("seed: 1\nepoch: 3\n", "c.yaml, line 2", "'epoch'", "'fbnet train'", "'epochs'?");
+    refused("seed: 1\nepoch: 3\n", "c.yaml, line 2", "'epoch'", "'fbnet exercise'", "'epochs'?");
     refused("seed: 1\nconfig: other.yaml\n", "line 2", "'config'");
     refused("seed: 1\nepochs: many\n", "line 2", "'epochs'", "whole number", "\"many\"");
     refused("seed: 1\nepochs: 3.5\n", "line 2", "whole number");

@@ -129,7 +129,8 @@ class RelaunchTest {
     // It waits for its input once it runs; the line about its id comes before.
     var reader = process.inputReader(StandardCharsets.UTF_8);
     assertEquals("pid " + process.pid(), reader.readLine());
-    process.destroy();
+    // Not process.destroy(), which closes the input too and lets the probe end by itself.
+    process.toHandle().destroy();
     assertTrue(process.waitFor(30, TimeUnit.SECONDS), "SIGTERM was lost");
     assertEquals(143, process.exitValue());
   }

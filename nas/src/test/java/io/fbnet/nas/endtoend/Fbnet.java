@@ -1,0 +1,123 @@
+package io.fbnet.nas.endtoend;
+
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+
+/** Runs the packaged program as a user would: {@code java -jar fbnet-engine.jar}. */
+final class Fbnet {
+  private static final long LONGEST_SECONDS = 500;
+
+  private final Path folder;
+  private int runs;
+
+  /** What became of a process. */
+  record Outcome(int code, String out, String err) {
+    List<String> outLines() {
+      return out.lines().toList();
+    }
+  }
+
+  /** Programs whose caches and outputs lie in a folder of the test's. */
+  Fbnet(Path folder) {
+    this.folder = folder;
+  }
+
+  /** The packaged jar. */
+  static Path jar() {
+    Path jar = Path.of("target", "fbnet-engine.jar").toAbsolutePath();
+    assertTrue(Files.isRegularFile(jar), jar + " is made by mvn package");
+    return jar;
+  }
+
+  /** The small space of these tests, copied to a file. */
+  Path tinySpace() throws IOException {
+    Path file = folder.resolve("tiny.yaml");
+    try (InputStream in = Fbnet.class.getResourceAsStream("tiny.yaml")) {
+      Files.copy(in, file, StandardCopyOption.REPLACE_EXISTING);
+    }
+    return file;
+  }
+
+  Process start(Path out, Path err, String... arguments) throws IOException {
+    List<String> command = new ArrayList<>();
+    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+    command.add("-Xmx1g");
+    command.add("-jar");
+    command.add(jar().toString());
+    command.addAll(List.of(arguments));
+    ProcessBuilder builder =
+        new ProcessBuilder(command)
+            .directory(folder.toFile())
+            .redirectOutput(out.toFile())
+            .redirectError(err.toFile());
+    // Latency tables and decoded images of a test are its own; unpacked libraries are everybody's.
+    Path cache = Files.createDirectories(folder.resolve("cache").resolve("fbnet-engine"));
+    shareNativeLibraries(cache);
+    builder.environment().put("XDG_CACHE_HOME", cache.getParent().toString());
+    return builder.start();
+  }
+
+  private static void shareNativeLibraries(Path cache) throws IOException {
+    String base = System.getenv("XDG_CACHE_HOME");
+    Path users =
+        (base == null ? Path.of(System.getProperty("user.home"), ".cache") : Path.of(base))
+            .resolve("fbnet-engine")
+            .resolve("native");
+    Path link = cache.resolve("native");
+    if (Files.isDirectory(users) && !Files.exists(link)) {
+      Files.createSymbolicLink(link, users);
+    }
+  }
+
+  Outcome run(String... arguments) throws IOException, InterruptedException {
+    Path out = folder.resolve("out" + runs);
+    Path err = folder.resolve("err" + runs++);
+    Process process = start(out, err, arguments);
+    boolean ended = process.waitFor(LONGEST_SECONDS, TimeUnit.SECONDS);
+    if (!ended) {
+      process.destroyForcibly();
+    }
+    assertTrue(ended, "hangs: " + List.of(arguments));
+    return new Outcome(process.exitValue(), Files.readString(out), Files.readString(err));
+  }
+
+  /** Flags of a search that takes seconds. */
+  static String[] tinySearch(Path space, Path table, Path out, String... more) {
+    return Stream.concat(
+            Stream.of(
+                "search",
+                "--space",
+                space.toString(),
+                "--lut",
+                table.toString(),
+                "--data",
+                "shapes",
+                "--train-images",
+                "480",
+                "--epochs",
+                "3",
+                "--warmup-epochs",
+                "1",
+                "--batch",
+                "16",
+                "--theta-rate",
+                "0.05",
+                "--samples",
+                "2",
+                "--threads",
+                "2",
+                "--out",
+                out.toString()),
+            Stream.of(more))
+        .toArray(String[]::new);
+  }
+}
