@@ -52,12 +52,12 @@ class MemoryPlanTest {
     }
   }
 
-  @Property
+  @Property(tries = 300)
   void buffersAliveTogetherAreDisjoint(@ForAll("lifetimes") List<Lifetime> lifetimes) {
     requireDisjoint(lifetimes, MemoryPlan.of(lifetimes));
   }
 
-  @Property
+  @Property(tries = 300)
   void offsetsAreAlignedAndWithinTheArena(@ForAll("lifetimes") List<Lifetime> lifetimes) {
     MemoryPlan plan = MemoryPlan.of(lifetimes);
     for (int i = 0; i < lifetimes.size(); i++) {
@@ -66,7 +66,7 @@ class MemoryPlanTest {
     }
   }
 
-  @Property
+  @Property(tries = 300)
   void takesAtMostTheSumAndAtLeastTheBusiestStep(@ForAll("lifetimes") List<Lifetime> lifetimes) {
     MemoryPlan plan = MemoryPlan.of(lifetimes);
     assertTrue(plan.bytes() <= plan.naiveBytes());
@@ -81,7 +81,7 @@ class MemoryPlanTest {
     }
   }
 
-  @Property
+  @Property(tries = 300)
   void sameLifetimesGetTheSamePlaces(@ForAll("lifetimes") List<Lifetime> lifetimes) {
     MemoryPlan one = MemoryPlan.of(lifetimes);
     MemoryPlan other = MemoryPlan.of(new ArrayList<>(lifetimes));

@@ -102,7 +102,7 @@ class ParameterStoreTest {
           assertThrows(
                   IllegalArgumentException.class, () -> Program.compile(backend, b.build(), store))
               .getMessage();
-      assertTrue(message.contains("w.values[16]") && message.contains("9024"), message);
+      assertTrue(message.contains("[16]") && message.contains("9024"), message);
     }
   }
 }
