@@ -4,6 +4,7 @@ import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.search.ArchitectureScorer;
 import io.fbnet.nas.search.ArchitectureScorer.Score;
+import io.fbnet.nas.search.Evaluation;
 import io.fbnet.nas.search.Theta;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.Description;
@@ -96,11 +97,7 @@ final class SampleReport {
   }
 
   private static void summary(
-      SearchSession session,
-      RunFolder folder,
-      Score best,
-      ArchitectureScorer.Quality test,
-      Console console) {
+      SearchSession session, RunFolder folder, Score best, Evaluation test, Console console) {
     Description description = Description.of(best.architecture()).withLatency(best.latencyMs());
     Dataset data = session.data;
     console.print(

@@ -43,12 +43,12 @@ final class SearchFlags {
       description = "Of weights, noise, splits, order and augmentation.")
   long seed;
 
-  @Option(names = "--epochs", description = "Paper: 90; space fashion: 8.")
+  @Option(names = "--epochs", description = "Paper: 90; space fashion: 10.")
   Integer epochs;
 
   @Option(
       names = "--warmup-epochs",
-      description = "Epochs of w alone, before theta starts. Paper: 10; space fashion: 2.")
+      description = "Epochs of w alone, before theta starts. Paper: 10; space fashion: 3.")
   Integer warmupEpochs;
 
   @Option(names = "--batch", description = "Images a step. Paper: 192; space fashion: 64.")
@@ -56,7 +56,7 @@ final class SearchFlags {
 
   @Option(
       names = "--train-images",
-      description = "How many training images to use; 0: all. Paper: 0; space fashion: 12000.")
+      description = "How many training images to use; 0: all. Paper: 0; space fashion: 16000.")
   Integer trainImages;
 
   @Option(

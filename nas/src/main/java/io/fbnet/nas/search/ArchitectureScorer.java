@@ -46,14 +46,6 @@ public final class ArchitectureScorer {
       double crossEntropy,
       double loss) {}
 
-  /**
-   * Accuracy and loss over a set of images.
-   *
-   * @param accuracy 0 to 1
-   * @param crossEntropy the mean over images
-   */
-  public record Quality(double accuracy, double crossEntropy) {}
-
   /** Scores with the supernet's weights as they are. */
   public ArchitectureScorer(
       Backend backend,
@@ -73,13 +65,13 @@ public final class ArchitectureScorer {
   /** Calibrates and scores an architecture on the theta split. */
   public Score score(Architecture architecture) {
     recalibrate(architecture);
-    Quality quality = evaluate(architecture, data.train(), splits.second());
+    Evaluation quality = evaluate(architecture, data.train(), splits.second());
     double ms = table.latencyOf(architecture);
     return new Score(
         architecture, ms, quality.accuracy(), quality.crossEntropy(), loss(quality, ms));
   }
 
-  private double loss(Quality quality, double ms) {
+  private double loss(Evaluation quality, double ms) {
     double microseconds = Math.max(ms * 1000, SupernetGraphs.LEAST_MICROSECONDS);
     return quality.crossEntropy()
         * settings.loss().alpha()
@@ -87,7 +79,7 @@ public final class ArchitectureScorer {
   }
 
   /** Calibrates an architecture and reads the test images, once. */
-  public Quality test(Architecture architecture) {
+  public Evaluation test(Architecture architecture) {
     recalibrate(architecture);
     int[] all = new int[data.test().size()];
     java.util.Arrays.setAll(all, i -> i);
@@ -125,31 +117,14 @@ public final class ArchitectureScorer {
         .normalisation(data.mean(), data.std());
   }
 
-  private Quality evaluate(Architecture architecture, ImageSet images, int[] numbers) {
+  private Evaluation evaluate(Architecture architecture, ImageSet images, int[] numbers) {
     try (Program program =
             Program.compileFixed(
                 backend,
                 ArchitectureGraphs.evaluation(architecture, settings.batch()),
                 supernet.store());
         BatchLoader loader = loader(images, numbers).build()) {
-      loader.start(0, 0);
-      int right = 0;
-      int count = 0;
-      double ce = 0;
-      for (Batch batch = loader.next(); batch != null; batch = loader.next()) {
-        program.write("images", batch.images());
-        program.write("labels", batch.labels());
-        program.run();
-        float[] ranks = program.read("rank");
-        float[] losses = program.read("ce");
-        // The last batch is padded: only its real images count.
-        for (int i = 0; i < batch.count(); i++) {
-          right += ranks[i] == 0 ? 1 : 0;
-          ce += losses[i];
-        }
-        count += batch.count();
-      }
-      return new Quality((double) right / count, ce / count);
+      return Evaluation.of(program, loader);
     }
   }
 }

@@ -38,6 +38,7 @@ public final class SearchLoop {
   private final Splits splits;
   private Position position = Position.START;
   private long lastSave = System.nanoTime();
+  private int lastLoggedEpoch = -1;
 
   /** A search at its beginning. */
   public SearchLoop(
@@ -115,6 +116,7 @@ public final class SearchLoop {
    */
   public boolean run(RunFolder folder, MetricsLog metrics, SearchObserver observer) {
     Checkpoints checkpoints = folder.checkpoints(Checkpoints.LEAST_KEPT);
+    lastLoggedEpoch = lastLoggedEpoch(folder);
     if (position.steps() == 0) {
       save(checkpoints, metrics);
     }
@@ -225,7 +227,20 @@ public final class SearchLoop {
     return (double) right / ranks.length;
   }
 
+  /** The epoch of the log's last epoch line, -1 if there is none. */
+  private static int lastLoggedEpoch(RunFolder folder) {
+    return MetricsLog.read(folder.metrics()).stream()
+        .filter(line -> line.path("phase").asText().equals("epoch"))
+        .mapToInt(line -> line.path("epoch").asInt())
+        .max()
+        .orElse(-1);
+  }
+
   private void logEpoch(MetricsLog metrics, SearchObserver observer) {
+    // A run that was killed between this line and the checkpoint comes here twice.
+    if (position.epoch() <= lastLoggedEpoch) {
+      return;
+    }
     Theta theta = supernet.theta();
     double expected = table.expected(theta.probabilities());
     Map<String, Object> line = new LinkedHashMap<>();

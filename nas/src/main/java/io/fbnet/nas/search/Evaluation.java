@@ -1,0 +1,34 @@
+package io.fbnet.nas.search;
+
+import io.fbnet.engine.program.Program;
+import io.fbnet.nas.data.Batch;
+import io.fbnet.nas.data.BatchLoader;
+
+/**
+ * A network's quality over a set of labelled images.
+ *
+ * @param accuracy the share whose label has the largest logit, 0 to 1
+ * @param crossEntropy the mean over images
+ */
+public record Evaluation(double accuracy, double crossEntropy) {
+  /** Runs an evaluation program over a loader's images; padding does not count. */
+  static Evaluation of(Program program, BatchLoader loader) {
+    loader.start(0, 0);
+    int right = 0;
+    int count = 0;
+    double ce = 0;
+    for (Batch batch = loader.next(); batch != null; batch = loader.next()) {
+      program.write("images", batch.images());
+      program.write("labels", batch.labels());
+      program.run();
+      float[] ranks = program.read("rank");
+      float[] losses = program.read("ce");
+      for (int i = 0; i < batch.count(); i++) {
+        right += ranks[i] == 0 ? 1 : 0;
+        ce += losses[i];
+      }
+      count += batch.count();
+    }
+    return new Evaluation((double) right / count, ce / count);
+  }
+}
