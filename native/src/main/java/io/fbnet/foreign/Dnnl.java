@@ -56,10 +56,10 @@ public final class Dnnl implements AutoCloseable {
    */
   public record Window(int stride, int low, int highRows, int highColumns) {}
 
-  private static final int CPU = 1;
-  private static final int IN_ORDER = 1;
-  private static final int FORWARD_TRAINING = 64;
-  private static final int CONVOLUTION_DIRECT = 1;
+  static final int CPU = 1;
+  static final int IN_ORDER = 1;
+  static final int FORWARD_TRAINING = 64;
+  static final int CONVOLUTION_DIRECT = 1;
 
   final MemorySegment engine;
   final MemorySegment stream;
@@ -289,7 +289,7 @@ public final class Dnnl implements AutoCloseable {
     }
   }
 
-  private static String statusName(int status) {
+  static String statusName(int status) {
     return switch (status) {
       case 1 -> "dnnl_out_of_memory";
       case 2 -> "dnnl_invalid_arguments";
@@ -298,6 +298,9 @@ public final class Dnnl implements AutoCloseable {
       case 5 -> "dnnl_runtime_error";
       case 6 -> "dnnl_not_required";
       case 7 -> "dnnl_invalid_graph";
+      case 8 -> "dnnl_invalid_graph_op";
+      case 9 -> "dnnl_invalid_shape";
+      case 10 -> "dnnl_invalid_data_type";
       default -> "unknown status";
     };
   }

@@ -60,7 +60,7 @@ final class DnnlLibrary {
       SymbolLookup second = SymbolLookup.libraryLookup(dnnl, Arena.global());
       lookup = second.or(first);
       tried.add(dnnl + ": loaded");
-      List<String> missing = DnnlRaw.missing(lookup);
+      List<String> missing = DnnlSymbols.missing(lookup);
       if (!missing.isEmpty()) {
         tried.add("symbols not in it: " + String.join(", ", missing));
         return Availability.missing("oneDNN", tried, "use oneDNN 3.x: " + REMEDY);

@@ -29,7 +29,7 @@ public final class DnnlPrimitive implements AutoCloseable {
     }
   }
 
-  private static final int QUERY_IMPLEMENTATION = 8;
+  static final int QUERY_IMPLEMENTATION = 8;
   private static final int ARGUMENT_BYTES = 16;
 
   private final Dnnl dnnl;

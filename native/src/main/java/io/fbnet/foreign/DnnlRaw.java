@@ -8,13 +8,11 @@ import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
 import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
-import java.util.List;
 
 /**
  * Raw handles of the oneDNN 3 C API (oneapi/dnnl/dnnl.h). Touch this class only after {@link
- * #missing} has found every symbol: its initialiser binds them all.
+ * DnnlSymbols#missing} has found every symbol: its initialiser binds them all.
  */
 @SuppressWarnings("restricted")
 final class DnnlRaw {
@@ -132,20 +130,5 @@ final class DnnlRaw {
   private static MethodHandle handle(String name, MemoryLayout result, MemoryLayout... arguments) {
     MemorySegment symbol = DnnlLibrary.symbols().find(name).orElseThrow();
     return LINKER.downcallHandle(symbol, FunctionDescriptor.of(result, arguments));
-  }
-
-  /** Symbols of the API that the library lacks; an older or newer major version shows here. */
-  static List<String> missing(SymbolLookup symbols) {
-    List<String> names =
-        List.of(
-            "dnnl_engine_create",
-            "dnnl_version",
-            "dnnl_memory_desc_create_with_tag",
-            "dnnl_primitive_attr_set_deterministic",
-            "dnnl_convolution_forward_primitive_desc_create",
-            "dnnl_matmul_primitive_desc_create",
-            "dnnl_primitive_execute",
-            "omp_set_num_threads");
-    return names.stream().filter(name -> symbols.find(name).isEmpty()).toList();
   }
 }

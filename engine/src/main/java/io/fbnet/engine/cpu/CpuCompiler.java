@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Function;
+import java.util.stream.Stream;
 
 /**
  * Chooses layouts and prepares kernels. Images lie in blocks of channels, except inputs that only a
@@ -77,7 +78,10 @@ final class CpuCompiler implements GraphCompiler {
       case Op.BatchNormInference bn -> CpuNorm.inference(context, bn, memory);
       case Op.BatchNormBackward bn -> CpuNorm.backward(context, bn, memory);
       case Op.Sum s -> CpuMix.sum(context, s, memory);
-      case Op.WeightedSum w -> CpuMix.weightedSum(context, w, memory);
+      case Op.WeightedSum w -> {
+        requireImages(op, w.y());
+        yield CpuMix.weightedSum(context, w, memory);
+      }
       case Op.WeightedSumBackwardInput w -> CpuMix.backwardInput(context, w, memory);
       case Op.WeightedSumBackwardCoefficients w -> CpuMix.backwardCoefficients(context, w, memory);
       case Op.ChannelShuffle s -> CpuImages.channelShuffle(context, s, memory);
@@ -89,8 +93,30 @@ final class CpuCompiler implements GraphCompiler {
       case Op.AllFinite f -> CpuUpdates.allFinite(context, f, memory);
       case Op.SgdUpdate s -> CpuUpdates.sgd(context, s, memory);
       case Op.AdamUpdate a -> CpuUpdates.adam(a, memory);
-      default -> CpuVectors.prepare(op, memory);
+      default -> {
+        requireVectors(op);
+        yield CpuVectors.prepare(op, memory);
+      }
     };
+  }
+
+  private static void requireImages(Op op, Value y) {
+    if (y.shape().rank() != 4) {
+      throw new IllegalArgumentException(
+          "the cpu back end has %s for images only, not for %s".formatted(op.name(), y));
+    }
+  }
+
+  /** Loops over plain numbers would take a block's empty lanes for values. */
+  private void requireVectors(Op op) {
+    Stream.concat(op.inputs().stream(), op.outputs().stream())
+        .filter(this::blocked)
+        .findFirst()
+        .ifPresent(
+            image -> {
+              throw new IllegalArgumentException(
+                  "the cpu back end has no %s for images such as %s".formatted(op.name(), image));
+            });
   }
 
   @Override

@@ -67,6 +67,7 @@ public final class Autodiff {
         throw new IllegalArgumentException(y + " does not depend on " + value);
       }
       if (builder.storageOf(value) instanceof Storage.Parameter) {
+        gradient = builder.own(gradient, result.containsValue(gradient));
         builder.storeGradient(value, gradient);
       }
       result.put(value, gradient);

@@ -1,5 +1,6 @@
 package io.fbnet.engine.graph;
 
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -19,8 +20,13 @@ public record Graph(
     Map<String, Value> outputs) {
   public Graph {
     ops = List.copyOf(ops);
-    storage = Map.copyOf(storage);
+    storage = inOrder(storage);
     parameters = List.copyOf(parameters);
-    outputs = Map.copyOf(new LinkedHashMap<>(outputs));
+    outputs = inOrder(outputs);
+  }
+
+  /** Unlike {@link Map#copyOf}, whose order is another one in every process. */
+  private static <K, V> Map<K, V> inOrder(Map<K, V> map) {
+    return Collections.unmodifiableMap(new LinkedHashMap<>(map));
   }
 }

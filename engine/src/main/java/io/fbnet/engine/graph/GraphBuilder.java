@@ -46,9 +46,11 @@ public final class GraphBuilder {
     if (known != null) {
       require(
           known.shape().equals(shape) && known.type() == type,
-          "%s is declared as %s and as %s",
+          "%s is declared as %s %s and as %s %s",
           name,
+          known.type(),
           known.shape(),
+          type,
           shape);
       return known;
     }
@@ -88,6 +90,16 @@ public final class GraphBuilder {
         Shape.of(Math.toIntExact(size)),
         Type.F32,
         new Storage.Flat(set, buffer));
+  }
+
+  /** The value itself, or a copy where it lives somewhere already or another one needs it. */
+  Value own(Value value, boolean shared) {
+    if (!shared && !storage.containsKey(value)) {
+      return value;
+    }
+    Value copy = value(value.name(), value.shape());
+    add(new Op.Sum(List.of(value), copy));
+    return copy;
   }
 
   /** Makes an intermediate live in its parameter's place of the gradient buffer. */
@@ -217,16 +229,17 @@ public final class GraphBuilder {
 
   /** See {@link Op.WeightedSum}. */
   public Value weightedSum(List<Value> xs, Value m) {
+    require(!xs.isEmpty(), "a sum of nothing has no shape");
     requireSame(xs);
     int n = xs.getFirst().shape().get(0);
     require(
         m.shape().rank() == 2
             && m.shape().get(1) == xs.size()
             && (m.shape().get(0) == 1 || m.shape().get(0) == n),
-        "coefficients %s do not fit %s values of batch %s",
+        "coefficients %s do not fit %s values like %s",
         m,
         xs.size(),
-        n);
+        xs.getFirst());
     Value y = value("mix", xs.getFirst().shape());
     add(new Op.WeightedSum(xs, m, y));
     return y;

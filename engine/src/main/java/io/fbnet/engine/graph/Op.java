@@ -16,6 +16,11 @@ public sealed interface Op {
   /** The values it writes. */
   List<Value> outputs();
 
+  /** What it is called in messages and tables. */
+  default String name() {
+    return getClass().getSimpleName();
+  }
+
   private static List<Value> present(Value... values) {
     return Stream.of(values).filter(Objects::nonNull).toList();
   }

@@ -21,17 +21,24 @@ public final class Schedule {
     for (Op op : ops) {
       if (op instanceof Op.WeightedSumBackwardInput w) {
         waiting.put(w.dx(), w);
-        continue;
+      } else {
+        append(op, waiting, result);
       }
-      for (Value input : op.inputs()) {
-        Op producer = waiting.remove(input);
-        if (producer != null) {
-          result.add(producer);
-        }
-      }
-      result.add(op);
     }
-    result.addAll(waiting.values());
+    while (!waiting.isEmpty()) {
+      append(waiting.remove(waiting.keySet().iterator().next()), waiting, result);
+    }
     return result;
+  }
+
+  /** Appends an operation after those it waits for: a sum of sums has a chain of them. */
+  private static void append(Op op, Map<Value, Op> waiting, List<Op> result) {
+    for (Value input : op.inputs()) {
+      Op producer = waiting.remove(input);
+      if (producer != null) {
+        append(producer, waiting, result);
+      }
+    }
+    result.add(op);
   }
 }

@@ -61,7 +61,8 @@ public final class Program implements AutoCloseable {
   /**
    * Compiles a graph.
    *
-   * @throws IllegalArgumentException where the store lacks one of the graph's parameters
+   * @throws IllegalArgumentException where the store lacks one of the graph's parameters, or the
+   *     graph updates a set of which it declares only a part
    * @throws io.fbnet.engine.backend.OutOfDeviceMemory where the plan does not fit the device
    */
   public static Program compile(Backend backend, Graph graph, ParameterStore store) {
@@ -94,7 +95,7 @@ public final class Program implements AutoCloseable {
                 slice(store, p.set(), Storage.Flat.VALUES, p.name(), value, element);
             case Storage.Gradient g ->
                 slice(store, g.set(), Storage.Flat.GRADIENTS, g.name(), value, element);
-            case Storage.Flat flat -> store.buffer(flat.set(), flat.buffer());
+            case Storage.Flat flat -> whole(store, flat, value);
           };
       memory.put(value, where);
     }
@@ -106,6 +107,16 @@ public final class Program implements AutoCloseable {
     return store
         .buffer(set, buffer)
         .asSlice(entry.offset() * element, value.shape().elements() * element);
+  }
+
+  private static MemorySegment whole(ParameterStore store, Storage.Flat flat, Value value) {
+    long size = store.layout(flat.set()).size();
+    if (size != value.shape().elements()) {
+      throw new IllegalArgumentException(
+          "%s of the graph does not cover parameter set %s of %d elements"
+              .formatted(value, flat.set(), size));
+    }
+    return store.buffer(flat.set(), flat.buffer());
   }
 
   private MemorySegment own(long bytes) {

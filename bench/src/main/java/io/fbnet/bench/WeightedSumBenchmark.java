@@ -1,0 +1,168 @@
+package io.fbnet.bench;
+
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.cpu.CpuBackend;
+import io.fbnet.engine.graph.GraphBuilder;
+import io.fbnet.engine.graph.Type;
+import io.fbnet.engine.graph.Value;
+import io.fbnet.engine.reference.ReferenceBackend;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
+import org.openjdk.jmh.annotations.AuxCounters;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Fork;
+import org.openjdk.jmh.annotations.Level;
+import org.openjdk.jmh.annotations.Measurement;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Param;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+import org.openjdk.jmh.annotations.TearDown;
+import org.openjdk.jmh.annotations.Warmup;
+
+/**
+ * The weighted sum of nine blocks, in algorithmic bytes: nine arrays read, one written. Every array
+ * is at least four times the last-level cache, so what is measured is memory; {@code copy} is the
+ * machine's own rate for the same number of threads, one array read and one written.
+ */
+@BenchmarkMode(Mode.Throughput)
+@OutputTimeUnit(TimeUnit.SECONDS)
+@Fork(
+    value = 1,
+    jvmArgsAppend = {
+      "--add-modules=jdk.incubator.vector",
+      "--enable-native-access=ALL-UNNAMED",
+      "-Xmx8g"
+    })
+@Warmup(iterations = 5, time = 2)
+@Measurement(iterations = 5, time = 2)
+public class WeightedSumBenchmark {
+  private static final int CANDIDATES = 9;
+  private static final int[] IMAGE = {32, 64, 64};
+  private static final long IMAGE_BYTES = 4L * 32 * 64 * 64;
+
+  /** Moved bytes; JMH divides them by the time. */
+  @State(Scope.Thread)
+  @AuxCounters(AuxCounters.Type.OPERATIONS)
+  public static class Traffic {
+    public double gigabytes;
+
+    @Setup(Level.Iteration)
+    public void reset() {
+      gigabytes = 0;
+    }
+  }
+
+  /** The nine blocks on one device. */
+  @State(Scope.Thread)
+  public static class Blocks {
+    /** The reference holds doubles one by one: it gets arrays of eight images. */
+    @Param({"cpu", "reference"})
+    public String device;
+
+    @Param("2")
+    public int threads;
+
+    /** Mebibytes of one array; 0 stands for four times the last-level cache. */
+    @Param("0")
+    public int megabytes;
+
+    private Backend backend;
+    private KernelFixture fixture;
+    private long arrayBytes;
+
+    @Setup(Level.Trial)
+    public void open() {
+      boolean cpu = device.equals("cpu");
+      backend = cpu ? CpuBackend.open(threads) : new ReferenceBackend();
+      long wanted = arrayBytes(megabytes);
+      int batch = cpu ? Math.toIntExact((wanted + IMAGE_BYTES - 1) / IMAGE_BYTES) : 8;
+      arrayBytes = batch * IMAGE_BYTES;
+      GraphBuilder b = new GraphBuilder();
+      List<Value> xs = new ArrayList<>();
+      for (int k = 0; k < CANDIDATES; k++) {
+        xs.add(b.input("x" + k, Type.F32, batch, IMAGE[0], IMAGE[1], IMAGE[2]));
+      }
+      b.output("y", b.weightedSum(xs, b.input("m", Type.F32, 1, CANDIDATES)));
+      fixture = new KernelFixture(backend, b.build());
+    }
+
+    @TearDown(Level.Trial)
+    public void close() {
+      fixture.close();
+      backend.close();
+    }
+  }
+
+  /** Two plain arrays of the same size, and threads to copy with. */
+  @State(Scope.Thread)
+  public static class Arrays {
+    @Param("2")
+    public int threads;
+
+    @Param("0")
+    public int megabytes;
+
+    private Arena arena;
+    private MemorySegment from;
+    private MemorySegment to;
+    private ExecutorService pool;
+    private List<Callable<Void>> shares;
+
+    @Setup(Level.Trial)
+    public void open() {
+      arena = Arena.ofShared();
+      long bytes = arrayBytes(megabytes) / 4096 * 4096;
+      from = arena.allocate(bytes, 4096);
+      to = arena.allocate(bytes, 4096);
+      for (long i = 0; i < bytes / 4; i++) {
+        from.setAtIndex(JAVA_INT, i, (int) i * 0x9E3779B9);
+      }
+      pool = Executors.newFixedThreadPool(threads);
+      shares = new ArrayList<>();
+      for (int t = 0; t < threads; t++) {
+        long first = bytes * t / threads;
+        long length = bytes * (t + 1) / threads - first;
+        shares.add(
+            () -> {
+              MemorySegment.copy(from, first, to, first, length);
+              return null;
+            });
+      }
+    }
+
+    @TearDown(Level.Trial)
+    public void close() {
+      pool.close();
+      arena.close();
+    }
+  }
+
+  private static long arrayBytes(int megabytes) {
+    return megabytes > 0 ? (long) megabytes << 20 : 4 * LastLevelCache.bytes();
+  }
+
+  @Benchmark
+  public void weightedSum(Blocks blocks, Traffic traffic) {
+    blocks.fixture.program.run();
+    blocks.backend.synchronise();
+    traffic.gigabytes += (CANDIDATES + 1) * blocks.arrayBytes * 1e-9;
+  }
+
+  @Benchmark
+  public void copy(Arrays arrays, Traffic traffic) throws InterruptedException {
+    arrays.pool.invokeAll(arrays.shares);
+    traffic.gigabytes += 2 * arrays.from.byteSize() * 1e-9;
+  }
+}

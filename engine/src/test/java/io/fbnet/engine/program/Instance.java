@@ -1,0 +1,99 @@
+package io.fbnet.engine.program;
+
+import static java.lang.foreign.ValueLayout.JAVA_DOUBLE;
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.graph.Graph;
+import io.fbnet.engine.graph.ParameterLayout;
+import io.fbnet.engine.graph.Storage;
+import io.fbnet.engine.graph.Type;
+import io.fbnet.engine.graph.Value;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.TreeMap;
+
+/** A graph compiled for one back end with the same random numbers everywhere. */
+final class Instance implements AutoCloseable {
+  final ParameterStore store;
+  final Program program;
+
+  Instance(Backend backend, Graph graph, long seed) {
+    store = new ParameterStore(backend, graph.parameters());
+    program = Program.compile(backend, graph, store);
+    Random random = new Random(seed);
+    try (Arena arena = Arena.ofConfined()) {
+      for (String set : store.sets().stream().sorted().toList()) {
+        ParameterLayout layout = store.layout(set);
+        MemorySegment host = arena.allocate(layout.size() * Float.BYTES, 64);
+        for (ParameterLayout.Entry e : layout.entries()) {
+          for (long i = 0; i < e.spec().shape().elements(); i++) {
+            float v = (float) random.nextGaussian();
+            boolean variance = e.spec().name().endsWith("variance");
+            host.setAtIndex(JAVA_FLOAT, e.offset() + i, variance ? 0.5f + v * v : v);
+          }
+        }
+        store.load(set, Storage.Flat.VALUES, host);
+      }
+      for (Map.Entry<Value, Storage> e :
+          graph.storage().entrySet().stream()
+              .sorted(java.util.Comparator.comparingInt(s -> s.getKey().id()))
+              .toList()) {
+        write(arena, random, e.getKey(), e.getValue());
+      }
+    }
+  }
+
+  private void write(Arena arena, Random random, Value v, Storage storage) {
+    switch (storage) {
+      case Storage.Input input -> {
+        MemorySegment host = arena.allocate(v.shape().elements() * 4, 64);
+        for (long i = 0; i < v.shape().elements(); i++) {
+          if (v.type() == Type.I32) {
+            host.setAtIndex(JAVA_INT, i, random.nextInt(5));
+          } else {
+            boolean positive = input.name().equals("positive");
+            float x = (float) random.nextGaussian();
+            host.setAtIndex(JAVA_FLOAT, i, positive ? 1.25f + Math.abs(x) : x);
+          }
+        }
+        program.write(input.name(), host);
+      }
+      case Storage.Control control when v.type() == Type.I64 ->
+          program.set(control.name(), control.name().equals("seed") ? -77L : 123456789012L);
+      case Storage.Control control -> program.set(control.name(), 0.7);
+      default -> {}
+    }
+  }
+
+  @Override
+  public void close() {
+    program.close();
+    store.close();
+  }
+
+  /** A value as the reference keeps it, unrounded. */
+  static double[] doubles(Program program, Value v) {
+    double[] result = new double[Math.toIntExact(v.shape().elements())];
+    MemorySegment.copy(program.memoryOf(v), JAVA_DOUBLE, 0, result, 0, result.length);
+    return result;
+  }
+
+  /** The bits of every output, which the equality of floats would not tell apart. */
+  Map<String, List<Integer>> bits() {
+    Map<String, List<Integer>> bits = new TreeMap<>();
+    for (String name : program.graph().outputs().keySet()) {
+      List<Integer> words = new ArrayList<>();
+      for (float v : program.read(name)) {
+        words.add(Float.floatToRawIntBits(v));
+      }
+      bits.put(name, words);
+    }
+    return bits;
+  }
+}

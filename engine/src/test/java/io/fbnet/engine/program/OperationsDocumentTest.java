@@ -1,0 +1,185 @@
+package io.fbnet.engine.program;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import io.fbnet.engine.graph.Graph;
+import io.fbnet.engine.graph.GraphBuilder;
+import io.fbnet.engine.graph.Op;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
+import org.junit.jupiter.api.Test;
+
+/**
+ * {@code docs/operations.md} is written from the operations and the contract's cases. The test
+ * fails where the committed file is another; {@code -Dfbnet.docs=write} rewrites it.
+ */
+class OperationsDocumentTest {
+  private static final Path DOCUMENT = Path.of("..", "docs", "operations.md");
+
+  private static final String ONEDNN = "oneDNN";
+  private static final String VECTORS = "own vector loops";
+  private static final String PLAIN = "plain loop";
+
+  /** How the CPU carries each one out. A new operation without a line here fails the test. */
+  private static Map<Class<? extends Op>, String> onCpu() {
+    Map<Class<? extends Op>, String> how = new LinkedHashMap<>();
+    how.put(Op.Convolution.class, ONEDNN);
+    how.put(Op.ConvolutionBackwardData.class, ONEDNN);
+    how.put(Op.ConvolutionBackwardWeights.class, ONEDNN + "; depthwise 5x5: " + VECTORS);
+    how.put(Op.BatchNorm.class, VECTORS);
+    how.put(Op.BatchNormInference.class, VECTORS);
+    how.put(Op.BatchNormBackward.class, VECTORS);
+    how.put(Op.Sum.class, VECTORS + "; vectors shorter than a block: " + PLAIN);
+    how.put(Op.ChannelShuffle.class, PLAIN + ", all threads");
+    how.put(Op.WeightedSum.class, VECTORS);
+    how.put(Op.WeightedSumBackwardInput.class, VECTORS);
+    how.put(Op.WeightedSumBackwardCoefficients.class, VECTORS);
+    how.put(Op.GlobalPool.class, VECTORS);
+    how.put(Op.GlobalPoolBackward.class, VECTORS);
+    how.put(Op.Linear.class, ONEDNN + "; bias: " + PLAIN);
+    how.put(Op.LinearBackwardData.class, ONEDNN);
+    how.put(Op.LinearBackwardWeights.class, ONEDNN + "; bias: " + PLAIN);
+    how.put(Op.AllFinite.class, VECTORS);
+    how.put(Op.SgdUpdate.class, VECTORS);
+    for (Class<? extends Op> op :
+        List.of(
+            Op.GumbelSoftmax.class,
+            Op.GumbelSoftmaxBackward.class,
+            Op.Unstack.class,
+            Op.Stack.class,
+            Op.CrossEntropy.class,
+            Op.CrossEntropyBackward.class,
+            Op.LabelRank.class,
+            Op.DotConstants.class,
+            Op.DotConstantsBackward.class,
+            Op.Pointwise.class,
+            Op.PointwiseBackward.class,
+            Op.Multiply.class,
+            Op.Mean.class,
+            Op.MeanBackward.class,
+            Op.Fill.class,
+            Op.AdamUpdate.class)) {
+      how.put(op, PLAIN);
+    }
+    return how;
+  }
+
+  /** Why an operation's gradient is compared with no finite differences. */
+  private static String withoutGradient(Class<?> op) {
+    if (op == Op.BatchNormInference.class) {
+      return "none: evaluation only";
+    }
+    if (op == Op.LabelRank.class || op == Op.AllFinite.class) {
+      return "none: a count";
+    }
+    if (op == Op.SgdUpdate.class || op == Op.AdamUpdate.class) {
+      return "none: the end of a step";
+    }
+    if (op == Op.Fill.class) {
+      return "none: a constant";
+    }
+    if (op == Op.Stack.class || op.getSimpleName().contains("Backward")) {
+      return "is one";
+    }
+    throw new IllegalStateException(
+        op.getSimpleName() + " has a gradient that no contract case compares");
+  }
+
+  /** Where operations are tested that no contract case builds. */
+  private static String elsewhere(Class<?> op) {
+    if (op == Op.SgdUpdate.class || op == Op.AdamUpdate.class || op == Op.AllFinite.class) {
+      return "`OptimiserTest`";
+    }
+    if (op == Op.Fill.class) {
+      return "`SmallSupernetTest`";
+    }
+    throw new IllegalStateException(op.getSimpleName() + " is in no contract case");
+  }
+
+  private static List<Class<?>> operations() {
+    return Arrays.stream(Op.class.getPermittedSubclasses()).toList();
+  }
+
+  private static Set<Class<?>> classes(Graph graph) {
+    return graph.ops().stream().map(Op::getClass).collect(Collectors.toSet());
+  }
+
+  private static String document() {
+    Map<String, Integer> cases = new TreeMap<>();
+    Map<String, Integer> gradients = new TreeMap<>();
+    for (OperationCases.Case c : OperationCases.all()) {
+      Subject subject = Subject.of(c);
+      for (Class<?> op : classes(subject.graph())) {
+        cases.merge(op.getSimpleName(), 1, Integer::sum);
+      }
+      if (!subject.gradients().isEmpty()) {
+        GraphBuilder forward = new GraphBuilder();
+        forward.output("y", c.build().apply(forward));
+        for (Class<?> op : classes(forward.build())) {
+          gradients.merge(op.getSimpleName(), 1, Integer::sum);
+        }
+      }
+    }
+    List<String> lines = new ArrayList<>();
+    lines.add("# Operations");
+    lines.add("");
+    lines.add(
+        "What each back end can do, and what is tested. Written by `OperationsDocumentTest` from"
+            + " the sealed interface `Op` and the cases of the contract suite; `mvn verify -pl"
+            + " engine -am -Dfbnet.docs=write` writes it again.");
+    lines.add("");
+    lines.add(
+        "Every case runs on `reference` (plain Java in double, the definition) and on `cpu` with"
+            + " one thread, two threads and without the vector module, and is compared with"
+            + " `reference`. \"Gradient\" counts the cases in which `reference` is compared with"
+            + " finite differences. \"is one\": a backward operation, whose result is what those"
+            + " comparisons look at.");
+    lines.add("");
+    lines.add("| operation | reference | cpu | cases | gradient |");
+    lines.add("| --- | --- | --- | --- | --- |");
+    List<String> uncovered = new ArrayList<>();
+    Map<Class<? extends Op>, String> how = onCpu();
+    for (Class<?> op : operations()) {
+      String name = op.getSimpleName();
+      Integer compared = gradients.get(name);
+      String gradient = compared == null ? withoutGradient(op) : compared.toString();
+      String tested = cases.containsKey(name) ? cases.get(name).toString() : elsewhere(op);
+      lines.add("| `%s` | double | %s | %s | %s |".formatted(name, how.get(op), tested, gradient));
+      if (gradient.startsWith("none")) {
+        uncovered.add("`" + name + "` (" + gradient.substring("none: ".length()) + ")");
+      }
+    }
+    lines.add("");
+    lines.add("No gradient test covers: " + String.join(", ", uncovered) + ".");
+    lines.add("");
+    lines.add(
+        "Nor does one cover gradients with respect to `tau`, which is a setting, gradients of"
+            + " gradients, or the running statistics of a batch norm, which are state.");
+    lines.add("");
+    return String.join("\n", lines);
+  }
+
+  @Test
+  void everyOperationHasALine() {
+    assertEquals(Set.copyOf(operations()), Set.copyOf(onCpu().keySet()));
+  }
+
+  @Test
+  void theCommittedTableIsUpToDate() throws IOException {
+    String expected = document();
+    if ("write".equals(System.getProperty("fbnet.docs"))) {
+      Files.writeString(DOCUMENT, expected);
+    }
+    String committed = Files.exists(DOCUMENT) ? Files.readString(DOCUMENT) : "";
+    assertEquals(expected, committed, "docs/operations.md is stale: run with -Dfbnet.docs=write");
+  }
+}

@@ -1,0 +1,61 @@
+package io.fbnet.nas;
+
+import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAPackage;
+import static com.tngtech.archunit.core.domain.properties.HasName.Predicates.name;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
+import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
+
+import com.tngtech.archunit.base.DescribedPredicate;
+import com.tngtech.archunit.core.importer.ImportOption;
+import com.tngtech.archunit.junit.AnalyzeClasses;
+import com.tngtech.archunit.junit.ArchTest;
+import com.tngtech.archunit.lang.ArchRule;
+import java.lang.foreign.Linker;
+import java.lang.foreign.SymbolLookup;
+
+/** The floor of search spaces and training stands on the engine, and on nothing below it. */
+@AnalyzeClasses(packages = "io.fbnet", importOptions = ImportOption.DoNotIncludeTests.class)
+class FloorsTest {
+  /** What a back end says about its library is a plain record, and the doctor prints it. */
+  private static final String DESCRIPTION = "io.fbnet.foreign.Availability";
+
+  /**
+   * The command line asks the C library for what Java has no word for: whether a descriptor is a
+   * terminal, an environment variable before the OpenMP library reads it. That is no computation,
+   * so it needs no engine.
+   */
+  private static final String TERMINAL = "io.fbnet.nas.cli.Libc";
+
+  @ArchTest
+  static final ArchRule nothingCallsForeignFunctionsPastTheEngine =
+      noClasses()
+          .that()
+          .resideInAPackage("io.fbnet.nas..")
+          .should()
+          .dependOnClassesThat(
+              resideInAPackage("io.fbnet.foreign..")
+                  .and(DescribedPredicate.not(name(DESCRIPTION))));
+
+  @ArchTest
+  static final ArchRule nativeSymbolsAreLinkedInOnePackage =
+      noClasses()
+          .that()
+          .resideOutsideOfPackage("io.fbnet.foreign..")
+          .and()
+          .doNotHaveFullyQualifiedName(TERMINAL)
+          .should()
+          .dependOnClassesThat()
+          .belongToAnyOf(Linker.class, SymbolLookup.class);
+
+  @ArchTest
+  static final ArchRule theEngineDoesNotKnowWhatASupernetIs =
+      noClasses()
+          .that()
+          .resideInAPackage("io.fbnet.engine..")
+          .should()
+          .dependOnClassesThat(resideInAPackage("io.fbnet.nas.."));
+
+  @ArchTest
+  static final ArchRule packagesAreFreeOfCycles =
+      slices().matching("io.fbnet.nas.(*)..").should().beFreeOfCycles();
+}
