@@ -10,8 +10,9 @@ import java.lang.invoke.MethodHandle;
 import java.util.Arrays;
 
 /**
- * A oneDNN CPU engine with one in-order stream. Must be used from the thread that created it: the
- * OpenMP pool belongs to the thread that calls the library.
+ * A oneDNN CPU engine with one in-order stream a lane. Primitives are made by the thread that
+ * opened it. They may run side by side, each on a lane of its own: their scratch memory is the
+ * caller's. How many OpenMP threads a call uses is the calling thread's {@link #useThreads}.
  */
 @SuppressWarnings("restricted")
 public final class Dnnl implements AutoCloseable {
@@ -58,18 +59,19 @@ public final class Dnnl implements AutoCloseable {
 
   static final int CPU = 1;
   static final int IN_ORDER = 1;
+  static final int SCRATCHPAD_USER = 1;
   static final int FORWARD_TRAINING = 64;
   static final int CONVOLUTION_DIRECT = 1;
 
   final MemorySegment engine;
-  final MemorySegment stream;
-  private final MemorySegment deterministic;
+  private final MemorySegment[] streams;
+  private final MemorySegment attributes;
   private boolean closed;
 
-  private Dnnl(MemorySegment engine, MemorySegment stream, MemorySegment deterministic) {
+  private Dnnl(MemorySegment engine, MemorySegment[] streams, MemorySegment attributes) {
     this.engine = engine;
-    this.stream = stream;
-    this.deterministic = deterministic;
+    this.streams = streams;
+    this.attributes = attributes;
   }
 
   /** Whether the library can be used here, with its version or the remedy. */
@@ -78,32 +80,54 @@ public final class Dnnl implements AutoCloseable {
   }
 
   /**
-   * Creates an engine whose calls use the given number of OpenMP threads.
+   * Creates an engine.
    *
+   * @param lanes how many primitives may run side by side
    * @throws IllegalStateException where {@link #availability()} says that the library is missing
    */
-  public static Dnnl open(int threads) {
+  public static Dnnl open(int lanes) {
     Availability availability = availability();
     if (!availability.found()) {
       throw new IllegalStateException("oneDNN is not available: " + availability.remedy());
     }
     try (Arena arena = Arena.ofConfined()) {
-      DnnlRaw.OMP_SET_NUM_THREADS.invokeExact(threads);
       MemorySegment out = arena.allocate(ADDRESS);
       check((int) DnnlRaw.CACHE_CAPACITY.invokeExact(8192), "dnnl_set_primitive_cache_capacity");
       check((int) DnnlRaw.ENGINE_CREATE.invokeExact(out, CPU, 0L), "dnnl_engine_create");
       MemorySegment engine = out.get(ADDRESS, 0);
-      check((int) DnnlRaw.STREAM_CREATE.invokeExact(out, engine, IN_ORDER), "dnnl_stream_create");
-      MemorySegment stream = out.get(ADDRESS, 0);
+      MemorySegment[] streams = new MemorySegment[lanes];
+      for (int i = 0; i < lanes; i++) {
+        check((int) DnnlRaw.STREAM_CREATE.invokeExact(out, engine, IN_ORDER), "dnnl_stream_create");
+        streams[i] = out.get(ADDRESS, 0);
+      }
       check((int) DnnlRaw.ATTR_CREATE.invokeExact(out), "dnnl_primitive_attr_create");
       MemorySegment attributes = out.get(ADDRESS, 0);
       check(
           (int) DnnlRaw.ATTR_DETERMINISTIC.invokeExact(attributes, 1),
           "dnnl_primitive_attr_set_deterministic");
-      return new Dnnl(engine, stream, attributes);
+      check(
+          (int) DnnlRaw.ATTR_SCRATCHPAD.invokeExact(attributes, SCRATCHPAD_USER),
+          "dnnl_primitive_attr_set_scratchpad_mode");
+      return new Dnnl(engine, streams, attributes);
     } catch (Throwable t) {
       throw rethrow(t);
     }
+  }
+
+  /**
+   * How many OpenMP threads the calling thread's calls use from now on, those that make a primitive
+   * and those that run it: both must agree.
+   */
+  public static void useThreads(int threads) {
+    try {
+      DnnlRaw.OMP_SET_NUM_THREADS.invokeExact(threads);
+    } catch (Throwable t) {
+      throw rethrow(t);
+    }
+  }
+
+  MemorySegment stream(int lane) {
+    return streams[lane];
   }
 
   static String versionOf() {
@@ -172,7 +196,7 @@ public final class Dnnl implements AutoCloseable {
                   pair(arena, window.low(), window.low()),
                   pair(arena, window.highRows(), window.highColumns()),
                   hint,
-                  deterministic);
+                  attributes);
       destroyDescriptor(hint);
       check(status, "dnnl_convolution_backward_data_primitive_desc_create", window.toString());
       return new DnnlPrimitive(this, out.get(ADDRESS, 0));
@@ -202,7 +226,7 @@ public final class Dnnl implements AutoCloseable {
                   pair(arena, window.low(), window.low()),
                   pair(arena, window.highRows(), window.highColumns()),
                   hint,
-                  deterministic);
+                  attributes);
       destroyDescriptor(hint);
       check(status, "dnnl_convolution_backward_weights_primitive_desc_create", window.toString());
       return new DnnlPrimitive(this, out.get(ADDRESS, 0));
@@ -218,13 +242,7 @@ public final class Dnnl implements AutoCloseable {
       int status =
           (int)
               DnnlRaw.MATMUL.invokeExact(
-                  out,
-                  engine,
-                  a.handle(),
-                  b.handle(),
-                  MemorySegment.NULL,
-                  c.handle(),
-                  deterministic);
+                  out, engine, a.handle(), b.handle(), MemorySegment.NULL, c.handle(), attributes);
       check(status, "dnnl_matmul_primitive_desc_create");
       return new DnnlPrimitive(this, out.get(ADDRESS, 0));
     } catch (Throwable t) {
@@ -239,7 +257,7 @@ public final class Dnnl implements AutoCloseable {
       int status =
           (int)
               DnnlRaw.REORDER.invokeExact(
-                  out, from.handle(), engine, to.handle(), engine, MemorySegment.NULL);
+                  out, from.handle(), engine, to.handle(), engine, attributes);
       check(status, "dnnl_reorder_primitive_desc_create");
       return new DnnlPrimitive(this, out.get(ADDRESS, 0));
     } catch (Throwable t) {
@@ -266,7 +284,7 @@ public final class Dnnl implements AutoCloseable {
                 pair(arena, 0, 0),
                 pair(arena, window.low(), window.low()),
                 pair(arena, window.highRows(), window.highColumns()),
-                deterministic);
+                attributes);
     check(status, "dnnl_convolution_forward_primitive_desc_create", window.toString());
     return out.get(ADDRESS, 0);
   }
@@ -328,8 +346,10 @@ public final class Dnnl implements AutoCloseable {
   public void close() {
     if (!closed) {
       closed = true;
-      destroy(DnnlRaw.ATTR_DESTROY, deterministic, "dnnl_primitive_attr_destroy");
-      destroy(DnnlRaw.STREAM_DESTROY, stream, "dnnl_stream_destroy");
+      destroy(DnnlRaw.ATTR_DESTROY, attributes, "dnnl_primitive_attr_destroy");
+      for (MemorySegment stream : streams) {
+        destroy(DnnlRaw.STREAM_DESTROY, stream, "dnnl_stream_destroy");
+      }
       destroy(DnnlRaw.ENGINE_DESTROY, engine, "dnnl_engine_destroy");
     }
   }

@@ -18,7 +18,8 @@ public final class DnnlPrimitive implements AutoCloseable {
     WEIGHTS(33, 131),
     DIFF_SRC(129, 130),
     DIFF_DST(145, 134),
-    DIFF_WEIGHTS(161, 132);
+    DIFF_WEIGHTS(161, 132),
+    SCRATCHPAD(80, 136);
 
     final int code;
     final int query;
@@ -38,6 +39,7 @@ public final class DnnlPrimitive implements AutoCloseable {
   private final Arena arena = Arena.ofShared();
   private final List<MemorySegment> memories = new ArrayList<>();
   private final MemorySegment arguments = arena.allocate(ARGUMENT_BYTES * 8L, 16);
+  private boolean scratchMissing;
   private boolean closed;
 
   DnnlPrimitive(Dnnl dnnl, MemorySegment descriptor) {
@@ -48,6 +50,7 @@ public final class DnnlPrimitive implements AutoCloseable {
       int status = (int) DnnlRaw.PRIMITIVE_CREATE.invokeExact(out, descriptor);
       Dnnl.check(status, "dnnl_primitive_create");
       primitive = out.get(ADDRESS, 0);
+      scratchMissing = scratchBytes() > 0;
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);
     }
@@ -98,19 +101,44 @@ public final class DnnlPrimitive implements AutoCloseable {
       arguments.set(JAVA_INT, at, argument.code);
       arguments.set(ADDRESS, at + 8, memory);
       memories.add(memory);
+      scratchMissing &= argument != Argument.SCRATCHPAD;
       return this;
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);
     }
   }
 
-  /** Runs on the bound memory; returns when the result is there. */
+  /** Bytes of scratch memory it needs while it runs; bind as many as SCRATCHPAD. */
+  public long scratchBytes() {
+    try {
+      MemorySegment borrowed =
+          (MemorySegment) DnnlRaw.PD_QUERY_MD.invokeExact(descriptor, Argument.SCRATCHPAD.query, 0);
+      return borrowed.address() == 0 ? 0 : (long) DnnlRaw.MD_SIZE.invokeExact(borrowed);
+    } catch (Throwable t) {
+      throw Dnnl.rethrow(t);
+    }
+  }
+
+  /** Runs on lane 0. */
   public void execute() {
+    execute(0);
+  }
+
+  /**
+   * Runs on the bound memory; returns when the result is there.
+   *
+   * @param lane no other primitive may run on it at the same time
+   */
+  public void execute(int lane) {
+    if (scratchMissing) {
+      throw new IllegalStateException(
+          implementation() + " needs " + scratchBytes() + " bytes bound as SCRATCHPAD");
+    }
     try {
       int status =
           (int)
               DnnlRaw.PRIMITIVE_EXECUTE.invokeExact(
-                  primitive, dnnl.stream, memories.size(), arguments);
+                  primitive, dnnl.stream(lane), memories.size(), arguments);
       if (status != 0) {
         Dnnl.check(status, "dnnl_primitive_execute", implementation());
       }

@@ -39,6 +39,8 @@ final class DnnlRaw {
   static final MethodHandle MEMORY_DESTROY = status("dnnl_memory_destroy", ADDRESS);
   static final MethodHandle ATTR_CREATE = status("dnnl_primitive_attr_create", ADDRESS);
   static final MethodHandle ATTR_DESTROY = status("dnnl_primitive_attr_destroy", ADDRESS);
+  static final MethodHandle ATTR_SCRATCHPAD =
+      status("dnnl_primitive_attr_set_scratchpad_mode", ADDRESS, JAVA_INT);
   static final MethodHandle ATTR_DETERMINISTIC =
       status("dnnl_primitive_attr_set_deterministic", ADDRESS, JAVA_INT);
   static final MethodHandle CONVOLUTION_FORWARD =

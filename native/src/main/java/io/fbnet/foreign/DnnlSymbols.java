@@ -27,6 +27,7 @@ final class DnnlSymbols {
           "dnnl_primitive_attr_create",
           "dnnl_primitive_attr_destroy",
           "dnnl_primitive_attr_set_deterministic",
+          "dnnl_primitive_attr_set_scratchpad_mode",
           "dnnl_primitive_create",
           "dnnl_primitive_desc_destroy",
           "dnnl_primitive_desc_query",

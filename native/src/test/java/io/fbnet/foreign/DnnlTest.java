@@ -37,7 +37,12 @@ class DnnlTest {
       MemorySegment x = arena.allocateFrom(JAVA_FLOAT, 1, 2, 3, 4, 5, 6);
       MemorySegment y = arena.allocateFrom(JAVA_FLOAT, 1, 0, -1, 2, 1, 0);
       MemorySegment z = arena.allocate(16);
-      product.bind(Argument.SRC, x).bind(Argument.WEIGHTS, y).bind(Argument.DST, z).execute();
+      product.bind(Argument.SRC, x).bind(Argument.WEIGHTS, y).bind(Argument.DST, z);
+      if (product.scratchBytes() > 0) {
+        assertThrows(IllegalStateException.class, product::execute);
+        product.bind(Argument.SCRATCHPAD, arena.allocate(product.scratchBytes(), 64));
+      }
+      product.execute();
       assertEquals(-2f, z.getAtIndex(JAVA_FLOAT, 0));
       assertEquals(4f, z.getAtIndex(JAVA_FLOAT, 1));
       assertEquals(-2f, z.getAtIndex(JAVA_FLOAT, 2));

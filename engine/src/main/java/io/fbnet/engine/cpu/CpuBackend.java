@@ -33,9 +33,10 @@ public final class CpuBackend implements Backend {
   private CpuBackend(int threads, boolean vectors) {
     this.threads = threads;
     dnnl = Dnnl.open(threads);
+    Dnnl.useThreads(1);
     int lanes = avx512() ? 16 : 8;
     loops = vectors && vectorModule() ? Vectors.choose(lanes) : new ScalarLoops(lanes);
-    team = new ThreadTeam(threads);
+    team = new ThreadTeam(threads, () -> Dnnl.useThreads(1));
   }
 
   /** Whether oneDNN was found, with its version or the remedy. */

@@ -4,6 +4,7 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.fbnet.engine.graph.Value;
 import io.fbnet.foreign.Dnnl;
+import io.fbnet.foreign.DnnlPrimitive;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -68,6 +69,14 @@ final class CpuContext {
     MemorySegment segment = backend.allocate(bytes);
     owned.add(segment);
     return segment;
+  }
+
+  /** Gives a primitive the scratch memory of a lane. */
+  DnnlPrimitive withScratch(DnnlPrimitive primitive, int lane) {
+    long bytes = primitive.scratchBytes();
+    return bytes == 0
+        ? primitive
+        : primitive.bind(DnnlPrimitive.Argument.SCRATCHPAD, scratch("primitive " + lane, bytes));
   }
 
   /** Notes a oneDNN implementation that is known to be slow, so that it can be said aloud. */

@@ -10,7 +10,6 @@ import io.fbnet.foreign.DnnlPrimitive;
 import io.fbnet.foreign.DnnlPrimitive.Argument;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.function.Function;
 
@@ -26,6 +25,10 @@ import java.util.function.Function;
  *       outside the diagonal, which is faster than oneDNN's grouped form there;
  *   <li>dense, or grouped by whole blocks: as they are.
  * </ul>
+ *
+ * <p>The batch is divided among the team's threads, each running a one-thread primitive on its
+ * images: waking a pool of OpenMP threads inside every call costs more than a small kernel. Partial
+ * weight gradients are added in the order of the shares.
  */
 final class CpuConvolution {
   private final CpuContext context;
@@ -104,11 +107,11 @@ final class CpuConvolution {
     return new Dnnl.Window(stride, low, high, highWidth);
   }
 
-  private DnnlDescriptor image(Shape s, boolean plain) {
+  private DnnlDescriptor image(Shape s, int images, boolean plain) {
     int lanes = context.loops.lanes();
     Dnnl.Tag tag = plain ? Dnnl.Tag.ABCD : lanes == 16 ? Dnnl.Tag.CHANNELS_16 : Dnnl.Tag.CHANNELS_8;
     int channels = form == Form.DEPTHWISE ? ImageLayout.of(s, lanes).paddedChannels() : s.get(1);
-    return dnnl.descriptor(Dnnl.Type.F32, tag, s.get(0), channels, s.get(2), s.get(3));
+    return dnnl.descriptor(Dnnl.Type.F32, tag, images, channels, s.get(2), s.get(3));
   }
 
   /** The weights' logical dimensions in this form: rank 5 where grouped. */
@@ -132,50 +135,155 @@ final class CpuConvolution {
     return what + " " + x + " -> " + y + " k" + w.get(2) + " s" + stride + " g" + groups;
   }
 
-  private Kernel forward(MemorySegment xm, MemorySegment wm, MemorySegment ym) {
-    try (DnnlDescriptor xd = image(x, plainX);
-        DnnlDescriptor wd = weights(false);
-        DnnlDescriptor yd = image(y, false)) {
-      DnnlPrimitive p = dnnl.convolutionForward(xd, wd, yd, window());
-      context.noteImplementation(describe("convolution"), p.implementation(), true);
-      Chain chain = new Chain(p, context.fixedParameters());
-      MemorySegment packed = packWeights(chain, p, wm);
-      p.bind(Argument.SRC, xm).bind(Argument.WEIGHTS, packed).bind(Argument.DST, ym);
-      return chain.then(p::execute);
+  /** Makes the primitive of one share. */
+  private interface Maker {
+    DnnlPrimitive make(int images, DnnlDescriptor weights);
+  }
+
+  /**
+   * One primitive a share, all with the weight format that the first one wants. A batch smaller
+   * than the team is one share that oneDNN itself divides.
+   */
+  private List<DnnlPrimitive> shares(String what, Argument weightArgument, Maker maker) {
+    List<DnnlPrimitive> primitives = new ArrayList<>();
+    boolean divided = divided();
+    int count = divided ? context.team.threads() : 1;
+    Dnnl.useThreads(divided ? 1 : context.team.threads());
+    try (DnnlDescriptor any = weights(false)) {
+      primitives.add(maker.make(imagesOf(0), any));
+      try (DnnlDescriptor chosen = primitives.getFirst().format(weightArgument)) {
+        for (int s = 1; s < count; s++) {
+          primitives.add(maker.make(imagesOf(s), chosen));
+        }
+      }
+    } finally {
+      Dnnl.useThreads(1);
     }
+    for (int s = 0; s < count; s++) {
+      context.withScratch(primitives.get(s), s);
+    }
+    context.noteImplementation(describe(what), primitives.getFirst().implementation(), true);
+    return primitives;
+  }
+
+  private boolean divided() {
+    return x.get(0) >= context.team.threads();
+  }
+
+  private int firstImage(int share) {
+    return divided() ? ThreadTeam.from(x.get(0), share, context.team.threads()) : 0;
+  }
+
+  private int imagesOf(int share) {
+    return divided() ? firstImage(share + 1) - firstImage(share) : x.get(0);
+  }
+
+  /** The images of a share within a value's memory. */
+  private MemorySegment slice(MemorySegment all, int share) {
+    long image = all.byteSize() / x.get(0);
+    return all.asSlice(image * firstImage(share), image * imagesOf(share));
+  }
+
+  /** Runs the shares side by side, or the only one on all of oneDNN's own threads. */
+  private Runnable execution(List<DnnlPrimitive> shares) {
+    if (divided()) {
+      ThreadTeam.Task task = share -> shares.get(share).execute(share);
+      return () -> context.team.run(task);
+    }
+    DnnlPrimitive only = shares.getFirst();
+    int threads = context.team.threads();
+    return () -> {
+      Dnnl.useThreads(threads);
+      only.execute();
+      Dnnl.useThreads(1);
+    };
+  }
+
+  private Chain chain(List<DnnlPrimitive> shares) {
+    Chain chain = new Chain(context.fixedParameters());
+    shares.forEach(chain::own);
+    return chain;
+  }
+
+  private Kernel forward(MemorySegment xm, MemorySegment wm, MemorySegment ym) {
+    List<DnnlPrimitive> shares =
+        shares(
+            "convolution",
+            Argument.WEIGHTS,
+            (images, weights) -> {
+              try (DnnlDescriptor xd = image(x, images, plainX);
+                  DnnlDescriptor yd = image(y, images, false)) {
+                return dnnl.convolutionForward(xd, weights, yd, window());
+              }
+            });
+    Chain chain = chain(shares);
+    MemorySegment packed = packWeights(chain, shares.getFirst(), wm);
+    for (int s = 0; s < shares.size(); s++) {
+      shares
+          .get(s)
+          .bind(Argument.SRC, slice(xm, s))
+          .bind(Argument.WEIGHTS, packed)
+          .bind(Argument.DST, slice(ym, s));
+    }
+    return chain.then(execution(shares));
   }
 
   private Kernel backwardData(MemorySegment dym, MemorySegment wm, MemorySegment dxm) {
-    try (DnnlDescriptor xd = image(x, false);
-        DnnlDescriptor wd = weights(false);
-        DnnlDescriptor yd = image(y, false)) {
-      DnnlPrimitive p = dnnl.convolutionBackwardData(xd, wd, yd, window());
-      context.noteImplementation(describe("data gradient"), p.implementation(), true);
-      Chain chain = new Chain(p, context.fixedParameters());
-      MemorySegment packed = packWeights(chain, p, wm);
-      p.bind(Argument.DIFF_DST, dym).bind(Argument.WEIGHTS, packed).bind(Argument.DIFF_SRC, dxm);
-      return chain.then(p::execute);
+    List<DnnlPrimitive> shares =
+        shares(
+            "data gradient",
+            Argument.WEIGHTS,
+            (images, weights) -> {
+              try (DnnlDescriptor xd = image(x, images, false);
+                  DnnlDescriptor yd = image(y, images, false)) {
+                return dnnl.convolutionBackwardData(xd, weights, yd, window());
+              }
+            });
+    Chain chain = chain(shares);
+    MemorySegment packed = packWeights(chain, shares.getFirst(), wm);
+    for (int s = 0; s < shares.size(); s++) {
+      shares
+          .get(s)
+          .bind(Argument.DIFF_DST, slice(dym, s))
+          .bind(Argument.WEIGHTS, packed)
+          .bind(Argument.DIFF_SRC, slice(dxm, s));
     }
+    return chain.then(execution(shares));
   }
 
   private Kernel backwardWeights(MemorySegment xm, MemorySegment dym, MemorySegment dwm) {
-    try (DnnlDescriptor xd = image(x, plainX);
-        DnnlDescriptor wd = weights(false);
-        DnnlDescriptor yd = image(y, false)) {
-      DnnlPrimitive p = dnnl.convolutionBackwardWeights(xd, wd, yd, window());
-      context.noteImplementation(describe("weight gradient"), p.implementation(), true);
-      Chain chain = new Chain(p, context.fixedParameters());
-      try (DnnlDescriptor wanted = p.format(Argument.DIFF_WEIGHTS);
-          DnnlDescriptor plain = weights(true)) {
-        boolean direct = wanted.sameAs(plain) && form != Form.DENSE_FOR_GROUPED && !padded();
-        MemorySegment result = direct ? dwm : context.scratch("packed weights", wanted.bytes());
-        p.bind(Argument.SRC, xm).bind(Argument.DIFF_DST, dym).bind(Argument.DIFF_WEIGHTS, result);
-        chain.then(p::execute);
-        if (!direct) {
-          unpackWeights(chain, wanted, plain, result, dwm);
-        }
-        return chain;
+    List<DnnlPrimitive> shares =
+        shares(
+            "weight gradient",
+            Argument.DIFF_WEIGHTS,
+            (images, weights) -> {
+              try (DnnlDescriptor xd = image(x, images, plainX);
+                  DnnlDescriptor yd = image(y, images, false)) {
+                return dnnl.convolutionBackwardWeights(xd, weights, yd, window());
+              }
+            });
+    Chain chain = chain(shares);
+    try (DnnlDescriptor wanted = shares.getFirst().format(Argument.DIFF_WEIGHTS);
+        DnnlDescriptor plain = weights(true)) {
+      boolean direct = wanted.sameAs(plain) && form != Form.DENSE_FOR_GROUPED && !padded();
+      MemorySegment[] partial = new MemorySegment[shares.size()];
+      for (int s = 0; s < partial.length; s++) {
+        partial[s] =
+            direct && s == 0 ? dwm : context.scratch("packed weights " + s, wanted.bytes());
+        shares
+            .get(s)
+            .bind(Argument.SRC, slice(xm, s))
+            .bind(Argument.DIFF_DST, slice(dym, s))
+            .bind(Argument.DIFF_WEIGHTS, partial[s]);
       }
+      chain.then(execution(shares));
+      if (partial.length > 1) {
+        chain.then(CpuMix.addShares(context, partial, wanted.bytes()));
+      }
+      if (!direct) {
+        unpackWeights(chain, wanted, plain, partial[0], dwm);
+      }
+      return chain;
     }
   }
 
@@ -207,8 +315,8 @@ final class CpuConvolution {
       MemorySegment packed =
           context.fixedParameters()
               ? context.own(wanted.bytes())
-              : context.scratch("packed weights", wanted.bytes());
-      DnnlPrimitive reorder = dnnl.reorder(plain, wanted);
+              : context.scratch("packed weights 0", wanted.bytes());
+      DnnlPrimitive reorder = context.withScratch(dnnl.reorder(plain, wanted), 0);
       reorder.bind(Argument.SRC, source).bind(Argument.DST, packed);
       chain.own(reorder).pack(reorder::execute);
       return packed;
@@ -226,7 +334,7 @@ final class CpuConvolution {
     if (from.sameAs(plain)) {
       target = packed;
     } else {
-      DnnlPrimitive reorder = dnnl.reorder(from, plain);
+      DnnlPrimitive reorder = context.withScratch(dnnl.reorder(from, plain), 0);
       reorder.bind(Argument.SRC, packed).bind(Argument.DST, target);
       chain.own(reorder).then(reorder::execute);
     }
@@ -256,59 +364,5 @@ final class CpuConvolution {
 
   private static void copy(MemorySegment from, long f, MemorySegment to, long t, long bytes) {
     MemorySegment.copy(from, f, to, t, bytes);
-  }
-
-  /** Steps that run one after the other, and the primitives they use. */
-  private static final class Chain implements Kernel {
-    private final List<DnnlPrimitive> primitives = new ArrayList<>();
-    private final boolean packOnce;
-    private Runnable[] packs = {};
-    private Runnable[] steps = {};
-    private boolean packed;
-
-    Chain(DnnlPrimitive primitive, boolean packOnce) {
-      primitives.add(primitive);
-      this.packOnce = packOnce;
-    }
-
-    Chain own(DnnlPrimitive primitive) {
-      primitives.add(primitive);
-      return this;
-    }
-
-    /** Adds a step that brings parameters into a primitive's format. */
-    Chain pack(Runnable step) {
-      packs = append(packs, step);
-      return this;
-    }
-
-    Chain then(Runnable step) {
-      steps = append(steps, step);
-      return this;
-    }
-
-    private static Runnable[] append(Runnable[] to, Runnable step) {
-      Runnable[] longer = Arrays.copyOf(to, to.length + 1);
-      longer[to.length] = step;
-      return longer;
-    }
-
-    @Override
-    public void launch() {
-      if (!packed) {
-        for (Runnable pack : packs) {
-          pack.run();
-        }
-        packed = packOnce;
-      }
-      for (Runnable step : steps) {
-        step.run();
-      }
-    }
-
-    @Override
-    public void close() {
-      primitives.forEach(DnnlPrimitive::close);
-    }
   }
 }

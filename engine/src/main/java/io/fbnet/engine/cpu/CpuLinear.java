@@ -49,7 +49,8 @@ final class CpuLinear {
       DnnlPrimitive p = dnnl.matmul(da, db, dc);
       context.noteImplementation(
           "product " + rows + "x" + inner + "x" + columns, p.implementation(), false);
-      return p.bind(Argument.SRC, a).bind(Argument.WEIGHTS, b).bind(Argument.DST, c);
+      p.bind(Argument.SRC, a).bind(Argument.WEIGHTS, b).bind(Argument.DST, c);
+      return context.withScratch(p, 0);
     }
   }
 

@@ -43,6 +43,27 @@ final class CpuMix {
     return () -> context.parallel(units, body);
   }
 
+  /** Adds the other shares to the first, in order. */
+  static Runnable addShares(CpuContext context, MemorySegment[] shares, long bytes) {
+    float[] ones = new float[shares.length];
+    Arrays.fill(ones, 1);
+    long unit = 4L * context.loops.lanes();
+    int units = Math.toIntExact(bytes / unit);
+    CpuContext.Body body =
+        (from, to, thread) ->
+            context.loops.weightedSum(shares, ones, 0, shares[0], from * unit, (to - from) * unit);
+    return () -> {
+      context.parallel(units, body);
+      for (long o = units * unit; o < bytes; o += Float.BYTES) {
+        float total = 0;
+        for (MemorySegment share : shares) {
+          total += share.get(JAVA_FLOAT, o);
+        }
+        shares[0].set(JAVA_FLOAT, o, total);
+      }
+    };
+  }
+
   /** Runs over images: all at once where one row of coefficients serves the whole batch. */
   private static CpuContext.Body byCoefficientRow(
       ImageLayout layout, int coefficientRows, RowBody body) {

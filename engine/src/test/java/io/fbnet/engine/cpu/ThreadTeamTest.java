@@ -21,7 +21,7 @@ class ThreadTeamTest {
   @ParameterizedTest
   @ValueSource(ints = {1, 2, 3, 5})
   void everyShareRunsExactlyOnceInThousandsOfTinyTasks(int threads) {
-    try (ThreadTeam team = new ThreadTeam(threads)) {
+    try (ThreadTeam team = new ThreadTeam(threads, () -> {})) {
       AtomicIntegerArray counts = new AtomicIntegerArray(threads);
       int tasks = 5_000;
       for (int task = 1; task <= tasks; task++) {
@@ -36,7 +36,7 @@ class ThreadTeamTest {
   @Test
   void whatSharesWroteIsSeenByTheCallerAndByTheNextTask() {
     int threads = 3;
-    try (ThreadTeam team = new ThreadTeam(threads)) {
+    try (ThreadTeam team = new ThreadTeam(threads, () -> {})) {
       long[] plain = new long[threads * 64];
       for (int task = 1; task <= 2_000; task++) {
         // Each share reads what another wrote a task before.
@@ -52,7 +52,7 @@ class ThreadTeamTest {
   @ParameterizedTest
   @ValueSource(ints = {0, 1, 2})
   void anExceptionSurfacesAndTheTeamSurvives(int broken) {
-    try (ThreadTeam team = new ThreadTeam(3)) {
+    try (ThreadTeam team = new ThreadTeam(3, () -> {})) {
       AtomicIntegerArray counts = new AtomicIntegerArray(3);
       RuntimeException cause = new IllegalArgumentException("share " + broken);
       for (int round = 1; round <= 50; round++) {
@@ -78,7 +78,7 @@ class ThreadTeamTest {
 
   @Test
   void aTeamOfOneThrowsWhatItsTaskThrows() {
-    try (ThreadTeam team = new ThreadTeam(1)) {
+    try (ThreadTeam team = new ThreadTeam(1, () -> {})) {
       assertThrows(
           RuntimeException.class,
           () ->
@@ -92,7 +92,7 @@ class ThreadTeamTest {
   @Test
   void closingEndsTheHelpersWhetherAsleepOrAwake() throws InterruptedException {
     Set<Thread> before = Thread.getAllStackTraces().keySet();
-    ThreadTeam team = new ThreadTeam(4);
+    ThreadTeam team = new ThreadTeam(4, () -> {});
     List<Thread> helpers = new ArrayList<>(Thread.getAllStackTraces().keySet());
     helpers.removeAll(before);
     helpers.removeIf(t -> !t.getName().startsWith("fbnet-cpu-"));
