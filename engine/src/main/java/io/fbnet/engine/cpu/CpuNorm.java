@@ -100,48 +100,95 @@ final class CpuNorm {
     MemorySegment momentum = moves ? m.apply(bn.momentum()) : null;
     Moments moments = new Moments(context, layout);
     float[] shift = new float[padded];
+    float[] gammas = new float[padded];
     float[] means = new float[padded];
+    float[] inverses = new float[padded];
     float[] scales = new float[padded];
     float[] betas = new float[padded];
+    float[] running = new float[padded];
+    double[] variances = new double[padded];
     double count = (double) layout.batch() * layout.pixels();
     Moments.Row row =
         (at, block, acc) ->
             context.loops.moments(x, at, layout.pixels(), shift, block * layout.lanes(), acc);
     return () -> {
-      for (int block = 0; block < layout.blocks(); block++) {
-        MemorySegment.copy(
-            x,
-            JAVA_FLOAT,
-            block * layout.rowBytes(),
-            shift,
-            block * layout.lanes(),
-            layout.lanes());
-      }
+      firstPixels(x, layout, shift);
       moments.sum(row);
+      CpuContext.channels(gamma, gammas, channels);
       CpuContext.channels(beta, betas, channels);
-      for (int c = 0; c < channels; c++) {
-        double offset = moments.first[c] / count;
-        double variance = Math.max(0, moments.second[c] / count - offset * offset);
-        double mu = shift[c] + offset;
-        double inv = 1 / Math.sqrt(variance + bn.epsilon());
-        means[c] = (float) mu;
-        scales[c] = (float) (inv * gamma.getAtIndex(JAVA_FLOAT, c));
-        mean.setAtIndex(JAVA_FLOAT, c, (float) mu);
-        inverse.setAtIndex(JAVA_FLOAT, c, (float) inv);
-        if (moves) {
-          float p = momentum.get(JAVA_FLOAT, 0);
-          double unbiased = count > 1 ? variance * (count / (count - 1)) : variance;
-          move(runningMean, c, p, mu);
-          move(runningVariance, c, p, unbiased);
-        }
+      normal(
+          moments,
+          shift,
+          gammas,
+          count,
+          bn.epsilon(),
+          channels,
+          means,
+          inverses,
+          scales,
+          variances);
+      store(means, mean, channels);
+      store(inverses, inverse, channels);
+      if (moves) {
+        float p = momentum.get(JAVA_FLOAT, 0);
+        double unbiased = count > 1 ? count / (count - 1) : 1;
+        CpuContext.channels(runningMean, running, channels);
+        moveMeans(running, p, means, channels);
+        store(running, runningMean, channels);
+        CpuContext.channels(runningVariance, running, channels);
+        moveVariances(running, p, variances, unbiased, channels);
+        store(running, runningVariance, channels);
       }
       apply(context, layout, x, y, means, scales, betas, bn.relu());
     };
   }
 
-  private static void move(MemorySegment running, int c, float p, double value) {
-    double old = running.getAtIndex(JAVA_FLOAT, c);
-    running.setAtIndex(JAVA_FLOAT, c, (float) ((1.0 - p) * old + p * value));
+  private static void firstPixels(MemorySegment x, ImageLayout layout, float[] shift) {
+    int lanes = layout.lanes();
+    for (int block = 0; block < layout.blocks(); block++) {
+      MemorySegment.copy(x, JAVA_FLOAT, block * layout.rowBytes(), shift, block * lanes, lanes);
+    }
+  }
+
+  // The loops over channels are methods of their own, over arrays: inside the kernels' lambdas the
+  // compiler discarded and rebuilt them without end.
+
+  private static void normal(
+      Moments moments,
+      float[] shift,
+      float[] gammas,
+      double count,
+      double epsilon,
+      int channels,
+      float[] means,
+      float[] inverses,
+      float[] scales,
+      double[] variances) {
+    for (int c = 0; c < channels; c++) {
+      double offset = moments.first[c] / count;
+      variances[c] = Math.max(0, moments.second[c] / count - offset * offset);
+      double inv = 1 / Math.sqrt(variances[c] + epsilon);
+      means[c] = (float) (shift[c] + offset);
+      inverses[c] = (float) inv;
+      scales[c] = (float) (inv * gammas[c]);
+    }
+  }
+
+  private static void moveMeans(float[] running, float p, float[] means, int channels) {
+    for (int c = 0; c < channels; c++) {
+      running[c] = (float) ((1.0 - p) * running[c] + (double) p * means[c]);
+    }
+  }
+
+  private static void moveVariances(
+      float[] running, float p, double[] variances, double unbiased, int channels) {
+    for (int c = 0; c < channels; c++) {
+      running[c] = (float) ((1.0 - p) * running[c] + p * (variances[c] * unbiased));
+    }
+  }
+
+  private static void store(float[] from, MemorySegment to, int channels) {
+    MemorySegment.copy(from, 0, to, JAVA_FLOAT, 0, channels);
   }
 
   private static void apply(
@@ -213,6 +260,10 @@ final class CpuNorm {
     float[] means = new float[padded];
     float[] scales = new float[padded];
     float[] betas = new float[padded];
+    float[] gammas = new float[padded];
+    float[] inverses = new float[padded];
+    float[] dgammas = new float[padded];
+    float[] dbetas = new float[padded];
     float[] c0 = new float[padded];
     float[] c1 = new float[padded];
     double count = (double) layout.batch() * layout.pixels();
@@ -250,23 +301,42 @@ final class CpuNorm {
     return () -> {
       CpuContext.channels(mean, means, channels);
       CpuContext.channels(beta, betas, channels);
-      for (int c = 0; c < channels; c++) {
-        double inv = inverse.getAtIndex(JAVA_FLOAT, c);
-        scales[c] = (float) (inv * gamma.getAtIndex(JAVA_FLOAT, c));
-      }
+      CpuContext.channels(gamma, gammas, channels);
+      CpuContext.channels(inverse, inverses, channels);
+      scale(inverses, gammas, scales, channels);
       moments.sum(row);
-      for (int c = 0; c < channels; c++) {
-        double inv = inverse.getAtIndex(JAVA_FLOAT, c);
-        c0[c] = (float) (moments.first[c] / count);
-        c1[c] = (float) (moments.second[c] * inv * inv / count);
-        if (dgamma != null) {
-          dgamma.setAtIndex(JAVA_FLOAT, c, (float) (moments.second[c] * inv));
-        }
-        if (dbeta != null) {
-          dbeta.setAtIndex(JAVA_FLOAT, c, (float) moments.first[c]);
-        }
+      coefficients(moments, inverses, count, channels, c0, c1, dgammas, dbetas);
+      if (dgamma != null) {
+        store(dgammas, dgamma, channels);
+      }
+      if (dbeta != null) {
+        store(dbetas, dbeta, channels);
       }
       context.parallel(layout.rows(), apply);
     };
+  }
+
+  private static void scale(float[] inverses, float[] gammas, float[] scales, int channels) {
+    for (int c = 0; c < channels; c++) {
+      scales[c] = (float) ((double) inverses[c] * gammas[c]);
+    }
+  }
+
+  private static void coefficients(
+      Moments moments,
+      float[] inverses,
+      double count,
+      int channels,
+      float[] c0,
+      float[] c1,
+      float[] dgammas,
+      float[] dbetas) {
+    for (int c = 0; c < channels; c++) {
+      double inv = inverses[c];
+      c0[c] = (float) (moments.first[c] / count);
+      c1[c] = (float) (moments.second[c] * inv * inv / count);
+      dgammas[c] = (float) (moments.second[c] * inv);
+      dbetas[c] = (float) moments.first[c];
+    }
   }
 }

@@ -41,12 +41,12 @@ final class SearchFlags {
       description = "Of weights, noise, splits, order and augmentation.")
   long seed;
 
-  @Option(names = "--epochs", description = "Paper: 90; space fashion: 10.")
+  @Option(names = "--epochs", description = "Paper: 90; space fashion: 8.")
   Integer epochs;
 
   @Option(
       names = "--warmup-epochs",
-      description = "Epochs of w alone, before theta starts. Paper: 10; space fashion: 3.")
+      description = "Epochs of w alone, before theta starts. Paper: 10; space fashion: 2.")
   Integer warmupEpochs;
 
   @Option(names = "--batch", description = "Images a step. Paper: 192; space fashion: 64.")
@@ -73,7 +73,7 @@ final class SearchFlags {
 
   @Option(
       names = "--theta-rate",
-      description = "Learning rate of Adam on theta. Paper: 0.01; space fashion: 0.05.")
+      description = "Learning rate of Adam on theta. Paper: 0.01; space fashion: 0.1.")
   Double thetaRate;
 
   @Option(names = "--theta-weight-decay", defaultValue = "5e-4", description = "Of theta.")
@@ -103,7 +103,7 @@ final class SearchFlags {
       names = "--tau-end",
       description =
           "Temperature of the last epoch; 0: times 0.956 an epoch, as in the paper. Paper: 0;"
-              + " space fashion: 0.5.")
+              + " space fashion: 1.0.")
   Double tauEnd;
 
   @Option(
