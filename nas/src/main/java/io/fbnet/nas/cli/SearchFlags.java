@@ -41,7 +41,7 @@ final class SearchFlags {
       description = "Of weights, noise, splits, order and augmentation.")
   long seed;
 
-  @Option(names = "--epochs", description = "Paper: 90; space fashion: 8.")
+  @Option(names = "--epochs", description = "Paper: 90; space fashion: 7.")
   Integer epochs;
 
   @Option(
@@ -54,7 +54,7 @@ final class SearchFlags {
 
   @Option(
       names = "--train-images",
-      description = "How many training images to use; 0: all. Paper: 0; space fashion: 16000.")
+      description = "How many training images to use; 0: all. Paper: 0; space fashion: 12000.")
   Integer trainImages;
 
   @Option(

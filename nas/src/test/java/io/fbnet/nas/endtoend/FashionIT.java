@@ -3,7 +3,6 @@ package io.fbnet.nas.endtoend;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -18,14 +17,7 @@ class FashionIT {
 
   @Test
   void aFixedNetworkLearnsRealImages() throws Exception {
-    Path architecture = folder.resolve("fixed.json");
-    Files.writeString(
-        architecture,
-        """
-        {"space": "fashion",
-         "blocks": ["k3_e1", "k5_e3", "k3_e1_g2", "skip", "k3_e6", "k5_e1_g2", "k3_e3", "k5_e6",
-                    "k3_e3"]}
-        """);
+    Path architecture = Path.of("..", "docs", "examples", "fixed-fashion.json").toAbsolutePath();
     Fbnet.Outcome outcome =
         new Fbnet(folder)
             .run(

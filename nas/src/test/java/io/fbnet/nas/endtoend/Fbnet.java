@@ -59,20 +59,22 @@ final class Fbnet {
             .directory(folder.toFile())
             .redirectOutput(out.toFile())
             .redirectError(err.toFile());
-    // Latency tables and decoded images of a test are its own; unpacked libraries are everybody's.
+    // Latency tables and decoded images of a test are its own; what was fetched or unpacked is
+    // everybody's.
     Path cache = Files.createDirectories(folder.resolve("cache").resolve("fbnet-engine"));
-    shareNativeLibraries(cache);
+    share(cache, "native");
+    share(cache, "fashion-mnist");
     builder.environment().put("XDG_CACHE_HOME", cache.getParent().toString());
     return builder.start();
   }
 
-  private static void shareNativeLibraries(Path cache) throws IOException {
+  private static void share(Path cache, String name) throws IOException {
     String base = System.getenv("XDG_CACHE_HOME");
     Path users =
         (base == null ? Path.of(System.getProperty("user.home"), ".cache") : Path.of(base))
             .resolve("fbnet-engine")
-            .resolve("native");
-    Path link = cache.resolve("native");
+            .resolve(name);
+    Path link = cache.resolve(name);
     if (Files.isDirectory(users) && !Files.exists(link)) {
       Files.createSymbolicLink(link, users);
     }
