@@ -28,7 +28,7 @@ record Preset(
 
   private static final Preset PAPER = new Preset("", 90, 10, 192, 0, 0.1, 0.01, 0);
   private static final Preset FASHION =
-      new Preset("fashion-mnist", 7, 2, 64, 12_000, 0.1, 0.1, 1.0);
+      new Preset("fashion-mnist", 8, 2, 64, 12_000, 0.1, 0.1, 0.2);
 
   static Preset of(SearchSpace space) {
     return space.name().equals("fashion") ? FASHION : PAPER;

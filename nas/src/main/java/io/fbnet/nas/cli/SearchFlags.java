@@ -41,7 +41,7 @@ final class SearchFlags {
       description = "Of weights, noise, splits, order and augmentation.")
   long seed;
 
-  @Option(names = "--epochs", description = "Paper: 90; space fashion: 7.")
+  @Option(names = "--epochs", description = "Paper: 90; space fashion: 8.")
   Integer epochs;
 
   @Option(
@@ -103,7 +103,7 @@ final class SearchFlags {
       names = "--tau-end",
       description =
           "Temperature of the last epoch; 0: times 0.956 an epoch, as in the paper. Paper: 0;"
-              + " space fashion: 1.0.")
+              + " space fashion: 0.2.")
   Double tauEnd;
 
   @Option(
