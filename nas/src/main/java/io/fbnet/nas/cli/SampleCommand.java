@@ -36,7 +36,8 @@ final class SampleCommand implements Callable<Integer> {
 
   @Option(
       names = "--uniform",
-      description = "Scores as many drawn uniformly beside them, for comparison.")
+      description =
+          "Scores as many drawn uniformly, among those no faster than the best, for comparison.")
   private boolean uniform;
 
   /** The run's own configuration, read by the flags it was written from. */

@@ -16,11 +16,14 @@ import java.util.Locale;
 
 /** Draws architectures, scores them, writes the best, and says so. */
 final class SampleReport {
+  private static final int UNIFORM_TRIES = 200_000;
+
   private SampleReport() {}
 
   /**
-   * Scores {@code count} draws from theta and, if asked, as many uniform ones; writes the best of
-   * theta's to the run folder; reads the test images once, for it.
+   * Scores {@code count} draws from theta and, if asked, as many uniform ones that are no faster
+   * than the best; writes the best of theta's to the run folder; reads the test images once, for
+   * it.
    */
   static void run(
       SearchSession session,
@@ -33,19 +36,30 @@ final class SampleReport {
     Theta theta = session.supernet.theta();
     ArchitectureScorer scorer = session.scorer();
     int total = uniform ? 2 * count : count;
-    List<Score> drawn =
-        draw(scorer, theta, space, session.settings.seed(), count, 0, total, progress);
-    List<Score> baseline = List.of();
+    long seed = session.settings.seed();
+    List<Score> drawn = new ArrayList<>();
+    for (int i = 0; i < count; i++) {
+      drawn.add(scorer.score(Architecture.of("", space, theta.sample(seed, i))));
+      progress.update(drawn.size(), total, "scoring architectures");
+    }
+    Score best = drawn.stream().min(Comparator.comparingDouble(Score::loss)).orElseThrow();
+    List<Score> baseline = new ArrayList<>();
     if (uniform) {
-      Theta flat = Theta.uniform(space.layerCount(), space.blocks().size());
-      baseline = draw(scorer, flat, space, session.settings.seed(), count, count, total, progress);
+      for (int[] choice : noFaster(session, best.latencyMs(), count)) {
+        baseline.add(scorer.score(Architecture.of("", space, choice)));
+        progress.update(count + baseline.size(), total, "scoring uniform architectures");
+      }
+      if (baseline.size() < count) {
+        console.warn(
+            "only %d of %d uniform draws are as slow as the best: there are hardly any such networks"
+                .formatted(baseline.size(), count));
+      }
     }
     progress.close();
-    Score best = drawn.stream().min(Comparator.comparingDouble(Score::loss)).orElseThrow();
     best.architecture().write(folder.architecture());
     StringBuilder text = new StringBuilder();
     table(text, "drawn from theta", drawn, best);
-    if (uniform) {
+    if (!baseline.isEmpty()) {
       table(text, "drawn uniformly", baseline, null);
       text.append(
           String.format(
@@ -60,21 +74,18 @@ final class SampleReport {
     summary(session, folder, best, scorer.test(best.architecture()), console);
   }
 
-  private static List<Score> draw(
-      ArchitectureScorer scorer,
-      Theta theta,
-      SearchSpace space,
-      long seed,
-      int count,
-      int done,
-      int total,
-      ProgressLine progress) {
-    List<Score> scores = new ArrayList<>();
-    for (int i = 0; i < count; i++) {
-      scores.add(scorer.score(Architecture.of("", space, theta.sample(seed, i))));
-      progress.update(done + i + 1, total, "scoring architectures");
+  /** Uniform draws whose latency is at least the given one, so that speed cannot excuse them. */
+  private static List<int[]> noFaster(SearchSession session, double latencyMs, int count) {
+    SearchSpace space = session.space;
+    Theta flat = Theta.uniform(space.layerCount(), space.blocks().size());
+    List<int[]> choices = new ArrayList<>();
+    for (int i = 0; i < UNIFORM_TRIES && choices.size() < count; i++) {
+      int[] choice = flat.sample(session.settings.seed(), i);
+      if (session.table.latencyOf(choice) >= latencyMs) {
+        choices.add(choice);
+      }
     }
-    return scores;
+    return choices;
   }
 
   private static void table(StringBuilder text, String title, List<Score> scores, Score best) {

@@ -81,17 +81,15 @@ final class SearchFlags {
 
   @Option(
       names = "--alpha",
-      defaultValue = "0.2",
       description =
           "Factor of the latency term, alpha * log(LAT)^beta. Adam cancels a constant factor, so"
-              + " alpha barely moves theta; beta does.")
-  double alpha;
+              + " alpha barely moves theta; beta does. Paper: 0.2; space fashion: 0.015.")
+  Double alpha;
 
   @Option(
       names = "--beta",
-      defaultValue = "0.6",
-      description = "Exponent of log(LAT), LAT in microseconds.")
-  double beta;
+      description = "Exponent of log(LAT), LAT in microseconds. Paper: 0.6; space fashion: 2.")
+  Double beta;
 
   @Option(
       names = "--tau",
@@ -159,6 +157,8 @@ final class SearchFlags {
     rate = rate == null ? (Double) preset.rate() : rate;
     thetaRate = thetaRate == null ? (Double) preset.thetaRate() : thetaRate;
     tauEnd = tauEnd == null ? (Double) preset.tauEnd() : tauEnd;
+    alpha = alpha == null ? (Double) preset.alpha() : alpha;
+    beta = beta == null ? (Double) preset.beta() : beta;
     atLeast("--epochs", epochs, 1);
     atLeast("--warmup-epochs", warmupEpochs, 0);
     atLeast("--batch", batch, 2);
