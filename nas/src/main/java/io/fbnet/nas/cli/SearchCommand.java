@@ -136,6 +136,7 @@ final class SearchCommand implements Callable<Integer> {
           "%d images an epoch fill no whole batch and are left out, others each time"
               .formatted(session.loop.droppedImages()));
     }
+    session.supernet.weightStep().slowKernels().forEach(console::warn);
     boolean finished;
     try (MetricsLog metrics = MetricsLog.open(folder.metrics())) {
       finished = session.loop.run(folder, metrics, new Watcher(console, progress, signals));
@@ -152,7 +153,6 @@ final class SearchCommand implements Callable<Integer> {
           "stopped and saved after step %d of %d; continue with: fbnet search --resume %s"
               .formatted(session.loop.stepsDone(), session.loop.totalSteps(), folder.root()));
     }
-    session.supernet.weightStep().slowKernels().forEach(console::warn);
     SampleReport.run(session, folder, flags.samples, false, console, progress);
     return 0;
   }

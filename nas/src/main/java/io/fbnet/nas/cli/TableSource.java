@@ -24,6 +24,10 @@ final class TableSource {
     if (lut != null) {
       LatencyTable table = LatencyTable.load(lut);
       table.requireFits(space, console::warn);
+      if (!LatencyTable.builtIns().contains(lut)) {
+        // A built-in table is of another device on purpose; a file is most likely this one's.
+        table.warnOfDifferences(new LatencyMeter(backend, 1).fingerprint(), console::warn);
+      }
       return table;
     }
     Path kept = keptAt(space, backend);
