@@ -40,6 +40,11 @@ public interface Backend extends AutoCloseable {
   /** Copies {@code count} elements of a flat buffer to host memory as f32. */
   void copyOut(MemorySegment device, MemorySegment host, long count);
 
+  /** Room for the scalars of a program's control block. */
+  default ControlBlock controls(int scalars) {
+    return ControlBlock.onHost(scalars);
+  }
+
   /**
    * Chooses layouts for a graph; throws where it cannot run one of the operations.
    *

@@ -4,10 +4,66 @@ package io.fbnet.engine.backend;
 public final class OutOfDeviceMemory extends RuntimeException {
   private static final long serialVersionUID = 1L;
 
-  /** Says how many bytes were asked for, on which device, and what the cause said. */
-  public OutOfDeviceMemory(long bytes, String device, Throwable cause) {
-    super(
-        "cannot allocate " + (bytes >> 20) + " MiB on " + device + "; try a smaller --batch",
-        cause);
+  private final String device;
+  private final long asked;
+  private final long free;
+
+  /**
+   * Says how much was asked for.
+   *
+   * @param asked bytes of the allocation that failed, 0 where the device did not say
+   * @param free bytes that were free, -1 where nobody knows
+   */
+  public OutOfDeviceMemory(long asked, long free, String device, Throwable cause) {
+    this(what(asked, device) + left(free) + "; choose a smaller batch", asked, free, device, cause);
+  }
+
+  private OutOfDeviceMemory(String message, long asked, long free, String device, Throwable cause) {
+    super(message, cause);
+    this.device = device;
+    this.asked = asked;
+    this.free = free;
+  }
+
+  /**
+   * The same with what a step plans to use.
+   *
+   * @param planned bytes of the whole step
+   * @param held bytes of them that the step had already got
+   * @param batch images of the step, 0 where it has none
+   */
+  public OutOfDeviceMemory during(long planned, long held, int batch) {
+    String words = what(asked, device) + ": the step plans " + mib(planned) + left(free);
+    if (batch > 0 && free >= 0) {
+      long fits = (long) (batch * Math.min(1, (double) (free + held) / Math.max(1, planned)));
+      // The failed step itself never fits, whatever the estimate says.
+      fits = Math.min(fits, batch - 1);
+      words +=
+          fits > 0
+              ? "; a batch of about " + fits + " would fit instead of " + batch
+              : "; not even a batch of 1 would fit";
+    } else {
+      words += "; choose a smaller batch";
+    }
+    return new OutOfDeviceMemory(words, asked, free, device, this);
+  }
+
+  private static String what(long asked, String device) {
+    return asked > 0
+        ? "cannot allocate " + mib(asked) + " on " + device
+        : "out of memory on " + device;
+  }
+
+  private static String left(long free) {
+    return free < 0 ? "" : ", and " + mib(free) + " are free";
+  }
+
+  private static String mib(long bytes) {
+    return (bytes >> 20) + " MiB";
+  }
+
+  /** Bytes that were free, -1 where nobody knows. */
+  public long free() {
+    return free;
   }
 }

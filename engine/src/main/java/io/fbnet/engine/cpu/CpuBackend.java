@@ -137,7 +137,7 @@ public final class CpuBackend implements Backend {
       return segment.asSlice(0, bytes);
     } catch (OutOfMemoryError e) {
       arena.close();
-      throw new OutOfDeviceMemory(bytes, device(), e);
+      throw new OutOfDeviceMemory(bytes, -1, device(), e);
     }
   }
 

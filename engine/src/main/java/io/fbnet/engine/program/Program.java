@@ -4,17 +4,18 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.ControlBlock;
 import io.fbnet.engine.backend.GraphCompiler;
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.OutOfDeviceMemory;
+import io.fbnet.engine.backend.Readback;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.ParameterLayout;
 import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
-import io.fbnet.engine.plan.MemoryPlan;
 import io.fbnet.engine.plan.Schedule;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -27,18 +28,19 @@ import java.util.Map;
  * allocates nothing.
  */
 public final class Program implements AutoCloseable {
-  private static final long CONTROL_BYTES = 8;
-
   private final Backend backend;
   private final Graph graph;
   private final GraphCompiler compiler;
-  private final Arena controlArena = Arena.ofShared();
+  private final ControlBlock controlBlock;
   private final Map<Value, MemorySegment> memory = new HashMap<>();
   private final Map<String, Value> inputs = new LinkedHashMap<>();
   private final Map<String, Value> controls = new LinkedHashMap<>();
+  private final Map<Value, MemorySegment> controlHosts = new HashMap<>();
   private final List<MemorySegment> owned = new ArrayList<>();
   private final List<Kernel> kernels = new ArrayList<>();
-  private final MemoryPlan plan;
+  private final Intermediates intermediates;
+  private final Kernel step;
+  private boolean controlsChanged = true;
   private boolean closed;
 
   private Program(Backend backend, Graph graph, ParameterStore store, boolean fixedParameters) {
@@ -46,12 +48,24 @@ public final class Program implements AutoCloseable {
     this.graph = graph;
     compiler = backend.compiler(graph, fixedParameters);
     try {
+      controlBlock = backend.controls(controlsOf(graph));
+    } catch (RuntimeException e) {
+      compiler.close();
+      throw e;
+    }
+    List<Op> ops = Schedule.sinkCandidateGradients(graph.ops());
+    intermediates = Intermediates.of(graph, ops, compiler::bytes);
+    try {
       placeStored(store);
-      List<Op> ops = Schedule.sinkCandidateGradients(graph.ops());
-      plan = placeIntermediates(ops);
+      placeIntermediates();
       for (Op op : ops) {
         kernels.add(compiler.prepare(op, this::memoryOf));
       }
+      step = compiler.whole(kernels);
+    } catch (OutOfDeviceMemory e) {
+      OutOfDeviceMemory whole = e.during(neededBytes(), heldBytes(), batch());
+      close();
+      throw whole;
     } catch (RuntimeException e) {
       close();
       throw e;
@@ -63,7 +77,7 @@ public final class Program implements AutoCloseable {
    *
    * @throws IllegalArgumentException where the store lacks one of the graph's parameters, or the
    *     graph updates a set of which it declares only a part
-   * @throws io.fbnet.engine.backend.OutOfDeviceMemory where the plan does not fit the device
+   * @throws OutOfDeviceMemory where the plan does not fit the device
    */
   public static Program compile(Backend backend, Graph graph, ParameterStore store) {
     return new Program(backend, graph, store, false);
@@ -77,6 +91,34 @@ public final class Program implements AutoCloseable {
     return new Program(backend, graph, store, true);
   }
 
+  /** What the step will hold at least: inputs, intermediates, and workspace got so far. */
+  private long neededBytes() {
+    long inputBytes =
+        graph.storage().entrySet().stream()
+            .filter(e -> e.getValue() instanceof Storage.Input)
+            .mapToLong(e -> compiler.bytes(e.getKey()))
+            .sum();
+    return inputBytes + intermediates.arenaBytes() + compiler.workspaceBytes();
+  }
+
+  private long heldBytes() {
+    return owned.stream().mapToLong(MemorySegment::byteSize).sum() + compiler.workspaceBytes();
+  }
+
+  /** Images of a step: the first dimension of its largest input. */
+  private int batch() {
+    return graph.storage().entrySet().stream()
+        .filter(e -> e.getValue() instanceof Storage.Input && e.getKey().shape().rank() == 4)
+        .mapToInt(e -> e.getKey().shape().get(0))
+        .max()
+        .orElse(0);
+  }
+
+  private static int controlsOf(Graph graph) {
+    return (int)
+        graph.storage().values().stream().filter(Storage.Control.class::isInstance).count();
+  }
+
   private void placeStored(ParameterStore store) {
     long element = backend.elementBytes();
     for (Map.Entry<Value, Storage> entry : graph.storage().entrySet()) {
@@ -88,8 +130,10 @@ public final class Program implements AutoCloseable {
               yield own(compiler.bytes(value));
             }
             case Storage.Control control -> {
+              long at = (long) controls.size() * ControlBlock.SCALAR_BYTES;
               controls.put(control.name(), value);
-              yield controlArena.allocate(CONTROL_BYTES, CONTROL_BYTES);
+              controlHosts.put(value, controlBlock.host().asSlice(at, ControlBlock.SCALAR_BYTES));
+              yield controlBlock.device().asSlice(at, ControlBlock.SCALAR_BYTES);
             }
             case Storage.Parameter p ->
                 slice(store, p.set(), Storage.Flat.VALUES, p.name(), value, element);
@@ -125,37 +169,13 @@ public final class Program implements AutoCloseable {
     return segment;
   }
 
-  private MemoryPlan placeIntermediates(List<Op> ops) {
-    Map<Value, int[]> spans = new LinkedHashMap<>();
-    for (int i = 0; i < ops.size(); i++) {
-      for (Value v : ops.get(i).outputs()) {
-        int at = i;
-        spans.computeIfAbsent(v, key -> new int[] {at, at})[1] = i;
-      }
-      for (Value v : ops.get(i).inputs()) {
-        if (spans.containsKey(v)) {
-          spans.get(v)[1] = i;
-        }
-      }
+  private void placeIntermediates() {
+    MemorySegment arena = own(intermediates.arenaBytes());
+    for (int i = 0; i < intermediates.values().size(); i++) {
+      memory.put(
+          intermediates.values().get(i),
+          arena.asSlice(intermediates.plan().offset(i), intermediates.lifetimes().get(i).bytes()));
     }
-    for (Value output : graph.outputs().values()) {
-      if (spans.containsKey(output)) {
-        spans.get(output)[1] = ops.size();
-      }
-    }
-    spans.keySet().removeAll(graph.storage().keySet());
-    List<Value> values = List.copyOf(spans.keySet());
-    List<MemoryPlan.Lifetime> lifetimes = new ArrayList<>();
-    for (Value v : values) {
-      int[] span = spans.get(v);
-      lifetimes.add(new MemoryPlan.Lifetime(span[0], span[1], compiler.bytes(v)));
-    }
-    MemoryPlan result = MemoryPlan.of(lifetimes);
-    MemorySegment arena = own(Math.max(MemoryPlan.ALIGNMENT, result.bytes()));
-    for (int i = 0; i < values.size(); i++) {
-      memory.put(values.get(i), arena.asSlice(result.offset(i), lifetimes.get(i).bytes()));
-    }
-    return result;
   }
 
   /** Where a value lies on the device. */
@@ -177,14 +197,16 @@ public final class Program implements AutoCloseable {
   public void set(String control, double value) {
     Value v = find(controls, control, "control");
     requireType(v, Type.F32);
-    memoryOf(v).set(JAVA_FLOAT, 0, (float) value);
+    controlHosts.get(v).set(JAVA_FLOAT, 0, (float) value);
+    controlsChanged = true;
   }
 
   /** Sets a 64-bit integer of the control block. */
   public void set(String control, long value) {
     Value v = find(controls, control, "control");
     requireType(v, Type.I64);
-    memoryOf(v).set(JAVA_LONG, 0, value);
+    controlHosts.get(v).set(JAVA_LONG, 0, value);
+    controlsChanged = true;
   }
 
   private static void requireType(Value v, Type type) {
@@ -193,16 +215,29 @@ public final class Program implements AutoCloseable {
     }
   }
 
-  /** Runs the step. */
+  /** Runs the step, or enqueues it where the device works beside the host. */
   public void run() {
-    for (Kernel kernel : kernels) {
-      kernel.launch();
+    requireOpen();
+    pushControls();
+    step.launch();
+  }
+
+  private void pushControls() {
+    if (controlsChanged) {
+      controlBlock.push();
+      controlsChanged = false;
     }
   }
 
-  /** An output's elements, row-major. */
+  private void requireOpen() {
+    if (closed) {
+      throw new IllegalStateException("the program is closed");
+    }
+  }
+
+  /** An output's elements, row-major; waits for the step. */
   public float[] read(String output) {
-    return readValue(find(graph.outputs(), output, "output"));
+    return readLater(output).await()[0];
   }
 
   /** The first element of an output. */
@@ -210,14 +245,28 @@ public final class Program implements AutoCloseable {
     return read(output)[0];
   }
 
-  float[] readValue(Value value) {
-    backend.synchronise();
-    try (Arena arena = Arena.ofConfined()) {
-      long n = value.shape().elements();
-      MemorySegment host = arena.allocate(n * Float.BYTES, 64);
-      compiler.download(value, memoryOf(value), host);
-      return host.toArray(JAVA_FLOAT);
+  /**
+   * Begins to copy outputs as the last run left them, and does not wait. Later runs do not change
+   * what {@link Readback#await} gives.
+   */
+  public Readback readLater(String... outputs) {
+    requireOpen();
+    List<Value> values = new ArrayList<>();
+    for (String output : outputs) {
+      values.add(find(graph.outputs(), output, "output"));
     }
+    return compiler.read(values, this::memoryOf);
+  }
+
+  /**
+   * Times the step by the device's own means.
+   *
+   * @return milliseconds, one figure a sample; a device may spread {@code passes} over fewer
+   */
+  public double[] time(int passes) {
+    requireOpen();
+    pushControls();
+    return compiler.time(kernels, passes);
   }
 
   private static Value find(Map<String, Value> among, String name, String kind) {
@@ -241,12 +290,12 @@ public final class Program implements AutoCloseable {
 
   /** Bytes of the arena that the intermediates share. */
   public long plannedBytes() {
-    return plan.bytes();
+    return intermediates.plan().bytes();
   }
 
   /** Bytes that the intermediates would take without sharing. */
   public long naiveBytes() {
-    return plan.naiveBytes();
+    return intermediates.plan().naiveBytes();
   }
 
   /** Bytes that kernels hold beside the values. */
@@ -263,10 +312,13 @@ public final class Program implements AutoCloseable {
   public void close() {
     if (!closed) {
       closed = true;
+      if (step != null) {
+        step.close();
+      }
       kernels.reversed().forEach(Kernel::close);
       compiler.close();
       owned.reversed().forEach(backend::release);
-      controlArena.close();
+      controlBlock.close();
     }
   }
 }

@@ -42,7 +42,7 @@ public final class ReferenceBackend implements Backend {
     try {
       return MemorySegment.ofArray(new double[Math.toIntExact((bytes + 7) / 8)]);
     } catch (ArithmeticException | OutOfMemoryError e) {
-      throw new OutOfDeviceMemory(bytes, "the Java heap (raise -Xmx)", e);
+      throw new OutOfDeviceMemory(bytes, -1, "the Java heap (raise -Xmx)", e);
     }
   }
 

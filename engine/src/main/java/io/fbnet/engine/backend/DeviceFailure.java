@@ -1,0 +1,28 @@
+package io.fbnet.engine.backend;
+
+/** The device, or a library on it, reported an error that is not a lack of memory. */
+public final class DeviceFailure extends RuntimeException {
+  private static final long serialVersionUID = 1L;
+
+  private final boolean lost;
+
+  /**
+   * Says what failed where.
+   *
+   * @param lost whether the device is of no more use to this process
+   */
+  public DeviceFailure(String device, boolean lost, Throwable cause) {
+    super(
+        lost
+            ? "the device %s is lost to this process (%s); what was saved is good, start again from it"
+                .formatted(device, cause.getMessage())
+            : "the device %s failed: %s".formatted(device, cause.getMessage()),
+        cause);
+    this.lost = lost;
+  }
+
+  /** Whether the device is of no more use to this process. */
+  public boolean lost() {
+    return lost;
+  }
+}

@@ -1,0 +1,316 @@
+package io.fbnet.engine.cuda;
+
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.ControlBlock;
+import io.fbnet.engine.backend.DeviceFailure;
+import io.fbnet.engine.backend.GraphCompiler;
+import io.fbnet.engine.backend.OutOfDeviceMemory;
+import io.fbnet.engine.graph.Graph;
+import io.fbnet.foreign.Availability;
+import io.fbnet.foreign.CublasLt;
+import io.fbnet.foreign.Cuda;
+import io.fbnet.foreign.CudaDevice;
+import io.fbnet.foreign.CudaDevice.Attribute;
+import io.fbnet.foreign.CudaStream;
+import io.fbnet.foreign.Cudnn;
+import io.fbnet.foreign.ForeignException;
+import io.fbnet.foreign.Nvrtc;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.function.Consumer;
+import java.util.function.Supplier;
+
+/**
+ * A CUDA GPU: cuBLASLt for products, cuDNN for dense convolutions, our own kernels for the rest.
+ * Work is enqueued on one stream and a second one copies inputs; the host waits only where it reads
+ * something back.
+ */
+public final class CudaBackend implements Backend {
+  private static final String SOFTWARE = "Software CUDA device";
+
+  private final CudaDevice device;
+  private final CudaOptions options;
+  private final KernelLibrary kernels;
+  private final Map<Long, MemorySegment> allocations = new HashMap<>();
+  private CudaStream stream;
+  private CudaStream copies;
+  private Cudnn cudnn;
+  private CublasLt cublas;
+  private boolean lost;
+  private boolean closed;
+
+  private CudaBackend(CudaDevice device, CudaOptions options, Path cache, Consumer<String> notes) {
+    this.device = device;
+    this.options = options;
+    kernels = new KernelLibrary(device, cache, notes);
+  }
+
+  /** The libraries this back end needs: driver, cuBLASLt, cuDNN; and NVRTC, which it may need. */
+  public static List<Availability> libraries() {
+    return List.of(
+        Cuda.availability(), CublasLt.availability(), Cudnn.availability(), Nvrtc.availability());
+  }
+
+  /** Why no GPU can be used here; empty where one can, as far as libraries and devices tell. */
+  public static String obstacle() {
+    for (Availability library : libraries()) {
+      if (!library.found() && !library.library().equals("NVRTC")) {
+        return library.library() + " was not found: " + library.remedy();
+      }
+    }
+    try {
+      return CudaDevice.count() == 0 ? "the driver sees no GPU" : "";
+    } catch (ForeignException e) {
+      return "the driver does not work: " + e.getMessage();
+    }
+  }
+
+  /** Whether a device of this name is the stand-in of the tests, which is no GPU. */
+  public static boolean isSoftware(String device) {
+    return device.startsWith(SOFTWARE);
+  }
+
+  /**
+   * Opens the first device that the driver shows (CUDA_VISIBLE_DEVICES chooses).
+   *
+   * @param cache a folder where compiled kernels may be kept
+   * @param notes told what a person should know, such as that kernels are compiled here
+   * @throws IllegalStateException where a library is missing
+   * @throws DeviceFailure where the device does not answer
+   */
+  public static CudaBackend open(CudaOptions options, Path cache, Consumer<String> notes) {
+    CudaBackend backend;
+    try {
+      backend = new CudaBackend(CudaDevice.open(0), options, cache, notes);
+    } catch (ForeignException e) {
+      throw new DeviceFailure("GPU 0", false, e);
+    }
+    try {
+      backend.guarded(
+          () -> {
+            backend.stream = CudaStream.create();
+            backend.copies = CudaStream.create();
+            backend.cudnn = Cudnn.open(backend.stream);
+            backend.cublas = CublasLt.open();
+            return null;
+          });
+      return backend;
+    } catch (RuntimeException e) {
+      backend.close();
+      throw e;
+    }
+  }
+
+  CudaStream stream() {
+    return stream;
+  }
+
+  CudaStream copies() {
+    return copies;
+  }
+
+  Cudnn cudnn() {
+    return cudnn;
+  }
+
+  CublasLt cublas() {
+    return cublas;
+  }
+
+  CudaOptions options() {
+    return options;
+  }
+
+  KernelLibrary kernels() {
+    return kernels;
+  }
+
+  CudaDevice cudaDevice() {
+    return device;
+  }
+
+  int multiprocessors() {
+    return device.attribute(Attribute.MULTIPROCESSOR_COUNT);
+  }
+
+  /**
+   * Runs calls of the driver and its libraries, and turns their errors into the engine's.
+   *
+   * @throws OutOfDeviceMemory where memory was short
+   * @throws DeviceFailure for every other error
+   */
+  <T> T guarded(Supplier<T> calls) {
+    return guarded(0, calls);
+  }
+
+  private <T> T guarded(long asked, Supplier<T> calls) {
+    try {
+      return calls.get();
+    } catch (ForeignException e) {
+      if (isShortage(e)) {
+        throw new OutOfDeviceMemory(asked, freeMemory(), device.name(), e);
+      }
+      lost |= CudaDevice.isLost(e);
+      throw new DeviceFailure(device.name(), lost, e);
+    }
+  }
+
+  /** A void form of {@link #guarded(Supplier)}. */
+  void guard(Runnable calls) {
+    guarded(
+        () -> {
+          calls.run();
+          return null;
+        });
+  }
+
+  /** Libraries have codes of their own for a lack of memory. */
+  private static boolean isShortage(ForeignException e) {
+    return CudaDevice.isOutOfMemory(e)
+        || e.function().startsWith("cudnn") && (e.code() == 4003 || e.code() == 4005)
+        || e.function().startsWith("cublasLt") && e.code() == 3;
+  }
+
+  private long freeMemory() {
+    try {
+      return device.freeMemory();
+    } catch (ForeignException e) {
+      return -1;
+    }
+  }
+
+  /** Gives things back; a lost device has nothing to give back to. */
+  void closing(Runnable calls) {
+    try {
+      calls.run();
+    } catch (ForeignException e) {
+      lost |= CudaDevice.isLost(e);
+      if (!lost) {
+        throw new DeviceFailure(device.name(), false, e);
+      }
+    }
+  }
+
+  @Override
+  public String name() {
+    return "cuda";
+  }
+
+  @Override
+  public String device() {
+    return "%s, compute %.1f, %s, %s"
+        .formatted(
+            device.name(),
+            device.computeCapability() / 10.0,
+            Cuda.availability().version(),
+            options.precision().name().toLowerCase(Locale.ROOT));
+  }
+
+  @Override
+  public Map<String, String> fingerprint() {
+    Map<String, String> print = new LinkedHashMap<>();
+    print.put("backend", "cuda");
+    print.put("processor", device.name());
+    print.put("precision", options.precision().name().toLowerCase(Locale.ROOT));
+    print.put("deterministic", Boolean.toString(options.deterministic()));
+    print.put("threads", "1");
+    print.put("driver", Cuda.availability().version());
+    print.put("cuDNN", Cudnn.availability().version());
+    print.put("cuBLASLt", CublasLt.availability().version());
+    return print;
+  }
+
+  @Override
+  public int elementBytes() {
+    return Float.BYTES;
+  }
+
+  @Override
+  public MemorySegment allocate(long bytes) {
+    return guarded(
+        bytes,
+        () -> {
+          MemorySegment memory = device.allocate(Math.max(Float.BYTES, bytes));
+          allocations.put(memory.address(), memory);
+          stream.fill(memory, (byte) 0);
+          return memory.asSlice(0, bytes);
+        });
+  }
+
+  @Override
+  public void release(MemorySegment memory) {
+    MemorySegment whole = allocations.remove(memory.address());
+    if (whole != null) {
+      closing(() -> device.free(whole));
+    }
+  }
+
+  /** How many allocations have not been released. */
+  public int liveAllocations() {
+    return allocations.size();
+  }
+
+  @Override
+  public void copyIn(MemorySegment host, MemorySegment memory, long count) {
+    guard(
+        () -> {
+          stream.copyToDevice(memory, host, count * Float.BYTES);
+          stream.synchronise();
+        });
+  }
+
+  @Override
+  public void copyOut(MemorySegment memory, MemorySegment host, long count) {
+    guard(
+        () -> {
+          stream.copyToHost(host, memory, count * Float.BYTES);
+          stream.synchronise();
+        });
+  }
+
+  @Override
+  public ControlBlock controls(int scalars) {
+    return guarded(() -> new CudaControls(this, scalars));
+  }
+
+  @Override
+  public GraphCompiler compiler(Graph graph, boolean fixedParameters) {
+    return new CudaCompiler(this, graph);
+  }
+
+  @Override
+  public void synchronise() {
+    guard(stream::synchronise);
+  }
+
+  @Override
+  public void close() {
+    if (closed) {
+      return;
+    }
+    closed = true;
+    closing(
+        () -> {
+          if (cublas != null) {
+            cublas.close();
+          }
+          if (cudnn != null) {
+            cudnn.close();
+          }
+        });
+    closing(kernels::close);
+    allocations.values().forEach(memory -> closing(() -> device.free(memory)));
+    allocations.clear();
+    for (CudaStream each : new CudaStream[] {copies, stream}) {
+      if (each != null) {
+        closing(each::close);
+      }
+    }
+    closing(device::close);
+  }
+}

@@ -1,0 +1,159 @@
+package io.fbnet.engine.cuda;
+
+import io.fbnet.engine.backend.GraphCompiler;
+import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Readback;
+import io.fbnet.engine.graph.Graph;
+import io.fbnet.engine.graph.Op;
+import io.fbnet.engine.graph.Value;
+import io.fbnet.foreign.CudaArguments;
+import java.lang.foreign.MemorySegment;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
+import java.util.stream.Stream;
+
+/** Prepares kernels. Images lie channels-last without padding, everything else row-major. */
+final class CudaCompiler implements GraphCompiler {
+  private final CudaBackend backend;
+  private final CudaContext context;
+  private final CudaReadbacks readbacks;
+  private final Map<Value, CudaUploads> uploads = new HashMap<>();
+  private CudaTimer timer;
+
+  CudaCompiler(CudaBackend backend, Graph graph) {
+    this.backend = backend;
+    context = new CudaContext(backend, graph.ops(), graph.storage());
+    readbacks = new CudaReadbacks(backend);
+  }
+
+  @Override
+  public long bytes(Value value) {
+    return value.shape().elements() * context.elementBytes(value);
+  }
+
+  @Override
+  public Kernel prepare(Op op, Function<Value, MemorySegment> memory) {
+    return backend.guarded(() -> kernel(op, memory));
+  }
+
+  private Kernel kernel(Op op, Function<Value, MemorySegment> memory) {
+    return switch (op) {
+      case Op.Convolution c -> CudaConvolution.forward(context, c, memory);
+      case Op.ConvolutionBackwardData c -> CudaConvolution.backwardData(context, c, memory);
+      case Op.ConvolutionBackwardWeights c -> CudaConvolution.backwardWeights(context, c, memory);
+      case Op.BatchNorm bn -> CudaNorm.forward(context, bn, memory);
+      case Op.BatchNormInference bn -> CudaNorm.inference(context, bn, memory);
+      case Op.BatchNormBackward bn -> CudaNorm.backward(context, bn, memory);
+      case Op.Sum s -> CudaMix.sum(context, s, memory);
+      case Op.WeightedSum w -> CudaMix.weightedSum(context, w, memory);
+      case Op.WeightedSumBackwardInput w -> CudaMix.backwardInput(context, w, memory);
+      case Op.WeightedSumBackwardCoefficients w -> CudaMix.backwardCoefficients(context, w, memory);
+      case Op.ChannelShuffle s -> CudaMix.channelShuffle(context, s, memory);
+      case Op.GlobalPool p -> CudaMix.globalPool(context, p, memory);
+      case Op.GlobalPoolBackward p -> CudaMix.globalPoolBackward(context, p, memory);
+      case Op.AllFinite f -> CudaUpdates.allFinite(context, f, memory);
+      case Op.SgdUpdate s -> CudaUpdates.sgd(context, s, memory);
+      case Op.AdamUpdate a -> CudaUpdates.adam(context, a, memory);
+      default -> {
+        requireVectors(op);
+        Kernel kernel = CudaVectors.prepare(context, op, memory);
+        if (kernel == null) {
+          throw new IllegalArgumentException("the cuda back end has no " + op.name());
+        }
+        yield kernel;
+      }
+    };
+  }
+
+  /** Kernels for vectors know neither the images' order nor their type. */
+  private void requireVectors(Op op) {
+    Stream.concat(op.inputs().stream(), op.outputs().stream())
+        .filter(context::image)
+        .findFirst()
+        .ifPresent(
+            image -> {
+              throw new IllegalArgumentException(
+                  "the cuda back end has no %s for images such as %s".formatted(op.name(), image));
+            });
+  }
+
+  @Override
+  public Kernel whole(List<Kernel> kernels) {
+    return new CapturedStep(backend, kernels);
+  }
+
+  @Override
+  public void upload(Value value, MemorySegment host, MemorySegment device) {
+    backend.guard(
+        () -> uploads.computeIfAbsent(value, v -> new CudaUploads(context, v, device)).write(host));
+  }
+
+  @Override
+  public void download(Value value, MemorySegment device, MemorySegment host) {
+    long n = value.shape().elements();
+    backend.guard(
+        () -> {
+          MemorySegment rows = device;
+          if (context.image(value)) {
+            rows = context.scratch("rows", n * Float.BYTES);
+            try (Kernel back = rowMajor(value, device, rows)) {
+              back.launch();
+              backend.stream().synchronise();
+            }
+          }
+          backend.stream().copyToHost(host, rows, n * Float.BYTES);
+          backend.stream().synchronise();
+        });
+  }
+
+  private Kernel rowMajor(Value value, MemorySegment images, MemorySegment rows) {
+    return context.elements(
+        "layout",
+        context.typed("images_to_rows", value),
+        value.shape().elements(),
+        new CudaArguments()
+            .pointer(images)
+            .pointer(rows)
+            .i32(value.shape().get(0))
+            .i32(value.shape().get(1))
+            .i32(value.shape().get(2) * value.shape().get(3)));
+  }
+
+  @Override
+  public Readback read(List<Value> values, Function<Value, MemorySegment> memory) {
+    if (values.stream().anyMatch(context::image)) {
+      return GraphCompiler.super.read(values, memory);
+    }
+    return backend.guarded(() -> readbacks.begin(values, memory));
+  }
+
+  @Override
+  public double[] time(List<Kernel> kernels, int passes) {
+    return backend.guarded(
+        () -> {
+          if (timer == null) {
+            timer = new CudaTimer(backend, kernels);
+          }
+          return timer.samples(passes);
+        });
+  }
+
+  @Override
+  public long workspaceBytes() {
+    return context.ownedBytes()
+        + uploads.values().stream().mapToLong(CudaUploads::deviceBytes).sum();
+  }
+
+  @Override
+  public void close() {
+    if (timer != null) {
+      timer.close();
+    }
+    uploads.values().forEach(CudaUploads::close);
+    uploads.clear();
+    readbacks.close();
+    context.close();
+  }
+}

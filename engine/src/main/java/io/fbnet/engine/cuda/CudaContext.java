@@ -1,0 +1,200 @@
+package io.fbnet.engine.cuda;
+
+import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.graph.Op;
+import io.fbnet.engine.graph.Storage;
+import io.fbnet.engine.graph.Value;
+import io.fbnet.foreign.CudaArguments;
+import io.fbnet.foreign.CudaFunction;
+import io.fbnet.foreign.CudaLaunch;
+import io.fbnet.foreign.CudaStream;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/** What the kernels of one compiled graph share. */
+final class CudaContext {
+  /** Threads of a block of our kernels that go over elements one by one. */
+  static final int BLOCK = 256;
+
+  private static final int BLOCKS_PER_MULTIPROCESSOR = 8;
+  private static final long SCRATCH_UNIT = 1 << 16;
+  private static final int[] THREADS = {BLOCK, 1, 1};
+
+  final CudaBackend backend;
+  final CudaStream stream;
+  final boolean bf16;
+  final boolean tf32;
+  final boolean deterministic;
+  private final int multiprocessors;
+  private final Set<Value> weights;
+  private final Map<String, MemorySegment> scratch = new HashMap<>();
+  private final List<MemorySegment> owned = new ArrayList<>();
+  private final Map<MemorySegment, MemorySegment> narrow = new HashMap<>();
+
+  CudaContext(CudaBackend backend, List<Op> ops, Map<Value, Storage> storage) {
+    this.backend = backend;
+    stream = backend.stream();
+    Precision precision = backend.options().precision();
+    bf16 = precision == Precision.BF16;
+    tf32 = precision != Precision.F32;
+    deterministic = backend.options().deterministic();
+    multiprocessors = backend.multiprocessors();
+    weights = weights(ops, storage);
+  }
+
+  /** Values of rank 4 that are no images: convolution weights and their gradients. */
+  private static Set<Value> weights(List<Op> ops, Map<Value, Storage> storage) {
+    Set<Value> weights = new HashSet<>();
+    storage.forEach(
+        (value, where) -> {
+          if (!(where instanceof Storage.Input)) {
+            weights.add(value);
+          }
+        });
+    for (Op op : ops) {
+      switch (op) {
+        case Op.Convolution c -> weights.add(c.w());
+        case Op.ConvolutionBackwardData c -> weights.add(c.w());
+        case Op.ConvolutionBackwardWeights c -> weights.add(c.dw());
+        case Op.Sum s when weights.containsAll(s.xs()) -> weights.add(s.y());
+        default -> {}
+      }
+    }
+    return weights;
+  }
+
+  /** Whether a value lies channels-last, in the images' type; all others are row-major f32. */
+  boolean image(Value value) {
+    return value.shape().rank() == 4 && !weights.contains(value);
+  }
+
+  /** Bytes of an element on the device. */
+  int elementBytes(Value value) {
+    return image(value) && bf16 ? Short.BYTES : value.type().bytes();
+  }
+
+  /** A kernel's name for the type of a value. */
+  String typed(String name, Value value) {
+    return name + (image(value) && bf16 ? "_bf16" : "_f32");
+  }
+
+  /**
+   * Memory that kernels share because the stream runs them one after the other. A slot's memory
+   * grows by doubling, so what smaller kernels hold of it adds up to less than the largest.
+   */
+  MemorySegment scratch(String slot, long bytes) {
+    MemorySegment known = scratch.get(slot);
+    if (known == null || known.byteSize() < bytes) {
+      long size = Math.max(SCRATCH_UNIT, Long.highestOneBit(Math.max(1, bytes - 1)) << 1);
+      known = own(size);
+      scratch.put(slot, known);
+    }
+    return known;
+  }
+
+  /** Zeroed memory for one kernel, released with the graph. */
+  MemorySegment own(long bytes) {
+    MemorySegment segment = backend.allocate(bytes);
+    owned.add(segment);
+    return segment;
+  }
+
+  long ownedBytes() {
+    return owned.stream().mapToLong(MemorySegment::byteSize).sum();
+  }
+
+  /** Blocks for a loop over {@code items}, no more than the device can hold at once. */
+  int blocks(long items) {
+    long needed = Math.max(1, (items + BLOCK - 1) / BLOCK);
+    return (int) Math.min(needed, (long) BLOCKS_PER_MULTIPROCESSOR * multiprocessors);
+  }
+
+  /**
+   * Parts into which a sum over {@code items} is cut so that the device is busy.
+   *
+   * @param least items of a part worth a block
+   * @param beside blocks that run for each part
+   */
+  int parts(long items, int least, long beside) {
+    long room = Math.max(1, (long) BLOCKS_PER_MULTIPROCESSOR * multiprocessors / beside);
+    return (int) Math.max(1, Math.min(room, (items + least - 1) / least));
+  }
+
+  /** A kernel over elements. */
+  Kernel elements(String file, String name, long items, CudaArguments arguments) {
+    return kernel(file, name, new int[] {blocks(items), 1, 1}, THREADS, arguments);
+  }
+
+  /** A kernel of the given shape. */
+  Kernel kernel(String file, String name, int[] grid, int[] block, CudaArguments arguments) {
+    CudaFunction function = backend.kernels().function(file, name);
+    CudaLaunch launch = function.prepare(grid, block, 0, arguments);
+    return new Kernel() {
+      @Override
+      public void launch() {
+        launch.on(stream);
+      }
+
+      @Override
+      public void close() {
+        launch.close();
+      }
+    };
+  }
+
+  /** Kernels in order; a null among them is left out. */
+  static Kernel sequence(Kernel... kernels) {
+    List<Kernel> present = new ArrayList<>();
+    for (Kernel kernel : kernels) {
+      if (kernel != null) {
+        present.add(kernel);
+      }
+    }
+    return new Kernel() {
+      @Override
+      public void launch() {
+        for (Kernel kernel : present) {
+          kernel.launch();
+        }
+      }
+
+      @Override
+      public void close() {
+        present.forEach(Kernel::close);
+      }
+    };
+  }
+
+  /** A bf16 copy of f32 weights, and the kernel that makes it where none did in this graph. */
+  record Narrow(MemorySegment copy, Kernel cast) {}
+
+  /**
+   * The bf16 copy of weights. The first operation of a step that reads them makes it; optimisers
+   * come last, so the copy holds until the step ends.
+   */
+  Narrow narrow(MemorySegment weights, long elements) {
+    MemorySegment known = narrow.get(weights);
+    if (known != null) {
+      return new Narrow(known, null);
+    }
+    MemorySegment copy = own(elements * Short.BYTES);
+    narrow.put(weights, copy);
+    Kernel cast =
+        elements(
+            "layout",
+            "cast_to_bf16",
+            elements,
+            new CudaArguments().pointer(weights).pointer(copy).i64(elements));
+    return new Narrow(copy, cast);
+  }
+
+  void close() {
+    owned.forEach(backend::release);
+    owned.clear();
+  }
+}

@@ -1,0 +1,303 @@
+package io.fbnet.engine.cuda;
+
+import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.cuda.CudaProduct.Operand;
+import io.fbnet.engine.graph.Op;
+import io.fbnet.engine.graph.Value;
+import io.fbnet.foreign.CublasLtMatmul;
+import io.fbnet.foreign.CudaArguments;
+import io.fbnet.foreign.CudnnConvolution;
+import io.fbnet.foreign.CudnnConvolution.Direction;
+import io.fbnet.foreign.CudnnConvolution.Sizes;
+import java.lang.foreign.MemorySegment;
+import java.util.function.Function;
+
+/**
+ * Convolutions in three forms: 1x1 as a product of matrices, one a group; depthwise 3x3 and 5x5 by
+ * our kernels; everything else by cuDNN, in f32.
+ */
+final class CudaConvolution {
+  private static final long MOST_WORKSPACE = 256L << 20;
+  private static final int CHANNEL_TILE = 32;
+  private static final int[] TILE = {CHANNEL_TILE, 8, 1};
+
+  private final CudaContext context;
+  private final Value x;
+  private final Value w;
+  private final Value y;
+  private final int stride;
+  private final int groups;
+  private final MemorySegment xm;
+  private final MemorySegment wm;
+  private final MemorySegment ym;
+
+  /** The three values of a convolution or of one of its gradients, by their part in it. */
+  private CudaConvolution(
+      CudaContext context,
+      Value x,
+      Value w,
+      Value y,
+      int stride,
+      int groups,
+      Function<Value, MemorySegment> memory) {
+    this.context = context;
+    this.x = x;
+    this.w = w;
+    this.y = y;
+    this.stride = stride;
+    this.groups = groups;
+    xm = memory.apply(x);
+    wm = memory.apply(w);
+    ym = memory.apply(y);
+  }
+
+  static Kernel forward(CudaContext context, Op.Convolution c, Function<Value, MemorySegment> m) {
+    return new CudaConvolution(context, c.x(), c.w(), c.y(), c.stride(), c.groups(), m).forward();
+  }
+
+  static Kernel backwardData(
+      CudaContext context, Op.ConvolutionBackwardData c, Function<Value, MemorySegment> m) {
+    return new CudaConvolution(context, c.dx(), c.w(), c.dy(), c.stride(), c.groups(), m)
+        .backwardData();
+  }
+
+  static Kernel backwardWeights(
+      CudaContext context, Op.ConvolutionBackwardWeights c, Function<Value, MemorySegment> m) {
+    return new CudaConvolution(context, c.x(), c.dw(), c.dy(), c.stride(), c.groups(), m)
+        .backwardWeights();
+  }
+
+  private int channels() {
+    return x.shape().get(1);
+  }
+
+  private int outputs() {
+    return y.shape().get(1);
+  }
+
+  private int kernel() {
+    return w.shape().get(2);
+  }
+
+  private boolean pointwise() {
+    return kernel() == 1 && stride == 1;
+  }
+
+  private boolean depthwise() {
+    return groups == channels()
+        && groups == outputs()
+        && (kernel() == 3 || kernel() == 5)
+        && (stride == 1 || stride == 2);
+  }
+
+  private Kernel forward() {
+    if (pointwise()) {
+      CudaContext.Narrow narrow = weights();
+      return CudaContext.sequence(
+          narrow.cast(),
+          CudaProduct.of(
+              context, images(x, xm), false, filter(narrow), true, images(y, ym), groups));
+    }
+    return depthwise() ? depthwise("forward", y, xm, wm, ym) : cudnn(Direction.FORWARD);
+  }
+
+  private Kernel backwardData() {
+    if (pointwise()) {
+      CudaContext.Narrow narrow = weights();
+      return CudaContext.sequence(
+          narrow.cast(),
+          CudaProduct.of(
+              context, images(y, ym), false, filter(narrow), false, images(x, xm), groups));
+    }
+    return depthwise() ? depthwise("backward_data", x, ym, wm, xm) : cudnn(Direction.BACKWARD_DATA);
+  }
+
+  private Kernel backwardWeights() {
+    if (pointwise()) {
+      Operand dw = filter(new CudaContext.Narrow(wm, null), CublasLtMatmul.Type.F32);
+      return CudaProduct.of(context, images(y, ym), true, images(x, xm), false, dw, groups);
+    }
+    return depthwise() ? depthwiseWeights() : cudnn(Direction.BACKWARD_FILTER);
+  }
+
+  // Products
+
+  private CublasLtMatmul.Type imageType() {
+    return context.bf16 ? CublasLtMatmul.Type.BF16 : CublasLtMatmul.Type.F32;
+  }
+
+  /** Pixels by channels; a group is a slice of the channels. */
+  private Operand images(Value v, MemorySegment memory) {
+    int c = v.shape().get(1);
+    return new Operand(memory, imageType(), pixels(v), c / groups, c, c / groups);
+  }
+
+  private static long pixels(Value v) {
+    return (long) v.shape().get(0) * v.shape().get(2) * v.shape().get(3);
+  }
+
+  private CudaContext.Narrow weights() {
+    return context.bf16
+        ? context.narrow(wm, w.shape().elements())
+        : new CudaContext.Narrow(wm, null);
+  }
+
+  private Operand filter(CudaContext.Narrow narrow) {
+    return filter(narrow, imageType());
+  }
+
+  /** Outputs by channels of a group. */
+  private Operand filter(CudaContext.Narrow narrow, CublasLtMatmul.Type type) {
+    long rows = outputs() / groups;
+    long columns = channels() / groups;
+    return new Operand(narrow.copy(), type, rows, columns, columns, rows * columns);
+  }
+
+  // Depthwise
+
+  private String depthwiseName(String what) {
+    return context.typed("depthwise_k" + kernel() + "s" + stride + "_" + what, y);
+  }
+
+  private CudaArguments sizes(CudaArguments arguments) {
+    return arguments
+        .i32(x.shape().get(0))
+        .i32(x.shape().get(2))
+        .i32(x.shape().get(3))
+        .i32(channels())
+        .i32(y.shape().get(2))
+        .i32(y.shape().get(3));
+  }
+
+  private Kernel depthwise(
+      String what, Value result, MemorySegment a, MemorySegment b, MemorySegment to) {
+    CudaArguments arguments = sizes(new CudaArguments().pointer(a).pointer(b).pointer(to));
+    return context.elements(
+        "depthwise", depthwiseName(what), result.shape().elements() / 4, arguments);
+  }
+
+  private Kernel depthwiseWeights() {
+    int taps = kernel() * kernel();
+    int tiles = (channels() + CHANNEL_TILE - 1) / CHANNEL_TILE;
+    int parts = context.parts(pixels(y), 512, tiles);
+    MemorySegment partial = context.scratch("partial", 4L * parts * taps * channels());
+    Kernel sums =
+        context.kernel(
+            "depthwise",
+            depthwiseName("backward_weights"),
+            new int[] {parts, tiles, 1},
+            TILE,
+            sizes(new CudaArguments().pointer(xm).pointer(ym).pointer(partial)));
+    Kernel finish =
+        context.elements(
+            "depthwise",
+            "depthwise_backward_weights_finish",
+            w.shape().elements(),
+            new CudaArguments().pointer(partial).pointer(wm).i32(parts).i32(channels()).i32(taps));
+    return CudaContext.sequence(sums, finish);
+  }
+
+  // cuDNN
+
+  private Kernel cudnn(Direction direction) {
+    Sizes sizes =
+        new Sizes(
+            x.shape().get(0),
+            channels(),
+            x.shape().get(2),
+            x.shape().get(3),
+            outputs(),
+            y.shape().get(2),
+            y.shape().get(3),
+            kernel(),
+            stride,
+            groups);
+    CudnnConvolution convolution =
+        new CudnnConvolution(
+            context.backend.cudnn(),
+            direction,
+            sizes,
+            context.tf32,
+            context.deterministic,
+            MOST_WORKSPACE);
+    try {
+      return cudnn(direction, convolution);
+    } catch (RuntimeException e) {
+      convolution.close();
+      throw e;
+    }
+  }
+
+  private Kernel cudnn(Direction direction, CudnnConvolution convolution) {
+    MemorySegment workspace = context.scratch("workspace", convolution.workspaceBytes());
+    MemorySegment filter = context.scratch("filter", 4L * w.shape().elements());
+    MemorySegment wide = wide("wide x", x, xm);
+    MemorySegment wideY = wide("wide y", y, ym);
+    Kernel run =
+        new Kernel() {
+          @Override
+          public void launch() {
+            switch (direction) {
+              case FORWARD -> convolution.run(wide, filter, wideY, workspace);
+              case BACKWARD_DATA -> convolution.run(filter, wideY, wide, workspace);
+              case BACKWARD_FILTER -> convolution.run(wide, wideY, filter, workspace);
+            }
+          }
+
+          @Override
+          public void close() {
+            convolution.close();
+          }
+        };
+    return switch (direction) {
+      case FORWARD ->
+          CudaContext.sequence(
+              repack("filter_to_channels_last", wm, filter),
+              widen(x, xm, wide),
+              run,
+              narrow(y, wideY, ym));
+      case BACKWARD_DATA ->
+          CudaContext.sequence(
+              repack("filter_to_channels_last", wm, filter),
+              widen(y, ym, wideY),
+              run,
+              narrow(x, wide, xm));
+      case BACKWARD_FILTER ->
+          CudaContext.sequence(
+              widen(x, xm, wide),
+              widen(y, ym, wideY),
+              run,
+              repack("filter_from_channels_last", filter, wm));
+    };
+  }
+
+  private Kernel repack(String name, MemorySegment from, MemorySegment to) {
+    CudaArguments arguments =
+        new CudaArguments()
+            .pointer(from)
+            .pointer(to)
+            .i32(w.shape().get(0))
+            .i32(w.shape().get(1))
+            .i32(kernel() * kernel());
+    return context.elements("layout", name, w.shape().elements(), arguments);
+  }
+
+  /** Where the f32 form of images lies: themselves, or scratch where they are bf16. */
+  private MemorySegment wide(String slot, Value v, MemorySegment memory) {
+    return context.bf16 ? context.scratch(slot, 4L * v.shape().elements()) : memory;
+  }
+
+  private Kernel widen(Value v, MemorySegment from, MemorySegment to) {
+    return context.bf16 ? cast("cast_from_bf16", v, from, to) : null;
+  }
+
+  private Kernel narrow(Value v, MemorySegment from, MemorySegment to) {
+    return context.bf16 ? cast("cast_to_bf16", v, from, to) : null;
+  }
+
+  private Kernel cast(String name, Value v, MemorySegment from, MemorySegment to) {
+    long n = v.shape().elements();
+    return context.elements(
+        "layout", name, n / 4 + 1, new CudaArguments().pointer(from).pointer(to).i64(n));
+  }
+}

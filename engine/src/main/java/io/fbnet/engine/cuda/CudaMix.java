@@ -1,0 +1,186 @@
+package io.fbnet.engine.cuda;
+
+import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.graph.Op;
+import io.fbnet.engine.graph.Value;
+import io.fbnet.foreign.CudaArguments;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Function;
+
+/** Sums, weighted sums, channel shuffle and pooling. */
+final class CudaMix {
+  /** Pointers that the kernels' struct has room for; longer sums go in several launches. */
+  private static final int POINTERS = 16;
+
+  private static final String WEIGHTED = "weighted_sum";
+  private static final int LEAST_ELEMENTS = 4096;
+  private static final int[] THREADS = {CudaContext.BLOCK, 1, 1};
+
+  private CudaMix() {}
+
+  private interface Piece {
+    Kernel of(List<MemorySegment> pointers, int first);
+  }
+
+  /** Kernels for at most as many values as one launch takes. */
+  private static Kernel pieces(List<Value> xs, Function<Value, MemorySegment> m, Piece piece) {
+    List<Kernel> kernels = new ArrayList<>();
+    for (int first = 0; first < xs.size(); first += POINTERS) {
+      List<MemorySegment> pointers =
+          xs.subList(first, Math.min(xs.size(), first + POINTERS)).stream().map(m).toList();
+      kernels.add(piece.of(pointers, first));
+    }
+    return CudaContext.sequence(kernels.toArray(Kernel[]::new));
+  }
+
+  static Kernel sum(CudaContext context, Op.Sum s, Function<Value, MemorySegment> m) {
+    long n = s.y().shape().elements();
+    return pieces(
+        s.xs(),
+        m,
+        (pointers, first) ->
+            context.elements(
+                "sum",
+                context.typed("sum", s.y()),
+                n / 4 + 1,
+                new CudaArguments()
+                    .pointers(POINTERS, pointers)
+                    .i32(pointers.size())
+                    .pointer(m.apply(s.y()))
+                    .i64(n)
+                    .i32(first == 0 ? 0 : 1)));
+  }
+
+  static Kernel weightedSum(
+      CudaContext context, Op.WeightedSum w, Function<Value, MemorySegment> m) {
+    long n = w.y().shape().elements();
+    int batch = w.y().shape().get(0);
+    return pieces(
+        w.xs(),
+        m,
+        (pointers, first) ->
+            context.elements(
+                WEIGHTED,
+                context.typed("weighted_sum_forward", w.y()),
+                n / 4 + 1,
+                new CudaArguments()
+                    .pointers(POINTERS, pointers)
+                    .i32(pointers.size())
+                    .i32(first)
+                    .pointer(m.apply(w.m()))
+                    .i32(w.xs().size())
+                    .pointer(m.apply(w.y()))
+                    .i64(n / batch)
+                    .i32(batch)
+                    .i32(perImage(w.m()))
+                    .i32(first == 0 ? 0 : 1)));
+  }
+
+  private static int perImage(Value m) {
+    return m.shape().get(0) > 1 ? 1 : 0;
+  }
+
+  static Kernel backwardInput(
+      CudaContext context, Op.WeightedSumBackwardInput w, Function<Value, MemorySegment> m) {
+    long n = w.dx().shape().elements();
+    int batch = w.dx().shape().get(0);
+    return context.elements(
+        WEIGHTED,
+        context.typed("weighted_sum_backward_input", w.dx()),
+        n / 4 + 1,
+        new CudaArguments()
+            .pointer(m.apply(w.dy()))
+            .pointer(m.apply(w.m()))
+            .i32(w.m().shape().get(1))
+            .i32(w.k())
+            .pointer(m.apply(w.dx()))
+            .i64(n / batch)
+            .i32(batch)
+            .i32(perImage(w.m())));
+  }
+
+  static Kernel backwardCoefficients(
+      CudaContext context, Op.WeightedSumBackwardCoefficients w, Function<Value, MemorySegment> m) {
+    int batch = w.dy().shape().get(0);
+    long image = w.dy().shape().elements() / batch;
+    int parts = context.parts(image, LEAST_ELEMENTS, batch);
+    MemorySegment partial = context.scratch("partial", 4L * parts * batch * POINTERS);
+    return pieces(
+        w.xs(),
+        m,
+        (pointers, first) ->
+            CudaContext.sequence(
+                context.kernel(
+                    WEIGHTED,
+                    context.typed("weighted_sum_backward_coefficients", w.dy()),
+                    new int[] {parts, batch, 1},
+                    THREADS,
+                    new CudaArguments()
+                        .pointers(POINTERS, pointers)
+                        .i32(pointers.size())
+                        .pointer(m.apply(w.dy()))
+                        .pointer(partial)
+                        .i64(image)),
+                context.elements(
+                    WEIGHTED,
+                    "weighted_sum_backward_coefficients_finish",
+                    32L * pointers.size() * w.dm().shape().get(0),
+                    new CudaArguments()
+                        .pointer(partial)
+                        .pointer(m.apply(w.dm()))
+                        .i32(parts)
+                        .i32(batch)
+                        .i32(w.xs().size())
+                        .i32(first)
+                        .i32(pointers.size())
+                        .i32(perImage(w.dm())))));
+  }
+
+  static Kernel channelShuffle(
+      CudaContext context, Op.ChannelShuffle s, Function<Value, MemorySegment> m) {
+    int c = s.x().shape().get(1);
+    long n = s.x().shape().elements();
+    return context.elements(
+        "channel_shuffle",
+        context.typed("channel_shuffle", s.x()),
+        n,
+        new CudaArguments()
+            .pointer(m.apply(s.x()))
+            .pointer(m.apply(s.y()))
+            .i64(n / c)
+            .i32(c)
+            .i32(s.groups()));
+  }
+
+  static Kernel globalPool(CudaContext context, Op.GlobalPool p, Function<Value, MemorySegment> m) {
+    return pool(context, "global_pool_forward", p.x(), p.y().shape().elements(), m, p.x(), p.y());
+  }
+
+  static Kernel globalPoolBackward(
+      CudaContext context, Op.GlobalPoolBackward p, Function<Value, MemorySegment> m) {
+    return pool(
+        context, "global_pool_backward", p.dx(), p.dx().shape().elements(), m, p.dy(), p.dx());
+  }
+
+  private static Kernel pool(
+      CudaContext context,
+      String name,
+      Value images,
+      long items,
+      Function<Value, MemorySegment> m,
+      Value from,
+      Value to) {
+    return context.elements(
+        "global_pool",
+        context.typed(name, images),
+        items,
+        new CudaArguments()
+            .pointer(m.apply(from))
+            .pointer(m.apply(to))
+            .i32(images.shape().get(0))
+            .i32(images.shape().get(2) * images.shape().get(3))
+            .i32(images.shape().get(1)));
+  }
+}

@@ -1,0 +1,159 @@
+package io.fbnet.engine.cuda;
+
+import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.graph.Op;
+import io.fbnet.engine.graph.Value;
+import io.fbnet.foreign.CudaArguments;
+import java.lang.foreign.MemorySegment;
+import java.util.function.Function;
+
+/**
+ * Batch norm as a sum over parts of the pixels, its end, and a pass over the elements. The parts
+ * are added in order, so equal inputs give equal bits.
+ */
+final class CudaNorm {
+  private static final String FILE = "batch_norm";
+  private static final int CHANNEL_TILE = 32;
+  private static final int[] TILE = {CHANNEL_TILE, 8, 1};
+  private static final int LEAST_PIXELS = 256;
+
+  private CudaNorm() {}
+
+  private record Sizes(long pixels, int channels, int tiles, int parts) {
+    static Sizes of(CudaContext context, Value x) {
+      int c = x.shape().get(1);
+      long pixels = x.shape().elements() / c;
+      int tiles = (c + CHANNEL_TILE - 1) / CHANNEL_TILE;
+      return new Sizes(pixels, c, tiles, context.parts(pixels, LEAST_PIXELS, tiles));
+    }
+
+    MemorySegment partial(CudaContext context) {
+      return context.scratch("partial", 4L * parts * 2 * channels);
+    }
+
+    int[] grid() {
+      return new int[] {parts, tiles, 1};
+    }
+  }
+
+  static Kernel forward(CudaContext context, Op.BatchNorm bn, Function<Value, MemorySegment> m) {
+    Sizes s = Sizes.of(context, bn.x());
+    MemorySegment partial = s.partial(context);
+    boolean moves = bn.momentum() != null;
+    Kernel sums =
+        context.kernel(
+            FILE,
+            context.typed("batch_norm_statistics", bn.x()),
+            s.grid(),
+            TILE,
+            new CudaArguments()
+                .pointer(m.apply(bn.x()))
+                .pointer(partial)
+                .i64(s.pixels())
+                .i32(s.channels()));
+    Kernel finish =
+        context.elements(
+            FILE,
+            context.typed("batch_norm_finish", bn.x()),
+            s.channels(),
+            new CudaArguments()
+                .pointer(m.apply(bn.x()))
+                .pointer(partial)
+                .i32(s.parts())
+                .i64(s.pixels())
+                .i32(s.channels())
+                .pointer(m.apply(bn.mean()))
+                .pointer(m.apply(bn.inverseDeviation()))
+                .pointer(moves ? m.apply(bn.runningMean()) : null)
+                .pointer(moves ? m.apply(bn.runningVariance()) : null)
+                .pointer(moves ? m.apply(bn.momentum()) : null)
+                .f32(bn.epsilon()));
+    Kernel apply =
+        context.elements(
+            FILE,
+            context.typed("batch_norm_apply", bn.x()),
+            bn.x().shape().elements() / 4,
+            new CudaArguments()
+                .pointer(m.apply(bn.x()))
+                .pointer(m.apply(bn.mean()))
+                .pointer(m.apply(bn.inverseDeviation()))
+                .pointer(m.apply(bn.gamma()))
+                .pointer(m.apply(bn.beta()))
+                .pointer(m.apply(bn.y()))
+                .i64(s.pixels())
+                .i32(s.channels())
+                .i32(bn.relu() ? 1 : 0));
+    return CudaContext.sequence(sums, finish, apply);
+  }
+
+  static Kernel inference(
+      CudaContext context, Op.BatchNormInference bn, Function<Value, MemorySegment> m) {
+    int c = bn.x().shape().get(1);
+    long n = bn.x().shape().elements();
+    return context.elements(
+        FILE,
+        context.typed("batch_norm_inference", bn.x()),
+        n / 4,
+        new CudaArguments()
+            .pointer(m.apply(bn.x()))
+            .pointer(m.apply(bn.gamma()))
+            .pointer(m.apply(bn.beta()))
+            .pointer(m.apply(bn.runningMean()))
+            .pointer(m.apply(bn.runningVariance()))
+            .pointer(m.apply(bn.y()))
+            .i64(n / c)
+            .i32(c)
+            .f32(bn.epsilon())
+            .i32(bn.relu() ? 1 : 0));
+  }
+
+  static Kernel backward(
+      CudaContext context, Op.BatchNormBackward bn, Function<Value, MemorySegment> m) {
+    Sizes s = Sizes.of(context, bn.x());
+    MemorySegment partial = s.partial(context);
+    MemorySegment means = context.scratch("means", 8L * s.channels());
+    int relu = bn.relu() ? 1 : 0;
+    Kernel sums =
+        context.kernel(
+            FILE,
+            context.typed("batch_norm_backward_sums", bn.x()),
+            s.grid(),
+            TILE,
+            inputs(bn, m).pointer(partial).i64(s.pixels()).i32(s.channels()).i32(relu));
+    Kernel finish =
+        context.elements(
+            FILE,
+            "batch_norm_backward_finish",
+            s.channels(),
+            new CudaArguments()
+                .pointer(partial)
+                .i32(s.parts())
+                .i64(s.pixels())
+                .i32(s.channels())
+                .pointer(means)
+                .pointer(bn.dgamma() == null ? null : m.apply(bn.dgamma()))
+                .pointer(bn.dbeta() == null ? null : m.apply(bn.dbeta())));
+    Kernel apply =
+        context.elements(
+            FILE,
+            context.typed("batch_norm_backward_apply", bn.x()),
+            bn.x().shape().elements() / 4,
+            inputs(bn, m)
+                .pointer(means)
+                .pointer(m.apply(bn.dx()))
+                .i64(s.pixels())
+                .i32(s.channels())
+                .i32(relu));
+    return CudaContext.sequence(sums, finish, apply);
+  }
+
+  private static CudaArguments inputs(Op.BatchNormBackward bn, Function<Value, MemorySegment> m) {
+    return new CudaArguments()
+        .pointer(m.apply(bn.x()))
+        .pointer(m.apply(bn.dy()))
+        .pointer(m.apply(bn.mean()))
+        .pointer(m.apply(bn.inverseDeviation()))
+        .pointer(m.apply(bn.gamma()))
+        .pointer(m.apply(bn.beta()));
+  }
+}

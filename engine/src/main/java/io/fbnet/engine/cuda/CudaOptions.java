@@ -1,0 +1,20 @@
+package io.fbnet.engine.cuda;
+
+/**
+ * How a CUDA back end works.
+ *
+ * @param precision of images and products
+ * @param deterministic whether only library algorithms that give equal bits in every run are taken;
+ *     our own kernels always do
+ * @param graphs whether a step is captured once and replayed; without, every kernel is launched by
+ *     itself, which is slower and easier to debug
+ */
+public record CudaOptions(Precision precision, boolean deterministic, boolean graphs) {
+  /** f32, any algorithm, captured. */
+  public static final CudaOptions DEFAULT = new CudaOptions(Precision.F32, false, true);
+
+  /** The same in another precision. */
+  public CudaOptions with(Precision other) {
+    return new CudaOptions(other, deterministic, graphs);
+  }
+}

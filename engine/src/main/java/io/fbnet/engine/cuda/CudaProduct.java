@@ -1,0 +1,86 @@
+package io.fbnet.engine.cuda;
+
+import io.fbnet.engine.backend.Kernel;
+import io.fbnet.foreign.CublasLtMatmul;
+import io.fbnet.foreign.CublasLtMatmul.Matrix;
+import java.lang.foreign.MemorySegment;
+
+/**
+ * Products of row-major matrices by cuBLASLt, which sees each of them transposed: a row-major [r,c]
+ * is a column-major [c,r].
+ */
+final class CudaProduct {
+  /** Most workspace an algorithm may ask for; NVIDIA's advice for Hopper. */
+  private static final long MOST_WORKSPACE = 32L << 20;
+
+  private static final int MOST_ALIGNMENT = 256;
+
+  private CudaProduct() {}
+
+  /**
+   * A row-major matrix, or as many as there are groups, side by side.
+   *
+   * @param memory of the first
+   * @param type of its elements
+   * @param rows of one matrix
+   * @param columns of one matrix
+   * @param leading elements from one row to the next
+   * @param distance elements from one matrix to the next
+   */
+  record Operand(
+      MemorySegment memory,
+      CublasLtMatmul.Type type,
+      long rows,
+      long columns,
+      long leading,
+      long distance) {
+    private Matrix matrix() {
+      return new Matrix(type, /* rows= */ columns, /* columns= */ rows, leading, distance);
+    }
+
+    private int alignment() {
+      long bits = memory.address() | distance * type.bytes() | MOST_ALIGNMENT;
+      return (int) Long.lowestOneBit(bits);
+    }
+  }
+
+  /** d = op(a) op(b), row-major, for each group. */
+  static Kernel of(
+      CudaContext context,
+      Operand a,
+      boolean transposeA,
+      Operand b,
+      boolean transposeB,
+      Operand d,
+      int groups) {
+    // Row-major d = a b is column-major d' = b' a'.
+    CublasLtMatmul product =
+        new CublasLtMatmul(
+            context.backend.cublas(),
+            b.matrix(),
+            transposeB,
+            a.matrix(),
+            transposeA,
+            d.matrix(),
+            groups,
+            context.tf32,
+            context.deterministic,
+            new int[] {b.alignment(), a.alignment(), d.alignment()},
+            MOST_WORKSPACE);
+    MemorySegment workspace =
+        product.workspaceBytes() == 0
+            ? MemorySegment.NULL
+            : context.scratch("workspace", product.workspaceBytes());
+    return new Kernel() {
+      @Override
+      public void launch() {
+        product.run(context.stream, b.memory(), a.memory(), d.memory(), workspace);
+      }
+
+      @Override
+      public void close() {
+        product.close();
+      }
+    };
+  }
+}

@@ -1,0 +1,116 @@
+package io.fbnet.engine.cuda;
+
+import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.graph.Value;
+import io.fbnet.foreign.CudaArguments;
+import io.fbnet.foreign.CudaEvent;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * One input's way to the device, through two slots: the copy of the next batch runs on a stream of
+ * its own while the step before still computes, and a small kernel on the step's stream then puts
+ * it in its place. So one captured graph serves all batches, and nothing is overwritten early.
+ */
+final class CudaUploads implements AutoCloseable {
+  private static final int SLOTS = 2;
+
+  private static final class Slot {
+    MemorySegment pinned;
+    MemorySegment staged;
+    CudaEvent copied;
+    CudaEvent used;
+    Kernel place;
+  }
+
+  private final CudaContext context;
+  private final CudaBackend backend;
+  private final MemorySegment target;
+  private final long bytes;
+  private final List<Slot> slots = new ArrayList<>();
+  private int next;
+
+  CudaUploads(CudaContext context, Value value, MemorySegment target) {
+    this.context = context;
+    this.target = target;
+    backend = context.backend;
+    bytes = value.shape().elements() * value.type().bytes();
+    try {
+      for (int i = 0; i < SLOTS; i++) {
+        Slot slot = new Slot();
+        slots.add(slot);
+        slot.pinned = backend.cudaDevice().allocatePinned(bytes);
+        slot.staged = backend.allocate(bytes);
+        slot.copied = CudaEvent.create(false);
+        slot.used = CudaEvent.create(false);
+        slot.place = context.image(value) ? place(value, slot.staged) : null;
+      }
+    } catch (RuntimeException e) {
+      close();
+      throw e;
+    }
+  }
+
+  private Kernel place(Value value, MemorySegment staged) {
+    return context.elements(
+        "layout",
+        context.typed("images_from_rows", value),
+        value.shape().elements(),
+        new CudaArguments()
+            .pointer(staged)
+            .pointer(target)
+            .i32(value.shape().get(0))
+            .i32(value.shape().get(1))
+            .i32(value.shape().get(2) * value.shape().get(3)));
+  }
+
+  /** Takes a copy of host memory; what was enqueued before still sees the input's old content. */
+  void write(MemorySegment host) {
+    Slot slot = slots.get(next);
+    next = (next + 1) % SLOTS;
+    slot.copied.synchronise();
+    MemorySegment.copy(host, 0, slot.pinned, 0, bytes);
+    backend.copies().waitFor(slot.used);
+    backend.copies().copyToDevice(slot.staged, slot.pinned, bytes);
+    backend.copies().record(slot.copied);
+    backend.stream().waitFor(slot.copied);
+    if (slot.place == null) {
+      backend.stream().copyOnDevice(target, slot.staged, bytes);
+    } else {
+      slot.place.launch();
+    }
+    backend.stream().record(slot.used);
+  }
+
+  /** Bytes on the device. */
+  long deviceBytes() {
+    return SLOTS * bytes;
+  }
+
+  @Override
+  public void close() {
+    for (Slot slot : slots) {
+      backend.closing(
+          () -> {
+            if (slot.place != null) {
+              slot.place.close();
+            }
+            if (slot.copied != null) {
+              slot.copied.synchronise();
+              slot.copied.close();
+            }
+            if (slot.used != null) {
+              slot.used.close();
+            }
+            if (slot.pinned != null) {
+              backend.cudaDevice().freePinned(slot.pinned);
+            }
+          });
+      if (slot.staged != null) {
+        backend.release(slot.staged);
+      }
+    }
+    slots.clear();
+  }
+}

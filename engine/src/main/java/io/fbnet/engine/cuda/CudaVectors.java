@@ -1,0 +1,317 @@
+package io.fbnet.engine.cuda;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+
+import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.cuda.CudaProduct.Operand;
+import io.fbnet.engine.graph.Constants;
+import io.fbnet.engine.graph.Op;
+import io.fbnet.engine.graph.Value;
+import io.fbnet.foreign.CublasLtMatmul;
+import io.fbnet.foreign.CudaArguments;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Function;
+
+/** Operations on vectors and matrices, f32 always: coefficients, losses, the classifier. */
+final class CudaVectors {
+  private static final String FILE = "vectors";
+
+  /** Pointers that the kernels of Stack and Unstack take at once. */
+  private static final int MANY = 64;
+
+  private static final int WARP = 32;
+  private static final int[] ONE = {1, 1, 1};
+  private static final int[] THREADS = {CudaContext.BLOCK, 1, 1};
+
+  private CudaVectors() {}
+
+  /** The kernel of an operation, or null where it is none of these. */
+  static Kernel prepare(CudaContext context, Op op, Function<Value, MemorySegment> m) {
+    return switch (op) {
+      case Op.GumbelSoftmax g -> gumbelSoftmax(context, g, m);
+      case Op.GumbelSoftmaxBackward g -> gumbelSoftmaxBackward(context, g, m);
+      case Op.Unstack u -> unstack(context, u, m);
+      case Op.Stack s -> stack(context, s, m);
+      case Op.Linear l -> linear(context, l, m);
+      case Op.LinearBackwardData l -> linearBackwardData(context, l, m);
+      case Op.LinearBackwardWeights l -> linearBackwardWeights(context, l, m);
+      case Op.CrossEntropy c ->
+          rows(context, "cross_entropy_forward", c.logits(), m, c.logits(), c.labels(), c.loss());
+      case Op.CrossEntropyBackward c ->
+          rows(
+              context,
+              "cross_entropy_backward",
+              c.logits(),
+              m,
+              c.logits(),
+              c.labels(),
+              c.dloss(),
+              c.dlogits());
+      case Op.LabelRank r ->
+          rows(context, "label_rank", r.logits(), m, r.logits(), r.labels(), r.rank());
+      case Op.DotConstants d -> dotConstants(context, d, m);
+      case Op.DotConstantsBackward d -> dotConstantsBackward(context, d, m);
+      case Op.Pointwise p ->
+          context.elements(
+              FILE,
+              "pointwise_forward",
+              p.y().shape().elements(),
+              function(new CudaArguments().pointer(m.apply(p.x())), p.function(), p.p())
+                  .pointer(m.apply(p.y()))
+                  .i64(p.y().shape().elements()));
+      case Op.PointwiseBackward p ->
+          context.elements(
+              FILE,
+              "pointwise_backward",
+              p.dx().shape().elements(),
+              function(
+                      new CudaArguments().pointer(m.apply(p.x())).pointer(m.apply(p.dy())),
+                      p.function(),
+                      p.p())
+                  .pointer(m.apply(p.dx()))
+                  .i64(p.dx().shape().elements()));
+      case Op.Multiply p -> multiply(context, p, m);
+      case Op.Mean p ->
+          context.kernel(
+              FILE,
+              "mean_forward",
+              ONE,
+              THREADS,
+              new CudaArguments()
+                  .pointer(m.apply(p.x()))
+                  .pointer(m.apply(p.y()))
+                  .i64(p.x().shape().elements()));
+      case Op.MeanBackward p ->
+          context.elements(
+              FILE,
+              "mean_backward",
+              p.dx().shape().elements(),
+              new CudaArguments()
+                  .pointer(m.apply(p.dy()))
+                  .pointer(m.apply(p.dx()))
+                  .i64(p.dx().shape().elements()));
+      case Op.Fill f ->
+          context.elements(
+              FILE,
+              "fill",
+              f.y().shape().elements(),
+              new CudaArguments()
+                  .pointer(m.apply(f.y()))
+                  .f32(f.constant())
+                  .i64(f.y().shape().elements()));
+      default -> null;
+    };
+  }
+
+  private static CudaArguments function(CudaArguments arguments, Op.Function function, float p) {
+    int code =
+        switch (function) {
+          case LOG -> 0;
+          case POWER -> 1;
+          case SCALE -> 2;
+        };
+    return arguments.i32(code).f32(p);
+  }
+
+  private static int size(Value v) {
+    return Math.toIntExact(v.shape().elements());
+  }
+
+  private static Kernel gumbelSoftmax(
+      CudaContext context, Op.GumbelSoftmax g, Function<Value, MemorySegment> m) {
+    int rows = g.m().shape().get(0);
+    int layers = g.m().shape().get(1);
+    return context.elements(
+        "gumbel_softmax",
+        "gumbel_softmax_forward",
+        (long) WARP * rows * layers,
+        new CudaArguments()
+            .pointer(m.apply(g.theta()))
+            .pointer(m.apply(g.tau()))
+            .pointer(m.apply(g.seed()))
+            .pointer(m.apply(g.step()))
+            .pointer(m.apply(g.m()))
+            .i32(rows)
+            .i32(layers)
+            .i32(g.m().shape().get(2))
+            .i32(g.stream()));
+  }
+
+  private static Kernel gumbelSoftmaxBackward(
+      CudaContext context, Op.GumbelSoftmaxBackward g, Function<Value, MemorySegment> m) {
+    int layers = g.m().shape().get(1);
+    return context.elements(
+        "gumbel_softmax",
+        "gumbel_softmax_backward",
+        (long) WARP * layers,
+        new CudaArguments()
+            .pointer(m.apply(g.m()))
+            .pointer(m.apply(g.dm()))
+            .pointer(m.apply(g.tau()))
+            .pointer(m.apply(g.dtheta()))
+            .i32(g.m().shape().get(0))
+            .i32(layers)
+            .i32(g.m().shape().get(2)));
+  }
+
+  private static Kernel unstack(
+      CudaContext context, Op.Unstack u, Function<Value, MemorySegment> m) {
+    List<MemorySegment> ys = u.ys().stream().map(m).toList();
+    return layers(
+        context,
+        ys,
+        u.x().shape().get(0),
+        u.x().shape().get(2),
+        "unstack",
+        pointers -> new CudaArguments().pointer(m.apply(u.x())).pointers(MANY, pointers));
+  }
+
+  private static Kernel stack(CudaContext context, Op.Stack s, Function<Value, MemorySegment> m) {
+    List<MemorySegment> xs = new ArrayList<>();
+    s.xs().forEach(v -> xs.add(v == null ? null : m.apply(v)));
+    return layers(
+        context,
+        xs,
+        s.y().shape().get(0),
+        s.y().shape().get(2),
+        "stack",
+        pointers -> new CudaArguments().pointers(MANY, pointers).pointer(m.apply(s.y())));
+  }
+
+  private static Kernel layers(
+      CudaContext context,
+      List<MemorySegment> layers,
+      int rows,
+      int k,
+      String name,
+      Function<List<MemorySegment>, CudaArguments> begin) {
+    List<Kernel> kernels = new ArrayList<>();
+    for (int first = 0; first < layers.size(); first += MANY) {
+      List<MemorySegment> some = layers.subList(first, Math.min(layers.size(), first + MANY));
+      kernels.add(
+          context.elements(
+              FILE,
+              name,
+              (long) rows * some.size() * k,
+              begin.apply(some).i32(rows).i32(layers.size()).i32(first).i32(some.size()).i32(k)));
+    }
+    return CudaContext.sequence(kernels.toArray(Kernel[]::new));
+  }
+
+  /** A kernel with one warp a row of logits. */
+  private static Kernel rows(
+      CudaContext context,
+      String name,
+      Value logits,
+      Function<Value, MemorySegment> m,
+      Value... pointers) {
+    CudaArguments arguments = new CudaArguments();
+    for (Value v : pointers) {
+      arguments.pointer(m.apply(v));
+    }
+    int n = logits.shape().get(0);
+    arguments.i32(n).i32(logits.shape().get(1));
+    return context.elements("cross_entropy", name, (long) WARP * n, arguments);
+  }
+
+  /** A row-major matrix of its own. */
+  private static Operand matrix(Value v, Function<Value, MemorySegment> m) {
+    int columns = v.shape().get(1);
+    return new Operand(m.apply(v), CublasLtMatmul.Type.F32, v.shape().get(0), columns, columns, 0);
+  }
+
+  private static Kernel linear(CudaContext context, Op.Linear l, Function<Value, MemorySegment> m) {
+    int n = l.y().shape().get(0);
+    int o = l.y().shape().get(1);
+    return CudaContext.sequence(
+        CudaProduct.of(
+            context, matrix(l.x(), m), false, matrix(l.w(), m), true, matrix(l.y(), m), 1),
+        context.elements(
+            "linear",
+            "add_bias",
+            (long) n * o,
+            new CudaArguments().pointer(m.apply(l.y())).pointer(m.apply(l.b())).i32(n).i32(o)));
+  }
+
+  private static Kernel linearBackwardData(
+      CudaContext context, Op.LinearBackwardData l, Function<Value, MemorySegment> m) {
+    return CudaProduct.of(
+        context, matrix(l.dy(), m), false, matrix(l.w(), m), false, matrix(l.dx(), m), 1);
+  }
+
+  private static Kernel linearBackwardWeights(
+      CudaContext context, Op.LinearBackwardWeights l, Function<Value, MemorySegment> m) {
+    int n = l.dy().shape().get(0);
+    int o = l.dy().shape().get(1);
+    return CudaContext.sequence(
+        CudaProduct.of(
+            context, matrix(l.dy(), m), true, matrix(l.x(), m), false, matrix(l.dw(), m), 1),
+        context.elements(
+            "linear",
+            "column_sums",
+            o,
+            new CudaArguments().pointer(m.apply(l.dy())).pointer(m.apply(l.db())).i32(n).i32(o)));
+  }
+
+  /** Constants in device memory that lives as long as the graph. */
+  private static MemorySegment constants(CudaContext context, Constants constants) {
+    MemorySegment memory = context.own(4L * constants.size());
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment host = arena.allocate(4L * constants.size(), 64);
+      for (int i = 0; i < constants.size(); i++) {
+        host.setAtIndex(JAVA_FLOAT, i, constants.get(i));
+      }
+      context.backend.copyIn(host, memory, constants.size());
+    }
+    return memory;
+  }
+
+  private static Kernel dotConstants(
+      CudaContext context, Op.DotConstants d, Function<Value, MemorySegment> m) {
+    int rows = size(d.y());
+    return context.elements(
+        FILE,
+        "dot_constants_forward",
+        (long) WARP * rows,
+        new CudaArguments()
+            .pointer(m.apply(d.x()))
+            .pointer(constants(context, d.constants()))
+            .f32(d.offset())
+            .pointer(m.apply(d.y()))
+            .i32(rows)
+            .i32(d.constants().size()));
+  }
+
+  private static Kernel dotConstantsBackward(
+      CudaContext context, Op.DotConstantsBackward d, Function<Value, MemorySegment> m) {
+    return context.elements(
+        FILE,
+        "dot_constants_backward",
+        d.dx().shape().elements(),
+        new CudaArguments()
+            .pointer(m.apply(d.dy()))
+            .pointer(constants(context, d.constants()))
+            .pointer(m.apply(d.dx()))
+            .i32(size(d.dy()))
+            .i32(d.constants().size()));
+  }
+
+  private static Kernel multiply(
+      CudaContext context, Op.Multiply p, Function<Value, MemorySegment> m) {
+    CudaArguments arguments =
+        new CudaArguments()
+            .pointer(m.apply(p.a()))
+            .i32(size(p.a()))
+            .pointer(m.apply(p.b()))
+            .i32(size(p.b()))
+            .pointer(m.apply(p.y()))
+            .i32(size(p.y()));
+    boolean sums = size(p.y()) < Math.max(size(p.a()), size(p.b()));
+    return sums
+        ? context.kernel(FILE, "multiply", ONE, THREADS, arguments)
+        : context.elements(FILE, "multiply", size(p.y()), arguments);
+  }
+}

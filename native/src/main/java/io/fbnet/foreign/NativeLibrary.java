@@ -1,0 +1,77 @@
+package io.fbnet.foreign;
+
+import java.lang.foreign.SymbolLookup;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Function;
+import java.util.function.Supplier;
+
+/** One of the CUDA libraries: found and loaded once a process, on the first question. */
+final class NativeLibrary {
+  private final String name;
+  private final List<String> sonames;
+  private final String remedy;
+  private final Supplier<Binder> raw;
+  private final Function<String, String> version;
+  private Availability availability;
+  private SymbolLookup symbols;
+
+  /**
+   * Describes a library.
+   *
+   * @param raw touches the class of raw handles and gives its binder
+   * @param version gives the version, from the name under which the library was found
+   */
+  NativeLibrary(
+      String name,
+      List<String> sonames,
+      String remedy,
+      Supplier<Binder> raw,
+      Function<String, String> version) {
+    this.name = name;
+    this.sonames = sonames;
+    this.remedy = remedy;
+    this.raw = raw;
+    this.version = version;
+  }
+
+  /** The symbols; only the class of raw handles asks, after {@link #load} has found them. */
+  Binder binder() {
+    return new Binder(name, symbols);
+  }
+
+  synchronized Availability load() {
+    if (availability == null) {
+      availability = tryLoad();
+    }
+    return availability;
+  }
+
+  /** Throws where the library is missing. */
+  void require() {
+    Availability result = load();
+    if (!result.found()) {
+      throw new IllegalStateException(name + " is not available: " + result.remedy());
+    }
+  }
+
+  private Availability tryLoad() {
+    LibrarySearch.Found found = LibrarySearch.ofThisProcess().find(sonames);
+    List<String> tried = new ArrayList<>(found.tried());
+    if (found.symbols() == null) {
+      return Availability.missing(name, tried, remedy);
+    }
+    symbols = found.symbols();
+    List<String> missing = raw.get().missing();
+    if (!missing.isEmpty()) {
+      tried.add("functions not in it: " + String.join(", ", missing));
+      return Availability.missing(name, tried, remedy);
+    }
+    try {
+      return Availability.found(name, version.apply(found.name()), tried);
+    } catch (ForeignException e) {
+      tried.add(e.getMessage());
+      return Availability.missing(name, tried, remedy);
+    }
+  }
+}
