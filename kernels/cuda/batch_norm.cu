@@ -1,0 +1,289 @@
+// Batch normalisation of [pixels, c] (NHWC) with an optional ReLU: statistics, normalisation, inference and
+// the gradient.
+//
+// statistics, backward_sums: block (part, tile of 32 channels) of 256 threads; a thread keeps V channels (16
+//   bytes) in registers and strides over the pixels, then the block adds its rows in order. Where c is no
+//   multiple of V the same code runs with V = 1. The statistics are one pass: sums of x - shift and of its
+//   square, with the first pixel as shift, so that the variance does not cancel when the mean is large.
+// finish, backward_finish: a block of 256 threads adds the parts of 32 channels.
+// apply, inference, backward_apply: a thread keeps its channels, whose constants it loads once, and walks
+//   over the pixels with 16 bytes at a time (or one element, where c is no multiple of V).
+// Bound by memory: statistics read x; apply reads x and writes y; the gradient reads x and dy twice and
+// writes dx. The ReLU's mask is computed again from x, which costs no memory.
+#include "port.h"
+#include "kernels.h"
+
+// Adds the block's rows of two sums a channel and writes partial[part][2][c]. `scratch` holds 512 V floats.
+template <int V>
+INLINE void writeTwoSums(const Tile& t, const float (&first)[V], const float (&second)[V], float* partial,
+                         int c, float* scratch) {
+  if (t.on) {
+    float* own = scratch + t.row * 2 * t.channels + t.group * V;
+#pragma unroll
+    for (int j = 0; j < V; j++) {
+      own[j] = first[j];
+      own[t.channels + j] = second[j];
+    }
+  }
+  __syncthreads();
+  const int i = threadOfBlock();
+  if (i < 2 * t.channels) {
+    float s = 0.0f;
+#pragma unroll 8
+    for (int row = 0; row < t.rows; row++) {
+      s += scratch[row * 2 * t.channels + i];
+    }
+    const int which = i < t.channels ? 0 : 1;
+    partial[((long long)blockIdx.x * 2 + which) * c + t.base + (i - which * t.channels)] = s;
+  }
+}
+
+template <class T, int V>
+INLINE void statistics(const T* x, float* partial, long long pixels, int c, float* scratch) {
+  const Tile t = channelTile<V>(c);
+  float sum[V], square[V];
+#pragma unroll
+  for (int j = 0; j < V; j++) {
+    sum[j] = square[j] = 0.0f;
+  }
+  if (t.on) {
+    const T* own = x + t.base + t.group * V;
+    const long long step = (long long)gridDim.x * t.rows;
+    float shift[V];
+    load(own, shift);
+#pragma unroll 4
+    for (long long p = (long long)blockIdx.x * t.rows + t.row; p < pixels; p += step) {
+      float v[V];
+      load(own + p * c, v);
+#pragma unroll
+      for (int j = 0; j < V; j++) {
+        const float d = v[j] - shift[j];
+        sum[j] += d;
+        square[j] += d * d;
+      }
+    }
+  }
+  writeTwoSums<V>(t, sum, square, partial, c, scratch);
+}
+
+template <class T>
+INLINE void finish(const T* x, const float* partial, int parts, long long pixels, int c, float* mean,
+                   float* inverse, float* runningMean, float* runningVariance, const float* momentum,
+                   float epsilon, float* scratch) {
+  for (int base = (int)blockIdx.x * 32; base < c; base += (int)gridDim.x * 32) {
+    const int thread = threadOfBlock(), ch = base + (thread & 31);
+    const bool on = ch < c;
+    const float sum = columnSum(partial + ch, 2LL * c, parts, on, scratch);
+    const float square = columnSum(partial + c + ch, 2LL * c, parts, on, scratch);
+    if (thread < 32 && on) {
+      // In double, because what is left of the cancellation should not lose bits twice.
+      const double count = (double)pixels, offset = sum / count;
+      const double squares = square - offset * sum;
+      const double kept = squares < 0.0 ? 0.0 : squares, variance = kept / count;
+      const float m = (float)(toFloat(x[ch]) + offset);
+      mean[ch] = m;
+      inverse[ch] = 1.0f / sqrtf((float)variance + epsilon);
+      if (runningMean) {
+        const float p = momentum[0], unbiased = (float)(pixels > 1 ? kept / (count - 1.0) : variance);
+        runningMean[ch] = (1.0f - p) * runningMean[ch] + p * m;
+        runningVariance[ch] = (1.0f - p) * runningVariance[ch] + p * unbiased;
+      }
+    }
+  }
+}
+
+// y = (x - mean) scale + beta, for training (`inverse` given) and inference (`variance` given).
+template <class T, int V>
+INLINE void normalise(const T* x, const float* mean, const float* inverse, const float* variance,
+                      const float* gamma, const float* beta, T* y, long long pixels, int c,
+                      float epsilon, int withRelu) {
+  const int groups = c / V;
+  const Walk w = channelWalk(groups);
+  for (int g = w.group; g < groups; g += w.groupStep) {
+    float m[V], scale[V], shift[V];
+#pragma unroll
+    for (int j = 0; j < V; j++) {
+      const int ch = g * V + j;
+      m[j] = mean[ch];
+      scale[j] = gamma[ch] * (inverse ? inverse[ch] : 1.0f / sqrtf(variance[ch] + epsilon));
+      shift[j] = beta[ch];
+    }
+    for (long long p = w.pixel; p < pixels; p += w.pixelStep) {
+      float v[V];
+      load(x + p * c + g * V, v);
+#pragma unroll
+      for (int j = 0; j < V; j++) {
+        v[j] = (v[j] - m[j]) * scale[j] + shift[j];
+        v[j] = withRelu ? relu(v[j]) : v[j];
+      }
+      store(y + p * c + g * V, v);
+    }
+  }
+}
+
+template <class T, int V>
+INLINE void backwardSums(const T* x, const T* dy, const float* mean, const float* inverse,
+                         const float* gamma, const float* beta, float* partial, long long pixels, int c,
+                         int withRelu, float* scratch) {
+  const Tile t = channelTile<V>(c);
+  float sum[V], product[V];
+#pragma unroll
+  for (int j = 0; j < V; j++) {
+    sum[j] = product[j] = 0.0f;
+  }
+  if (t.on) {
+    const int first = t.base + t.group * V;
+    float m[V], inv[V], scale[V], shift[V];
+#pragma unroll
+    for (int j = 0; j < V; j++) {
+      m[j] = mean[first + j];
+      inv[j] = inverse[first + j];
+      scale[j] = gamma[first + j] * inv[j];
+      shift[j] = beta[first + j];
+    }
+    const long long step = (long long)gridDim.x * t.rows;
+#pragma unroll 2
+    for (long long p = (long long)blockIdx.x * t.rows + t.row; p < pixels; p += step) {
+      float v[V], d[V];
+      load(x + p * c + first, v);
+      load(dy + p * c + first, d);
+#pragma unroll
+      for (int j = 0; j < V; j++) {
+        const float centred = v[j] - m[j];
+        const float masked = withRelu && centred * scale[j] + shift[j] <= 0.0f ? 0.0f : d[j];
+        sum[j] += masked;
+        product[j] += masked * (centred * inv[j]);
+      }
+    }
+  }
+  writeTwoSums<V>(t, sum, product, partial, c, scratch);
+}
+
+KERNEL batch_norm_backward_finish(const float* __restrict__ partial, int parts, long long pixels, int c,
+                                  float* __restrict__ means, float* __restrict__ dgamma,
+                                  float* __restrict__ dbeta) {
+  __shared__ float scratch[256];
+  for (int base = (int)blockIdx.x * 32; base < c; base += (int)gridDim.x * 32) {
+    const int thread = threadOfBlock(), ch = base + (thread & 31);
+    const bool on = ch < c;
+    const float sum = columnSum(partial + ch, 2LL * c, parts, on, scratch);
+    const float product = columnSum(partial + c + ch, 2LL * c, parts, on, scratch);
+    if (thread < 32 && on) {
+      means[ch] = sum / (float)pixels;
+      means[c + ch] = product / (float)pixels;
+      if (dgamma) {
+        dgamma[ch] = product;
+      }
+      if (dbeta) {
+        dbeta[ch] = sum;
+      }
+    }
+  }
+}
+EXPORT_KERNEL(batch_norm_backward_finish)
+
+// dx = gamma inverse (d - means0 - normal means1), arranged as scale d - a - (x - mean) b to keep five
+// constants a channel instead of seven.
+template <class T, int V>
+INLINE void backwardApply(const T* x, const T* dy, const float* mean, const float* inverse,
+                          const float* gamma, const float* beta, const float* means, T* dx,
+                          long long pixels, int c, int withRelu) {
+  const int groups = c / V;
+  const Walk w = channelWalk(groups);
+  for (int g = w.group; g < groups; g += w.groupStep) {
+    float m[V], scale[V], shift[V], a[V], b[V];
+#pragma unroll
+    for (int j = 0; j < V; j++) {
+      const int ch = g * V + j;
+      m[j] = mean[ch];
+      scale[j] = gamma[ch] * inverse[ch];
+      shift[j] = beta[ch];
+      a[j] = scale[j] * means[ch];
+      b[j] = scale[j] * inverse[ch] * means[c + ch];
+    }
+    for (long long p = w.pixel; p < pixels; p += w.pixelStep) {
+      float v[V], d[V];
+      load(x + p * c + g * V, v);
+      load(dy + p * c + g * V, d);
+#pragma unroll
+      for (int j = 0; j < V; j++) {
+        const float centred = v[j] - m[j];
+        const float masked = withRelu && centred * scale[j] + shift[j] <= 0.0f ? 0.0f : d[j];
+        v[j] = scale[j] * masked - a[j] - centred * b[j];
+      }
+      store(dx + p * c + g * V, v);
+    }
+  }
+}
+
+// Runs CALL<T, V>(...) with 16 bytes a thread where c allows, else one element.
+#define BY_CHANNELS(CALL, T, ...)        \
+  do {                                   \
+    constexpr int V = 16 / sizeof(T);    \
+    if (c % V == 0) {                    \
+      CALL<T, V>(__VA_ARGS__);           \
+    } else {                             \
+      CALL<T, 1>(__VA_ARGS__);           \
+    }                                    \
+  } while (0)
+
+#define BATCH_NORM(T, SUFFIX)                                                                      \
+  KERNEL batch_norm_statistics_##SUFFIX(const T* __restrict__ x, float* __restrict__ partial,      \
+                                        long long pixels, int c) {                                 \
+    __shared__ float scratch[512 * 16 / sizeof(T)];                                                \
+    BY_CHANNELS(statistics, T, x, partial, pixels, c, scratch);                                    \
+  }                                                                                                \
+  EXPORT_KERNEL(batch_norm_statistics_##SUFFIX)                                                    \
+  KERNEL batch_norm_finish_##SUFFIX(const T* __restrict__ x, const float* __restrict__ partial,    \
+                                    int parts, long long pixels, int c, float* __restrict__ mean,  \
+                                    float* __restrict__ inverse, float* __restrict__ runningMean,  \
+                                    float* __restrict__ runningVariance,                           \
+                                    const float* __restrict__ momentum, float epsilon) {           \
+    __shared__ float scratch[256];                                                                 \
+    finish<T>(x, partial, parts, pixels, c, mean, inverse, runningMean, runningVariance, momentum, \
+              epsilon, scratch);                                                                   \
+  }                                                                                                \
+  EXPORT_KERNEL(batch_norm_finish_##SUFFIX)                                                        \
+  KERNEL batch_norm_apply_##SUFFIX(const T* __restrict__ x, const float* __restrict__ mean,        \
+                                   const float* __restrict__ inverse,                              \
+                                   const float* __restrict__ gamma,                                \
+                                   const float* __restrict__ beta, T* __restrict__ y,              \
+                                   long long pixels, int c, int relu) {                            \
+    BY_CHANNELS(normalise, T, x, mean, inverse, nullptr, gamma, beta, y, pixels, c, 0.0f, relu);   \
+  }                                                                                                \
+  EXPORT_FLAT_KERNEL(batch_norm_apply_##SUFFIX)                                                    \
+  KERNEL batch_norm_inference_##SUFFIX(const T* __restrict__ x, const float* __restrict__ gamma,   \
+                                       const float* __restrict__ beta,                             \
+                                       const float* __restrict__ runningMean,                      \
+                                       const float* __restrict__ runningVariance,                  \
+                                       T* __restrict__ y, long long pixels, int c, float epsilon,  \
+                                       int relu) {                                                 \
+    BY_CHANNELS(normalise, T, x, runningMean, nullptr, runningVariance, gamma, beta, y, pixels, c, \
+                epsilon, relu);                                                                    \
+  }                                                                                                \
+  EXPORT_FLAT_KERNEL(batch_norm_inference_##SUFFIX)                                                \
+  KERNEL batch_norm_backward_sums_##SUFFIX(const T* __restrict__ x, const T* __restrict__ dy,      \
+                                           const float* __restrict__ mean,                         \
+                                           const float* __restrict__ inverse,                      \
+                                           const float* __restrict__ gamma,                        \
+                                           const float* __restrict__ beta,                         \
+                                           float* __restrict__ partial, long long pixels, int c,   \
+                                           int relu) {                                             \
+    __shared__ float scratch[512 * 16 / sizeof(T)];                                                \
+    BY_CHANNELS(backwardSums, T, x, dy, mean, inverse, gamma, beta, partial, pixels, c, relu,      \
+                scratch);                                                                          \
+  }                                                                                                \
+  EXPORT_KERNEL(batch_norm_backward_sums_##SUFFIX)                                                 \
+  KERNEL batch_norm_backward_apply_##SUFFIX(const T* __restrict__ x, const T* __restrict__ dy,     \
+                                            const float* __restrict__ mean,                        \
+                                            const float* __restrict__ inverse,                     \
+                                            const float* __restrict__ gamma,                       \
+                                            const float* __restrict__ beta,                        \
+                                            const float* __restrict__ means, T* __restrict__ dx,   \
+                                            long long pixels, int c, int relu) {                   \
+    BY_CHANNELS(backwardApply, T, x, dy, mean, inverse, gamma, beta, means, dx, pixels, c, relu);  \
+  }                                                                                                \
+  EXPORT_FLAT_KERNEL(batch_norm_backward_apply_##SUFFIX)
+
+BATCH_NORM(float, f32)
+BATCH_NORM(bf16, bf16)
