@@ -228,8 +228,9 @@ INLINE void backwardApply(const T* x, const T* dy, const float* mean, const floa
   } while (0)
 
 #define BATCH_NORM(T, SUFFIX)                                                                      \
-  KERNEL batch_norm_statistics_##SUFFIX(const T* __restrict__ x, float* __restrict__ partial,      \
-                                        long long pixels, int c) {                                 \
+  KERNEL_FITTING(4)                                                                                \
+  batch_norm_statistics_##SUFFIX(const T* __restrict__ x, float* __restrict__ partial,             \
+                                 long long pixels, int c) {                                        \
     __shared__ float scratch[512 * 16 / sizeof(T)];                                                \
     BY_CHANNELS(statistics, T, x, partial, pixels, c, scratch);                                    \
   }                                                                                                \
@@ -262,25 +263,26 @@ INLINE void backwardApply(const T* x, const T* dy, const float* mean, const floa
                 epsilon, relu);                                                                    \
   }                                                                                                \
   EXPORT_FLAT_KERNEL(batch_norm_inference_##SUFFIX)                                                \
-  KERNEL batch_norm_backward_sums_##SUFFIX(const T* __restrict__ x, const T* __restrict__ dy,      \
-                                           const float* __restrict__ mean,                         \
-                                           const float* __restrict__ inverse,                      \
-                                           const float* __restrict__ gamma,                        \
-                                           const float* __restrict__ beta,                         \
-                                           float* __restrict__ partial, long long pixels, int c,   \
-                                           int relu) {                                             \
+  KERNEL_FITTING(3)                                                                                \
+  batch_norm_backward_sums_##SUFFIX(const T* __restrict__ x, const T* __restrict__ dy,             \
+                                    const float* __restrict__ mean,                                \
+                                    const float* __restrict__ inverse,                             \
+                                    const float* __restrict__ gamma,                               \
+                                    const float* __restrict__ beta, float* __restrict__ partial,   \
+                                    long long pixels, int c, int relu) {                           \
     __shared__ float scratch[512 * 16 / sizeof(T)];                                                \
     BY_CHANNELS(backwardSums, T, x, dy, mean, inverse, gamma, beta, partial, pixels, c, relu,      \
                 scratch);                                                                          \
   }                                                                                                \
   EXPORT_KERNEL(batch_norm_backward_sums_##SUFFIX)                                                 \
-  KERNEL batch_norm_backward_apply_##SUFFIX(const T* __restrict__ x, const T* __restrict__ dy,     \
-                                            const float* __restrict__ mean,                        \
-                                            const float* __restrict__ inverse,                     \
-                                            const float* __restrict__ gamma,                       \
-                                            const float* __restrict__ beta,                        \
-                                            const float* __restrict__ means, T* __restrict__ dx,   \
-                                            long long pixels, int c, int relu) {                   \
+  KERNEL_FITTING(3)                                                                                \
+  batch_norm_backward_apply_##SUFFIX(const T* __restrict__ x, const T* __restrict__ dy,            \
+                                     const float* __restrict__ mean,                               \
+                                     const float* __restrict__ inverse,                            \
+                                     const float* __restrict__ gamma,                              \
+                                     const float* __restrict__ beta,                               \
+                                     const float* __restrict__ means, T* __restrict__ dx,          \
+                                     long long pixels, int c, int relu) {                          \
     BY_CHANNELS(backwardApply, T, x, dy, mean, inverse, gamma, beta, means, dx, pixels, c, relu);  \
   }                                                                                                \
   EXPORT_FLAT_KERNEL(batch_norm_backward_apply_##SUFFIX)

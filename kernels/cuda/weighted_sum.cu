@@ -227,7 +227,7 @@ EXPORT_KERNEL(weighted_sum_backward_coefficients_finish)
     }                                                                                              \
   }                                                                                                \
   EXPORT_FLAT_KERNEL(weighted_sum_backward_input_##SUFFIX)                                         \
-  KERNEL_FITTING(4)                                                                                \
+  KERNEL_FITTING(3)                                                                                \
   weighted_sum_backward_coefficients_##SUFFIX(Pointers x, int count, const T* __restrict__ dy,     \
                                               float* __restrict__ partial, long long image) {      \
     __shared__ float scratch[16][272];                                                             \
