@@ -17,13 +17,22 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
+import java.util.function.UnaryOperator;
 
 /** A graph compiled for one back end with the same random numbers everywhere. */
 final class Instance implements AutoCloseable {
   final ParameterStore store;
   final Program program;
 
+  private final UnaryOperator<Float> rounding;
+
   Instance(Backend backend, Graph graph, long seed) {
+    this(backend, graph, seed, x -> x);
+  }
+
+  /** With every random number rounded to what a device can hold. */
+  Instance(Backend backend, Graph graph, long seed, UnaryOperator<Float> rounding) {
+    this.rounding = rounding;
     store = new ParameterStore(backend, graph.parameters());
     program = Program.compile(backend, graph, store);
     Random random = new Random(seed);
@@ -35,7 +44,8 @@ final class Instance implements AutoCloseable {
           for (long i = 0; i < e.spec().shape().elements(); i++) {
             float v = (float) random.nextGaussian();
             boolean variance = e.spec().name().endsWith("variance");
-            host.setAtIndex(JAVA_FLOAT, e.offset() + i, variance ? 0.5f + v * v : v);
+            host.setAtIndex(
+                JAVA_FLOAT, e.offset() + i, rounding.apply(variance ? 0.5f + v * v : v));
           }
         }
         store.load(set, Storage.Flat.VALUES, host);
@@ -59,7 +69,7 @@ final class Instance implements AutoCloseable {
           } else {
             boolean positive = input.name().equals("positive");
             float x = (float) random.nextGaussian();
-            host.setAtIndex(JAVA_FLOAT, i, positive ? 1.25f + Math.abs(x) : x);
+            host.setAtIndex(JAVA_FLOAT, i, rounding.apply(positive ? 1.25f + Math.abs(x) : x));
           }
         }
         program.write(input.name(), host);

@@ -5,17 +5,14 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.fbnet.engine.backend.Backend;
-import io.fbnet.engine.cpu.CpuBackend;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.GraphBuilder;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.ParameterSpec.Initial;
 import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
-import io.fbnet.engine.reference.ReferenceBackend;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -28,17 +25,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 class NotANumberTest {
   private static final long SEED = 20260105L;
   private static final int[] IMAGES = {2, 21, 5, 7};
-
-  private static Backend open(String name) {
-    assumeTrue(
-        name.equals("reference") || CpuBackend.availability().found(),
-        () -> CpuBackend.availability().remedy());
-    return switch (name) {
-      case "cpu" -> CpuBackend.open(2);
-      case "scalar" -> CpuBackend.openScalar(2);
-      default -> new ReferenceBackend();
-    };
-  }
 
   private static int elements(int... shape) {
     int n = 1;
@@ -54,7 +40,7 @@ class NotANumberTest {
     GraphBuilder b = new GraphBuilder();
     b.output("y", build.apply(b));
     Graph graph = b.build();
-    try (Backend device = open(backend);
+    try (Backend device = Devices.open(backend);
         Instance instance = new Instance(device, graph, SEED);
         Arena arena = Arena.ofConfined()) {
       MemorySegment x = arena.allocate(elements(shape) * 4L, 64);
@@ -85,7 +71,7 @@ class NotANumberTest {
   private static final int LAST = ((21 + 20) * 5 + 2) * 7 + 3;
 
   @ParameterizedTest
-  @ValueSource(strings = {"reference", "cpu", "scalar"})
+  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cuda", "cuda bf16"})
   void passesConvolutions(String backend) {
     int[][] forms = {{13, 3, 1}, {21, 3, 21}, {21, 5, 21}, {13, 1, 1}, {21, 1, 3}};
     for (int[] f : forms) {
@@ -110,7 +96,7 @@ class NotANumberTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"reference", "cpu", "scalar"})
+  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cuda", "cuda bf16"})
   void passesBatchNormAndRelu(String backend) {
     for (boolean relu : new boolean[] {false, true}) {
       float[] y =
@@ -131,7 +117,7 @@ class NotANumberTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"reference", "cpu", "scalar"})
+  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cuda", "cuda bf16"})
   void passesInferenceNormAndRelu(String backend) {
     float[] y =
         run(
@@ -149,7 +135,7 @@ class NotANumberTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"reference", "cpu", "scalar"})
+  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cuda", "cuda bf16"})
   void passesPoolingSumsAndShuffle(String backend) {
     float[] pooled = run(backend, IMAGES, LAST, b -> b.globalPool(images(b)));
     for (int i = 0; i < pooled.length; i++) {
@@ -163,7 +149,7 @@ class NotANumberTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"reference", "cpu", "scalar"})
+  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cuda", "cuda bf16"})
   void passesWeightedSumsOfAnyWeight(String backend) {
     for (int rows : new int[] {1, 2}) {
       float[] y =
@@ -186,7 +172,7 @@ class NotANumberTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"reference", "cpu", "scalar"})
+  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cuda", "cuda bf16"})
   void passesTheClassifierAndTheLoss(String backend) {
     int[] matrix = {3, 5};
     float[] y =
@@ -238,12 +224,12 @@ class NotANumberTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"reference", "cpu", "scalar"})
+  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cuda", "cuda bf16"})
   void neverCountsAsARightAnswer(String backend) {
     GraphBuilder b = new GraphBuilder();
     b.output("rank", b.labelRank(b.input("x", Type.F32, 5, 3), b.input("labels", Type.I32, 5)));
     float nan = Float.NaN;
-    try (Backend device = open(backend);
+    try (Backend device = Devices.open(backend);
         Instance instance = new Instance(device, b.build(), SEED);
         Arena arena = Arena.ofConfined()) {
       instance.program.write(
