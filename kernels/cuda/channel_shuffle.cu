@@ -33,17 +33,16 @@ INLINE uint4 closeBits(const unsigned (&e)[8]) {
   return make_uint4(e[0] | e[1] << 16, e[2] | e[3] << 16, e[4] | e[5] << 16, e[6] | e[7] << 16);
 }
 
-template <class T>
-INLINE void shuffleHalves(const T* x, T* y, long long pixels, int c, bool join) {
+template <class T, bool join>
+INLINE void shuffleHalves(const T* x, T* y, long long pixels, int c) {
   constexpr int V = 16 / sizeof(T);
-  const int half = c / 2, pieces = half / V;
+  const int pieces = c / 2 / V, half = pieces * V;
   const Walk w = channelWalk(pieces);
   for (int g = w.group; g < pieces; g += w.groupStep) {
     // Where the piece lies in the split form (twice, half apart) and in the joined form (32 bytes).
     const long long apart = (long long)g * V, together = (long long)g * 2 * V;
     for (long long p = w.pixel; p < pixels; p += w.pixelStep) {
       const T* in = x + p * c;
-      T* out = y + p * c;
       const T* from0 = in + (join ? apart : together);
       const T* from1 = join ? from0 + half : from0 + V;
       unsigned a[V], b[V], r[V], s[V];
@@ -56,10 +55,9 @@ INLINE void shuffleHalves(const T* x, T* y, long long pixels, int c, bool join) 
         s[i] = join ? (i % 2 ? b[V / 2 + i / 2] : a[V / 2 + i / 2])
                     : (2 * i < V ? a[(2 * i + 1) % V] : b[(2 * i + 1) % V]);
       }
-      T* to0 = out + (join ? together : apart);
-      T* to1 = join ? to0 + V : to0 + half;
-      *reinterpret_cast<uint4*>(to0) = closeBits(r);
-      *reinterpret_cast<uint4*>(to1) = closeBits(s);
+      uint4* to = reinterpret_cast<uint4*>(y + p * c + (join ? together : apart));
+      to[0] = closeBits(r);
+      to[join ? 1 : pieces] = closeBits(s);
     }
   }
 }
@@ -79,9 +77,9 @@ template <class T>
 INLINE void shuffle(const T* x, T* y, long long pixels, int c, int groups) {
   constexpr int V = 16 / sizeof(T);
   if (c % (2 * V) == 0 && groups == 2) {
-    shuffleHalves(x, y, pixels, c, true);
+    shuffleHalves<T, true>(x, y, pixels, c);
   } else if (c % (2 * V) == 0 && groups * 2 == c) {
-    shuffleHalves(x, y, pixels, c, false);
+    shuffleHalves<T, false>(x, y, pixels, c);
   } else {
     shuffleAny(x, y, pixels, c, groups);
   }
