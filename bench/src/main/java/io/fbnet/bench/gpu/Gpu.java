@@ -1,0 +1,37 @@
+package io.fbnet.bench.gpu;
+
+import io.fbnet.engine.cuda.CudaBackend;
+import io.fbnet.engine.cuda.CudaOptions;
+import io.fbnet.engine.cuda.Precision;
+import java.nio.file.Path;
+
+/** Opens the GPU, or ends the process and says why it cannot. */
+final class Gpu {
+  /** The exit code of a part that cannot run here; the reason is its last line. */
+  static final int SKIPPED = 77;
+
+  private Gpu() {}
+
+  /** Ends the process as skipped where there is no GPU. */
+  static void require(boolean tiny) {
+    String obstacle = CudaBackend.obstacle();
+    if (!obstacle.isEmpty()) {
+      skip(obstacle);
+    }
+    try (CudaBackend backend = open(Precision.F32)) {
+      if (!tiny && CudaBackend.isSoftware(backend.device())) {
+        skip("the device is the tests' software device, which --tiny alone may time");
+      }
+    }
+  }
+
+  private static void skip(String reason) {
+    System.out.println("skipped: " + reason);
+    System.exit(SKIPPED);
+  }
+
+  static CudaBackend open(Precision precision) {
+    Path cache = Path.of(System.getProperty("java.io.tmpdir"), "fbnet-gpu-check-kernels");
+    return CudaBackend.open(CudaOptions.DEFAULT.with(precision), cache, System.err::println);
+  }
+}

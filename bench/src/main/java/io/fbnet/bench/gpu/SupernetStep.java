@@ -1,0 +1,144 @@
+package io.fbnet.bench.gpu;
+
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.fbnet.engine.backend.OutOfDeviceMemory;
+import io.fbnet.engine.cuda.CudaBackend;
+import io.fbnet.engine.cuda.Precision;
+import io.fbnet.nas.file.JsonText;
+import io.fbnet.nas.space.SearchSpace;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * Times the supernet's two steps, and describes them so that a peer can build the same ones.
+ *
+ * <p>Arguments: {@code --out FILE}, {@code --cases SPACE:BATCH,...}, {@code --precisions
+ * f32,tf32,bf16}, {@code --seconds} of one figure, {@code --limit} seconds after which no case
+ * begins, {@code --tiny}; or {@code --describe} alone, which prints the built-in spaces and needs
+ * no device; or {@code --parity FOLDER}, see {@link Parity}.
+ */
+public final class SupernetStep {
+  private static final String CASES = "cifar:32,fashion:64,imagenet:8,imagenet:32,imagenet:64";
+  private static final int WARM_UP = 5;
+  private static final int SAMPLES = 5;
+
+  private final boolean tiny;
+  private final double milliseconds;
+  private final long deadline;
+  private final Report report;
+
+  private SupernetStep(Options options) {
+    tiny = options.has("tiny");
+    milliseconds = 1000 * Double.parseDouble(options.text("seconds", "1"));
+    deadline = System.nanoTime() + 1_000_000_000L * options.integer("limit", 86_400);
+    report = new Report(Path.of(options.text("out", "step.json")));
+  }
+
+  /** Runs every case, or describes. */
+  public static void main(String[] arguments) {
+    Options options =
+        new Options(
+            arguments,
+            List.of(
+                "out", "cases", "precisions", "seconds", "limit", "tiny", "describe", "parity"));
+    if (options.has("describe")) {
+      ArrayNode all = JsonNodeFactory.instance.arrayNode();
+      SearchSpace.builtIns()
+          .forEach(name -> all.add(new StepSetting(SearchSpace.load(name), 1).json()));
+      System.out.print(JsonText.of(JsonNodeFactory.instance.objectNode().set("settings", all)));
+      return;
+    }
+    Gpu.require(options.has("tiny"));
+    List<StepSetting> settings =
+        StepSetting.parse(options.text("cases", options.has("tiny") ? "fashion:2" : CASES));
+    if (options.has("parity")) {
+      Parity.write(settings.getFirst(), Path.of(options.text("parity", "")));
+      return;
+    }
+    List<Precision> precisions =
+        Arrays.stream(options.text("precisions", "f32,tf32,bf16").split(",", -1))
+            .map(name -> Precision.valueOf(name.toUpperCase(Locale.ROOT)))
+            .toList();
+    new SupernetStep(options).run(settings, precisions);
+  }
+
+  private void run(List<StepSetting> settings, List<Precision> precisions) {
+    ArrayNode described = report.tree.putArray("settings");
+    settings.stream()
+        .map(StepSetting::space)
+        .distinct()
+        .forEach(space -> described.add(new StepSetting(space, 1).json()));
+    ArrayNode cases = report.tree.putArray("cases");
+    for (StepSetting setting : settings) {
+      for (Precision precision : precisions) {
+        try (CudaBackend backend = Gpu.open(precision)) {
+          report.device(backend);
+          measure(backend, setting, precision, cases);
+        }
+      }
+    }
+    report.tree.put("complete", true);
+    report.write();
+  }
+
+  private void measure(
+      CudaBackend backend, StepSetting setting, Precision precision, ArrayNode cases) {
+    StepFixture fixture = null;
+    try {
+      for (boolean theta : new boolean[] {false, true}) {
+        ObjectNode row = cases.addObject();
+        row.put("space", setting.space().name());
+        row.put("batch", setting.batch());
+        row.put("precision", precision.name().toLowerCase(Locale.ROOT));
+        row.put("step", theta ? "theta" : "w");
+        if (System.nanoTime() > deadline) {
+          row.put("skipped", "no time was left for it");
+        } else {
+          try {
+            if (fixture == null) {
+              fixture = new StepFixture(backend, setting);
+            }
+            time(fixture, theta, row);
+          } catch (OutOfDeviceMemory e) {
+            row.put("skipped", e.getMessage());
+          }
+        }
+        System.out.println(row);
+        report.write();
+      }
+    } finally {
+      if (fixture != null) {
+        fixture.close();
+      }
+    }
+  }
+
+  private void time(StepFixture fixture, boolean theta, ObjectNode row) {
+    long start = System.nanoTime();
+    fixture.compile(theta, StepSetting.TAU);
+    row.put("compile_ms", Math.round((System.nanoTime() - start) / 1e6));
+    double once = fixture.wall(tiny ? 1 : WARM_UP);
+    once = tiny ? once : fixture.wall(1);
+    int steps = (int) Math.max(1, Math.min(200, milliseconds / SAMPLES / once));
+    double[] wall = new double[tiny ? 1 : SAMPLES];
+    for (int i = 0; i < wall.length; i++) {
+      wall[i] = fixture.wall(tiny ? 1 : steps);
+    }
+    row.set("wall_ms", Samples.of(wall).json());
+    row.put("loss", fixture.program.scalar("loss"));
+    row.put("finite", fixture.program.scalar("finite") == 1);
+    if (!tiny) {
+      int passes = (int) Math.max(30, Math.min(200, milliseconds / once));
+      row.set("device_ms", Samples.of(fixture.program.time(passes)).json());
+    }
+    row.put("operations", fixture.program.graph().ops().size());
+    row.put("planned_bytes", fixture.program.plannedBytes());
+    row.put("naive_bytes", fixture.program.naiveBytes());
+    row.put("workspace_bytes", fixture.program.workspaceBytes());
+    row.put("parameter_bytes", fixture.store.bytes());
+  }
+}
