@@ -18,7 +18,8 @@ int softCudaSetDescending(int on);
 int softCudaSetMultiprocessors(int n);
 
 // Makes the nth call from now (1 is the next) of a kind fail with a code, once. Kinds: 0 allocation (device or
-// pinned), 1 launch, 2 copy, 3 graph launch. A call that is captured counts when it is captured. If sticky, every
+// pinned), 1 launch, 2 copy, 3 graph launch, 4 convolution, 5 matrix product (their codes are the library's own;
+// if sticky, the driver then says 719). A call that is captured counts when it is captured. If sticky, every
 // later call fails too, until softCudaReset: the device is lost. nth 0 takes it back.
 int softCudaFail(int kind, long long nth, int code, int sticky);
 int softCudaFailModuleLoad(int code);     // the next cuModuleLoadData fails with this code, once

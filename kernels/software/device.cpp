@@ -49,7 +49,10 @@ int failForGood(int code, const std::string& text) {
 int injected(Failure kind) {
   Injection& i = device().injections[kind];
   if (i.left == 0 || --i.left > 0) return OK;
-  return i.sticky ? failForGood(i.code, "an injected failure, for good") : fail(i.code, "an injected failure");
+  if (!i.sticky) return fail(i.code, "an injected failure");
+  bool library = kind == FAIL_CONVOLUTION || kind == FAIL_PRODUCT;  // the code is cuDNN's or cuBLAS's own
+  failForGood(library ? LAUNCH_FAILED : i.code, "an injected failure, for good");
+  return i.code;
 }
 
 bool insideAllocation(Address p, size_t bytes) {

@@ -84,7 +84,7 @@ class Objects {
   std::unordered_map<T*, std::shared_ptr<T>> live_;
 };
 
-enum Failure { FAIL_ALLOCATION, FAIL_LAUNCH, FAIL_COPY, FAIL_GRAPH_LAUNCH, FAIL_KINDS };
+enum Failure { FAIL_ALLOCATION, FAIL_LAUNCH, FAIL_COPY, FAIL_GRAPH_LAUNCH, FAIL_CONVOLUTION, FAIL_PRODUCT, FAIL_KINDS };
 struct Injection {
   long long left = 0;  // the call that fails, counted down; 0: none
   int code = 0;

@@ -20,7 +20,6 @@ static constexpr size_t STACK = 64 << 10;
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
-extern "C" unsigned char simtSharedStart[], simtSharedEnd[];  // set by shared.ld
 
 namespace simt {
 Thread* current;
@@ -139,12 +138,13 @@ __attribute__((no_sanitize("address", "undefined"))) void poison(unsigned char* 
   asm volatile("rep stosb" : "+D"(from), "+c"(bytes) : "a"(0xFF) : "memory");
 }
 void poisonShared(size_t dynamicBytes) {
-  poison(simtSharedStart, size_t(simtSharedEnd - simtSharedStart));
+  poison(kernel->sharedFrom, size_t(kernel->sharedTo - kernel->sharedFrom));
   poison(dynamicMemory, dynamicBytes);
 }
 
 void complete(Gate& g) {
-  g.took[g.generation & 1] = g.present;
+  g.took = g.present;
+  g.unread = unsigned(__builtin_popcount(g.present));
   g.arrived = g.present = 0;
   g.generation++;
 }
@@ -261,7 +261,7 @@ void* volatile badAddress;
   snprintf(text, sizeof text, "illegal address %p", badAddress);
   fault(700, text, 0);
 }
-void onSegmentFault(int signal, siginfo_t* info, void* context) {
+[[maybe_unused]] void onSegmentFault(int signal, siginfo_t* info, void* context) {
   if (running && pthread_equal(runner, pthread_self())) {
     running = false;
     badAddress = info->si_addr;
@@ -337,24 +337,28 @@ const uint64_t* exchange(unsigned mask, uint64_t value, int line, unsigned* took
   Thread& t = *current;
   Warp& w = *t.warp;
   if (!(mask >> t.lane & 1)) fault(719, "a lane is not in its own shuffle mask", line);
-  unsigned lowest = unsigned(__builtin_ctz(mask));
-  Gate& g = w.gates[lowest];
-  if (g.arrived == 0) {
-    g.line = line;
-    g.mask = mask;
-    w.open |= 1u << lowest;
-  } else if (g.line != line || g.mask != mask) {
-    fault(719, "lanes of a warp shuffle on different lines or with different masks", line);
+  // The gate at which this mask already waits, else one that is free.
+  unsigned i = 0;
+  while (i < 32 && !(w.gates[i].arrived && w.gates[i].mask == mask)) i++;
+  if (i == 32) {
+    for (i = 0; w.gates[i].arrived || w.gates[i].unread; i++) {
+    }
+    w.gates[i].mask = mask;
+    w.gates[i].line = line;
+    w.open |= 1u << i;
   }
-  unsigned parity = g.generation & 1;
-  w.values[lowest][parity][t.lane] = value;
+  Gate& g = w.gates[i];
+  if (g.line != line) fault(719, "lanes of one shuffle mask wait on different lines", line);
+  w.values[i][t.lane] = value;
   g.present |= 1u << t.lane;
   g.arrived++;
-  unsigned before = g.generation;
+  unsigned now = g.generation;
   completeIfAll(w, g);
-  if (g.generation == before) wait(g);
-  *took = g.took[parity];
-  return w.values[lowest][parity];
+  if (g.generation == now) wait(g);
+  // The caller reads before any other fibre runs, so the gate is free once all have come by here.
+  g.unread--;
+  *took = g.took;
+  return w.values[i];
 }
 
 Outcome run(const Kernel& k, void** a, dim3 grid, dim3 block, size_t sharedBytes, Plant left) {

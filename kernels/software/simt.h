@@ -14,7 +14,7 @@
 #define __device__
 #define __host__
 #define __constant__ static
-// Kernels' .bss is gathered by shared.ld, so that these variables can be poisoned before each block.
+// The linker script gathers each kernel file's .bss, so that these variables can be poisoned before each block.
 #define __shared__ static
 #define __forceinline__ inline __attribute__((always_inline))
 #define __noinline__ __attribute__((noinline))
@@ -50,17 +50,17 @@ static constexpr int warpSize = 32;
 
 namespace simt {
 
-// A meeting point. `mask` and `line` are those of the first to arrive; all others must agree with them.
+// A meeting point. All who meet at it name the same mask and stand on the same line.
 struct Gate {
   unsigned generation, arrived, mask, present;
   int line;
-  unsigned took[2];  // lanes whose values the exchange of that parity holds
+  unsigned took, unread;  // lanes whose values the last exchange holds, and how many have yet to read them
 };
 struct Warp {
-  unsigned live;             // lanes that have not left the kernel
-  unsigned open;             // gates at which somebody waits
-  Gate gates[32];            // by the lowest lane of the mask
-  uint64_t values[32][2][32];  // two sets a gate: the next exchange may begin before the last one is read
+  unsigned live;      // lanes that have not left the kernel
+  unsigned open;      // gates at which somebody waits
+  Gate gates[32];     // in use by different masks, or by an exchange that begins before the last one is read
+  uint64_t values[32][32];
 };
 struct Thread {
   uint3 index;
@@ -81,6 +81,7 @@ struct Kernel {
   int parameters;
   const size_t* sizes;
   const size_t* offsets;
+  unsigned char *sharedFrom, *sharedTo;  // the __shared__ variables of the kernel's file
 };
 
 extern Thread* current;
@@ -164,15 +165,21 @@ struct Entry<F, void (*)(A...)> {
   }
   static void thread(void** p) { one(p, std::index_sequence_for<A...>{}); }
   static void block(void** p) { all(p, std::index_sequence_for<A...>{}); }
-  static void add(const char* name, bool flat) {
-    static const Kernel k{name, flat, &thread, &block, int(sizeof...(A)), layout.size, layout.offset};
-    addKernel(&k);
+  static void add(const char* name, bool flat, unsigned char* from, unsigned char* to) {
+    // On the heap: a static of this template would lie among the __shared__ variables.
+    addKernel(new Kernel{name, flat, &thread, &block, int(sizeof...(A)), layout.size, layout.offset, from, to});
   }
 };
 }  // namespace simt
 
-#define SIMT_EXPORT(k, flat) \
-  __attribute__((constructor)) static void simt_export_##k() { simt::Entry<&k>::add(#k, flat); }
+// SIMT_FILE is the kernel file's name; the linker script defines the two ends (see the Makefile).
+#define SIMT_JOIN(a, b) a##b
+#define SIMT_END(a, file) SIMT_JOIN(a, file)
+extern "C" unsigned char SIMT_END(simtFrom_, SIMT_FILE)[], SIMT_END(simtTo_, SIMT_FILE)[];
+#define SIMT_EXPORT(k, flat)                                                                         \
+  __attribute__((constructor)) static void simt_export_##k() {                                       \
+    simt::Entry<&k>::add(#k, flat, SIMT_END(simtFrom_, SIMT_FILE), SIMT_END(simtTo_, SIMT_FILE));    \
+  }
 #define EXPORT_KERNEL(k) SIMT_EXPORT(k, false)
 #define EXPORT_FLAT_KERNEL(k) SIMT_EXPORT(k, true)
 

@@ -29,13 +29,6 @@ public final class CudaDevice implements AutoCloseable {
 
   static final int HOST_PORTABLE = 1;
 
-  /** Device memory belongs to no arena of Java's: a closed one refuses every access from Java. */
-  private static final Arena NOT_ON_THE_HOST = Arena.ofShared();
-
-  static {
-    NOT_ON_THE_HOST.close();
-  }
-
   private final int ordinal;
   private final int handle;
   private final MemorySegment context;
@@ -169,8 +162,11 @@ public final class CudaDevice implements AutoCloseable {
       if (status != Cuda.SUCCESS) {
         throw Cuda.failure(status, "cuMemAlloc_v2", bytes + " bytes");
       }
-      return MemorySegment.ofAddress(out.get(JAVA_LONG, 0))
-          .reinterpret(bytes, NOT_ON_THE_HOST, null);
+      // A segment whose arena is closed refuses every access from Java.
+      try (Arena notOnTheHost = Arena.ofConfined()) {
+        return MemorySegment.ofAddress(out.get(JAVA_LONG, 0))
+            .reinterpret(bytes, notOnTheHost, null);
+      }
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);
     }

@@ -6,7 +6,6 @@ import io.fbnet.engine.backend.Readback;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Value;
-import io.fbnet.foreign.CudaArguments;
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
 import java.util.List;
@@ -98,7 +97,7 @@ final class CudaCompiler implements GraphCompiler {
           MemorySegment rows = device;
           if (context.image(value)) {
             rows = context.scratch("rows", n * Float.BYTES);
-            try (Kernel back = rowMajor(value, device, rows)) {
+            try (Kernel back = context.reorder("images_to_rows", value, device, rows)) {
               back.launch();
               backend.stream().synchronise();
             }
@@ -106,19 +105,6 @@ final class CudaCompiler implements GraphCompiler {
           backend.stream().copyToHost(host, rows, n * Float.BYTES);
           backend.stream().synchronise();
         });
-  }
-
-  private Kernel rowMajor(Value value, MemorySegment images, MemorySegment rows) {
-    return context.elements(
-        "layout",
-        context.typed("images_to_rows", value),
-        value.shape().elements(),
-        new CudaArguments()
-            .pointer(images)
-            .pointer(rows)
-            .i32(value.shape().get(0))
-            .i32(value.shape().get(1))
-            .i32(value.shape().get(2) * value.shape().get(3)));
   }
 
   @Override

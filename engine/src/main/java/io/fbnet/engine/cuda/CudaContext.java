@@ -22,6 +22,7 @@ final class CudaContext {
   static final int BLOCK = 256;
 
   private static final int BLOCKS_PER_MULTIPROCESSOR = 8;
+  private static final int SUMMING_BLOCKS_PER_MULTIPROCESSOR = 4;
   private static final long SCRATCH_UNIT = 1 << 16;
   private static final int[] THREADS = {BLOCK, 1, 1};
 
@@ -121,8 +122,15 @@ final class CudaContext {
    * @param beside blocks that run for each part
    */
   int parts(long items, int least, long beside) {
-    long room = Math.max(1, (long) BLOCKS_PER_MULTIPROCESSOR * multiprocessors / beside);
+    long room = Math.max(1, (long) SUMMING_BLOCKS_PER_MULTIPROCESSOR * multiprocessors / beside);
     return (int) Math.max(1, Math.min(room, (items + least - 1) / least));
+  }
+
+  /** A kernel of a fixed number of blocks, or fewer where the device has no room for them. */
+  Kernel blockwise(String file, String name, long blocks, int perMultiprocessor, CudaArguments a) {
+    int most = perMultiprocessor * multiprocessors;
+    int[] grid = {(int) Math.max(1, Math.min(blocks, most)), 1, 1};
+    return kernel(file, name, grid, THREADS, a);
   }
 
   /** A kernel over elements. */
@@ -145,6 +153,21 @@ final class CudaContext {
         launch.close();
       }
     };
+  }
+
+  /** The kernel that changes the order of images between rows and channels-last. */
+  Kernel reorder(String name, Value images, MemorySegment from, MemorySegment to) {
+    int n = images.shape().get(0);
+    int c = images.shape().get(1);
+    int pixels = images.shape().get(2) * images.shape().get(3);
+    // Tiles of 32 by 32; with few channels or pixels the kernel goes over elements.
+    long tiles = (long) n * ((c + 31) / 32) * ((pixels + 31) / 32);
+    long items = Math.max(BLOCK * tiles, Math.min(c, pixels) <= 8 ? (long) n * c * pixels : 0);
+    return elements(
+        "layout",
+        typed(name, images),
+        items,
+        new CudaArguments().pointer(from).pointer(to).i32(n).i32(c).i32(pixels));
   }
 
   /** Kernels in order; a null among them is left out. */

@@ -172,8 +172,9 @@ final class CudaConvolution {
   private Kernel depthwise(
       String what, Value result, MemorySegment a, MemorySegment b, MemorySegment to) {
     CudaArguments arguments = sizes(new CudaArguments().pointer(a).pointer(b).pointer(to));
-    return context.elements(
-        "depthwise", depthwiseName(what), result.shape().elements() / 4, arguments);
+    // Two blocks fit a multiprocessor at once; each takes a band of rows that adapts to the grid.
+    long blocks = (result.shape().elements() / 4 + CudaContext.BLOCK - 1) / CudaContext.BLOCK;
+    return context.blockwise("depthwise", depthwiseName(what), blocks, 2, arguments);
   }
 
   private Kernel depthwiseWeights() {
@@ -192,7 +193,8 @@ final class CudaConvolution {
         context.elements(
             "depthwise",
             "depthwise_backward_weights_finish",
-            w.shape().elements(),
+            // A block of 256 for 32 elements.
+            CudaContext.BLOCK * ((w.shape().elements() + 31) / 32),
             new CudaArguments().pointer(partial).pointer(wm).i32(parts).i32(channels()).i32(taps));
     return CudaContext.sequence(sums, finish);
   }

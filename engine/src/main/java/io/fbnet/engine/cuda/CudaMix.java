@@ -126,7 +126,7 @@ final class CudaMix {
                 context.elements(
                     WEIGHTED,
                     "weighted_sum_backward_coefficients_finish",
-                    32L * pointers.size() * w.dm().shape().get(0),
+                    (long) CudaContext.BLOCK * w.dm().shape().get(0),
                     new CudaArguments()
                         .pointer(partial)
                         .pointer(m.apply(w.dm()))

@@ -31,6 +31,11 @@ final class CudaNorm {
       return context.scratch("partial", 4L * parts * 2 * channels);
     }
 
+    /** Threads of the kernel that adds the parts: a block of 256 for 32 channels. */
+    long finishing() {
+      return (long) CudaContext.BLOCK * tiles;
+    }
+
     int[] grid() {
       return new int[] {parts, tiles, 1};
     }
@@ -55,7 +60,7 @@ final class CudaNorm {
         context.elements(
             FILE,
             context.typed("batch_norm_finish", bn.x()),
-            s.channels(),
+            s.finishing(),
             new CudaArguments()
                 .pointer(m.apply(bn.x()))
                 .pointer(partial)
@@ -124,7 +129,7 @@ final class CudaNorm {
         context.elements(
             FILE,
             "batch_norm_backward_finish",
-            s.channels(),
+            s.finishing(),
             new CudaArguments()
                 .pointer(partial)
                 .i32(s.parts())

@@ -63,7 +63,8 @@ final class CudaProduct {
             transposeA,
             d.matrix(),
             groups,
-            context.tf32,
+            // TF32 is a way to multiply f32; bf16 has its own.
+            context.tf32 && a.type() == CublasLtMatmul.Type.F32,
             context.deterministic,
             new int[] {b.alignment(), a.alignment(), d.alignment()},
             MOST_WORKSPACE);

@@ -2,7 +2,6 @@ package io.fbnet.engine.cuda;
 
 import io.fbnet.engine.backend.Kernel;
 import io.fbnet.engine.graph.Value;
-import io.fbnet.foreign.CudaArguments;
 import io.fbnet.foreign.CudaEvent;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -44,25 +43,15 @@ final class CudaUploads implements AutoCloseable {
         slot.staged = backend.allocate(bytes);
         slot.copied = CudaEvent.create(false);
         slot.used = CudaEvent.create(false);
-        slot.place = context.image(value) ? place(value, slot.staged) : null;
+        slot.place =
+            context.image(value)
+                ? context.reorder("images_from_rows", value, slot.staged, target)
+                : null;
       }
     } catch (RuntimeException e) {
       close();
       throw e;
     }
-  }
-
-  private Kernel place(Value value, MemorySegment staged) {
-    return context.elements(
-        "layout",
-        context.typed("images_from_rows", value),
-        value.shape().elements(),
-        new CudaArguments()
-            .pointer(staged)
-            .pointer(target)
-            .i32(value.shape().get(0))
-            .i32(value.shape().get(1))
-            .i32(value.shape().get(2) * value.shape().get(3)));
   }
 
   /** Takes a copy of host memory; what was enqueued before still sees the input's old content. */

@@ -252,7 +252,8 @@ final class CudaVectors {
         context.elements(
             "linear",
             "column_sums",
-            o,
+            // A block of 256 for 32 columns.
+            CudaContext.BLOCK * ((o + 31L) / 32),
             new CudaArguments().pointer(m.apply(l.dy())).pointer(m.apply(l.db())).i32(n).i32(o)));
   }
 

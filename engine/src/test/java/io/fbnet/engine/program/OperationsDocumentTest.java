@@ -25,6 +25,12 @@ import org.junit.jupiter.api.Test;
 class OperationsDocumentTest {
   private static final Path DOCUMENT = Path.of("..", "docs", "operations.md");
 
+  /** To be changed when a report of bench/gpu-check.sh is committed. */
+  private static final String GPU_STATE =
+      "**No kernel has met a real GPU yet.** All are compiled by nvcc for sm_80 to sm_120 without"
+          + " spilled registers, and run on the software CUDA device; `bench/gpu-check.sh` is for"
+          + " the first machine with a GPU.";
+
   private static final String ONEDNN = "oneDNN";
   private static final String VECTORS = "own vector loops";
   private static final String PLAIN = "plain loop";
@@ -71,6 +77,35 @@ class OperationsDocumentTest {
       how.put(op, PLAIN);
     }
     return how;
+  }
+
+  /**
+   * How a GPU carries each one out. Kernels named in backquotes are files of {@code kernels/cuda}.
+   */
+  private static String onCuda(Class<?> op) {
+    String name = op.getSimpleName();
+    if (name.startsWith("Convolution")) {
+      return "1x1: cuBLASLt; depthwise 3x3, 5x5: `depthwise`; else cuDNN, f32";
+    }
+    if (name.startsWith("Linear")) {
+      return "cuBLASLt, f32" + (op == Op.LinearBackwardData.class ? "" : "; bias: `linear`");
+    }
+    return "`" + kernelFile(name) + "`";
+  }
+
+  private static String kernelFile(String operation) {
+    return switch (operation) {
+      case "BatchNorm", "BatchNormInference", "BatchNormBackward" -> "batch_norm";
+      case "GumbelSoftmax", "GumbelSoftmaxBackward" -> "gumbel_softmax";
+      case "GlobalPool", "GlobalPoolBackward" -> "global_pool";
+      case "CrossEntropy", "CrossEntropyBackward", "LabelRank" -> "cross_entropy";
+      case "Sum" -> "sum";
+      case "ChannelShuffle" -> "channel_shuffle";
+      case "AllFinite" -> "all_finite";
+      case "SgdUpdate" -> "sgd";
+      case "AdamUpdate" -> "adam";
+      default -> operation.startsWith("WeightedSum") ? "weighted_sum" : "vectors";
+    };
   }
 
   /** Why an operation's gradient is compared with no finite differences. */
@@ -140,12 +175,16 @@ class OperationsDocumentTest {
     lines.add(
         "Every case runs on `reference` (plain Java in double, the definition) and on `cpu` with"
             + " one thread, two threads and without the vector module, and is compared with"
-            + " `reference`. \"Gradient\" counts the cases in which `reference` is compared with"
-            + " finite differences. \"is one\": a backward operation, whose result is what those"
-            + " comparisons look at.");
+            + " `reference`; and on `cuda` in f32, TF32 and bf16, on the software CUDA device in"
+            + " CI, there also with streams that run only when waited for and with threads in"
+            + " descending order. \"Gradient\" counts the cases in which `reference` is compared"
+            + " with finite differences. \"is one\": a backward operation, whose result is what"
+            + " those comparisons look at.");
     lines.add("");
-    lines.add("| operation | reference | cpu | cases | gradient |");
-    lines.add("| --- | --- | --- | --- | --- |");
+    lines.add(GPU_STATE);
+    lines.add("");
+    lines.add("| operation | reference | cpu | cuda | cases | gradient |");
+    lines.add("| --- | --- | --- | --- | --- | --- |");
     List<String> uncovered = new ArrayList<>();
     Map<Class<? extends Op>, String> how = onCpu();
     for (Class<?> op : operations()) {
@@ -153,7 +192,9 @@ class OperationsDocumentTest {
       Integer compared = gradients.get(name);
       String gradient = compared == null ? withoutGradient(op) : compared.toString();
       String tested = cases.containsKey(name) ? cases.get(name).toString() : elsewhere(op);
-      lines.add("| `%s` | double | %s | %s | %s |".formatted(name, how.get(op), tested, gradient));
+      lines.add(
+          "| `%s` | double | %s | %s | %s | %s |"
+              .formatted(name, how.get(op), onCuda(op), tested, gradient));
       if (gradient.startsWith("none")) {
         uncovered.add("`" + name + "` (" + gradient.substring("none: ".length()) + ")");
       }
