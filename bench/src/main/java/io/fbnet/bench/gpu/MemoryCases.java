@@ -182,9 +182,7 @@ final class MemoryCases {
         int[] s = shape(144, 56, arrays);
         String name = "depthwise %dx%d s%d".formatted(kernel, kernel, stride);
         Function<GraphBuilder, Value> w =
-            b ->
-                b.parameter(
-                    WEIGHTS, "w", true, new Initial.Constant(1), s[1], 1, kernel, kernel);
+            b -> b.parameter(WEIGHTS, "w", true, new Initial.Constant(1), s[1], 1, kernel, kernel);
         Function<GraphBuilder, Value> forward =
             b -> b.convolution(x(b, s), w.apply(b), stride, s[1]);
         GraphBuilder b = new GraphBuilder();

@@ -18,8 +18,8 @@ import java.nio.file.Path;
 
 /**
  * Writes what a peer needs to show that it computes the same steps: the first weights, the batches,
- * and the losses of a few w steps. The temperature is so high that every candidate's share is
- * 1/9 whatever the noise, since two frameworks draw different noise.
+ * and the losses of a few w steps. The temperature is so high that every candidate's share is 1/9
+ * whatever the noise, since two frameworks draw different noise.
  */
 final class Parity {
   private static final double TAU = 1e9;

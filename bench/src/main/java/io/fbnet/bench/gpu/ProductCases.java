@@ -68,8 +68,7 @@ final class ProductCases {
     return cases;
   }
 
-  private static KernelCase of(
-      Convolution c, int batch, String name, Class<? extends Op> kind) {
+  private static KernelCase of(Convolution c, int batch, String name, Class<? extends Op> kind) {
     GraphBuilder b = new GraphBuilder();
     Value x = b.input("x", Type.F32, batch, c.in, c.side, c.side);
     Value w =

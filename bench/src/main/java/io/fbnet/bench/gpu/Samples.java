@@ -18,8 +18,7 @@ record Samples(double median, double low, double high, int count) {
     Arrays.sort(sorted);
     int last = sorted.length - 1;
     double median = (sorted[last / 2] + sorted[(last + 1) / 2]) / 2;
-    return new Samples(
-        median, sorted[last / 10], sorted[last - last / 10], sorted.length);
+    return new Samples(median, sorted[last / 10], sorted[last - last / 10], sorted.length);
   }
 
   ObjectNode json() {

@@ -59,8 +59,7 @@ final class StepFixture implements AutoCloseable {
   /** Compiles the w step or the theta step, in place of the one before. */
   void compile(boolean theta, double tau) {
     closeProgram();
-    Graph graph =
-        theta ? graphs.thetaStep(setting.batch()) : graphs.weightStep(setting.batch());
+    Graph graph = theta ? graphs.thetaStep(setting.batch()) : graphs.weightStep(setting.batch());
     program = Program.compile(backend, graph, store);
     steps = 0;
     program.set("tau", tau);

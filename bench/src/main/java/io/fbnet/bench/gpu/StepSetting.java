@@ -108,9 +108,7 @@ record StepSetting(SearchSpace space, int batch) {
   }
 
   private static List<ParameterSpec> tensors(Graph graph) {
-    return graph.parameters().stream()
-        .filter(p -> p.set().equals(NetworkBuilder.WEIGHTS))
-        .toList();
+    return graph.parameters().stream().filter(p -> p.set().equals(NetworkBuilder.WEIGHTS)).toList();
   }
 
   /** Trainable numbers of the whole supernet, theta apart. */

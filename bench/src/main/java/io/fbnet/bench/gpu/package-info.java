@@ -1,2 +1,4 @@
-/** What {@code bench/gpu-check.sh} runs on a machine with a GPU: each class with a main is a part. */
+/**
+ * What {@code bench/gpu-check.sh} runs on a machine with a GPU: each class with a main is a part.
+ */
 package io.fbnet.bench.gpu;
