@@ -7,6 +7,11 @@ engine's own, so that a peer's state dictionary and a checkpoint of ours agree.
 import re
 from dataclasses import dataclass
 
+
+class OtherNetwork(ValueError):
+    """Two sides count differently: they are not the same network, so nothing may be compared."""
+
+
 BLOCK_NAME = re.compile(r"k(\d+)_e(\d+)(?:_g(\d+))?")
 
 
@@ -167,5 +172,5 @@ def check_counts(setting):
     for what in ("parameters", "tensors", "macs"):
         ours, theirs = setting[what], getattr(net, what)
         if ours != theirs:
-            raise ValueError(f"{net.name}: {what} are {ours} in Java and {theirs} in Python")
+            raise OtherNetwork(f"{net.name}: {what} are {ours} in Java and {theirs} in Python")
     return net

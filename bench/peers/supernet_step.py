@@ -48,7 +48,8 @@ class Step:
         self.model.to(device).to(memory_format=torch.channels_last).train()
         counted = self.model.counted_parameters()
         if counted != setting["parameters"]:
-            raise ValueError(f"PyTorch has {counted} parameters, ours {setting['parameters']}")
+            raise supernet_spec.OtherNetwork(
+                f"PyTorch has {counted} parameters, ours {setting['parameters']}")
         self.model.track(not theta)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_((name == "theta") == theta)
@@ -180,41 +181,47 @@ def measure(step, mode, options, row):
 
 
 def timings(settings, options, report, write):
+    """Every case; the modes of one step share a model, so that cuDNN chooses algorithms once."""
     deadline = time.perf_counter() + options.limit
     for case in options.cases.split(","):
         name, batch = case.rsplit(":", 1)
         for precision in options.precisions.split(","):
-            for mode in options.modes.split(","):
-                for what in options.steps.split(","):
+            for what in options.steps.split(","):
+                step = None
+                for mode in options.modes.split(","):
                     row = {"space": name, "batch": int(batch), "precision": precision,
                            "step": what, "mode": mode}
                     report["cases"].append(row)
                     if time.perf_counter() > deadline:
                         row["skipped"] = "no time was left for it"
                     else:
-                        one(settings[name], row, options)
+                        step = one(settings[name], row, step, options)
                     print(json.dumps(row), flush=True)
                     write()
+                del step
 
 
-def one(setting, row, options):
-    step = None
-    if options.device == "cuda":
+def one(setting, row, step, options):
+    """Fills in a row, on the model of the row before where there is one; returns the model."""
+    on_gpu = options.device == "cuda"
+    if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     try:
-        step = Step(setting, row["batch"], row["precision"], row["step"] == "theta",
-                    options.device, setting["loss"]["tau"])
+        if step is None:
+            step = Step(setting, row["batch"], row["precision"], row["step"] == "theta",
+                        options.device, setting["loss"]["tau"])
         measure(step, row["mode"], options, row)
-    except ValueError:
-        raise  # Counts that differ: not the same network, so no comparison.
+        return step
+    except supernet_spec.OtherNetwork:
+        raise
     except Exception as e:  # A mode that PyTorch cannot do is a finding, not the end.
         lines = str(e).strip().splitlines() or [""]
         row["skipped"] = f"{type(e).__name__}: {lines[0][:300]}"
-    finally:
-        del step
-        torch._dynamo.reset()
-        if options.device == "cuda":
-            torch.cuda.empty_cache()
+    step = None
+    torch._dynamo.reset()
+    if on_gpu:
+        torch.cuda.empty_cache()
+    return None
 
 
 def parity(folder, options, report):
@@ -226,7 +233,8 @@ def parity(folder, options, report):
     own = dict(step.model.named_parameters())
     names = {entry["name"] for entry in setting["weights"]}
     if names != set(own) - {"theta"}:
-        raise ValueError(f"tensors differ: {sorted(names ^ (set(own) - {'theta'}))[:6]}")
+        raise supernet_spec.OtherNetwork(
+            f"tensors differ: {sorted(names ^ (set(own) - {'theta'}))[:6]}")
     with torch.no_grad():
         for entry in setting["weights"]:
             part = weights[entry["offset"]:entry["offset"] + entry["elements"]]

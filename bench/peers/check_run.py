@@ -1,0 +1,157 @@
+"""Runs processes for the GPU check: their environment, time limit and output."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import site
+import subprocess
+import sys
+import sysconfig
+import time
+
+SKIPPED = 77
+FLAGS = ["--enable-native-access=ALL-UNNAMED", "--add-modules=jdk.incubator.vector",
+         "-Djdk.incubator.vector.warn=false", "-Xmx4g"]
+
+
+class Skip(Exception):
+    """A part that cannot run here, with its reason."""
+
+
+class Failure(Exception):
+    """A part that ran and is wrong."""
+
+
+def nvidia_folder():
+    """Where Python's packages keep NVIDIA's libraries, or nothing: then the system's are taken."""
+    folders = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    folders += site.getsitepackages() if hasattr(site, "getsitepackages") else []
+    for folder in folders:
+        nvidia = pathlib.Path(folder) / "nvidia"
+        if any(nvidia.glob("*/lib/lib*.so*")):
+            return nvidia
+    return None
+
+
+def java_environment():
+    """FBNET_CUDA_PATH as the caller set it, else Python's NVIDIA packages."""
+    environment = dict(os.environ)
+    nvidia = nvidia_folder()
+    if not environment.get("FBNET_CUDA_PATH") and nvidia:
+        environment["FBNET_CUDA_PATH"] = str(nvidia)
+        # cuDNN loads its parts and cuBLAS by name.
+        libraries = [str(p) for p in sorted(nvidia.glob("*/lib"))]
+        if environment.get("LD_LIBRARY_PATH"):
+            libraries.append(environment["LD_LIBRARY_PATH"])
+        environment["LD_LIBRARY_PATH"] = ":".join(libraries)
+    return environment
+
+
+def find_tool(name):
+    """A CUDA tool on the PATH or in the toolkit's folder, or nothing."""
+    found = shutil.which(name)
+    if found:
+        return found
+    for toolkit in sorted(pathlib.Path("/usr/local").glob("cuda*"), reverse=True):
+        for folder in ("bin", "compute-sanitizer"):
+            if (toolkit / folder / name).is_file():
+                return str(toolkit / folder / name)
+    return None
+
+
+class Result:
+    def __init__(self, code, seconds, text):
+        self.code, self.seconds, self.text = code, seconds, text
+
+    @property
+    def cut(self):
+        return self.code is None
+
+    def last_line(self, start=""):
+        lines = [x for x in self.text.splitlines() if x.strip() and x.startswith(start)]
+        return lines[-1].strip() if lines else ""
+
+
+class Job:
+    """A process in a group of its own, its output in a file so that a cut one leaves what it said."""
+
+    def __init__(self, command, log, limit, environment=None):
+        self.log, self.start = pathlib.Path(log), time.monotonic()
+        # A limit may be a function, where a process waits for its turn.
+        self.deadline = self.start + max(1, limit() if callable(limit) else limit)
+        with open(self.log, "wb") as out:
+            self.process = subprocess.Popen(
+                command, stdout=out, stderr=subprocess.STDOUT, env=environment,
+                stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def wait(self):
+        code = None
+        try:
+            code = self.process.wait(max(0.1, self.deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            if code is None:
+                self._end()
+        return Result(code, time.monotonic() - self.start,
+                      self.log.read_text(errors="replace"))
+
+    def _end(self):
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+
+
+def run(command, log, limit, environment=None):
+    return Job(command, log, limit, environment).wait()
+
+
+def run_all(jobs, at_once):
+    """Runs (command, log, limit, environment) in order, a few at once; results in the same order."""
+    results, running = [None] * len(jobs), []
+    for i, job in enumerate(jobs):
+        if len(running) == at_once:
+            k, first = running.pop(0)
+            results[k] = first.wait()
+        running.append((i, Job(*job)))
+    for k, job in running:
+        results[k] = job.wait()
+    return results
+
+
+class Java:
+    """The packed run-time image and what it runs."""
+
+    def __init__(self, home, logs):
+        self.home, self.logs = pathlib.Path(home), pathlib.Path(logs)
+        self.environment = java_environment()
+
+    def command(self, main, *arguments, tests=False):
+        path = [str(self.home / "lib" / "*")]
+        if tests:
+            path = [str(self.home / "test" / "classes"), str(self.home / "test" / "*"), *path]
+        return [str(self.home / "java" / "bin" / "java"), *FLAGS,
+                "-XX:ErrorFile=" + str(self.logs / "hs_err_%p.log"),
+                "-cp", ":".join(path), main, *map(str, arguments)]
+
+    def run(self, name, limit, main, *arguments):
+        result = run(self.command(main, *arguments), self.logs / f"{name}.log", limit,
+                     self.environment)
+        if result.code == SKIPPED:
+            raise Skip(result.last_line("skipped: ").removeprefix("skipped: "))
+        return result
+
+
+def read_json(file):
+    try:
+        return json.loads(pathlib.Path(file).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def python():
+    return sys.executable
