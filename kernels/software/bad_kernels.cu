@@ -107,3 +107,9 @@ extern "C" __global__ void test_copy(const float* x, float* y, int n) {
   for (int i = int(blockIdx.x * blockDim.x + threadIdx.x); i < n; i += int(gridDim.x * blockDim.x)) y[i] = x[i];
 }
 EXPORT_FLAT_KERNEL(test_copy)
+
+extern "C" __global__ void test_read_four(const float* x, float* y) {
+  float4 v = *reinterpret_cast<const float4*>(x + threadIdx.x);
+  y[threadIdx.x] = v.x + v.w;
+}
+EXPORT_FLAT_KERNEL(test_read_four)

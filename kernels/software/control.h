@@ -1,5 +1,6 @@
 // The test's side of the software device: functions that the real libraries do not have. Statuses are the
-// driver's; all counts begin at zero after softCudaReset. Environment, read by cuInit and softCudaReset:
+// driver's; 700 is an access outside all memory or next to an allocation, 716 a misaligned one, 719 a barrier or
+// shuffle gone wrong. All counts begin at zero after softCudaReset. Environment, read by cuInit and softCudaReset:
 //   SOFT_CUDA_LAZY=1        streams run only when waited for
 //   SOFT_CUDA_DESCENDING=1  threads and blocks run from the last to the first
 //   SOFT_CUDA_MEMORY=bytes  device memory (2 GiB)

@@ -252,18 +252,22 @@ void flatGrid() {
 // A read or write of memory that does not exist becomes the driver's error 700, not the end of the process.
 // Only the thread that runs a kernel is caught; what belongs to others (the Java VM uses this signal) goes on
 // to the handler that was there before.
-struct sigaction before;
+struct sigaction before[2];
+constexpr int SIGNALS[] = {SIGSEGV, SIGILL};  // the second is how code compiled to trap says "misaligned"
+volatile int caught;
 pthread_t runner;
 volatile bool running;
 void* volatile badAddress;
 [[noreturn]] void illegalAddress() {
+  if (caught == SIGILL) fault(716, "misaligned address", 0);
   char text[64];
   snprintf(text, sizeof text, "illegal address %p", badAddress);
   fault(700, text, 0);
 }
-[[maybe_unused]] void onSegmentFault(int signal, siginfo_t* info, void* context) {
+[[maybe_unused]] void onBadAccess(int signal, siginfo_t* info, void* context) {
   if (running && pthread_equal(runner, pthread_self())) {
     running = false;
+    caught = signal;
     badAddress = info->si_addr;
     auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
     auto stack = uintptr_t(registers[REG_RSP]) - 256;
@@ -274,9 +278,10 @@ void* volatile badAddress;
     registers[REG_RIP] = greg_t(&illegalAddress);
     return;
   }
-  if (before.sa_flags & SA_SIGINFO) before.sa_sigaction(signal, info, context);
-  else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) before.sa_handler(signal);
-  else sigaction(SIGSEGV, &before, nullptr);  // the access is tried again and ends the process
+  struct sigaction& other = before[signal == SIGILL];
+  if (other.sa_flags & SA_SIGINFO) other.sa_sigaction(signal, info, context);
+  else if (other.sa_handler != SIG_DFL && other.sa_handler != SIG_IGN) other.sa_handler(signal);
+  else sigaction(signal, &other, nullptr);  // the access is tried again and ends the process
 }
 struct CatchFaults {
 #ifdef __SANITIZE_ADDRESS__
@@ -284,15 +289,15 @@ struct CatchFaults {
 #else
   CatchFaults() {
     struct sigaction now {};
-    now.sa_sigaction = &onSegmentFault;
+    now.sa_sigaction = &onBadAccess;
     now.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
     runner = pthread_self();
-    sigaction(SIGSEGV, &now, &before);
+    for (int i = 0; i < 2; i++) sigaction(SIGNALS[i], &now, &before[i]);
     running = true;
   }
   ~CatchFaults() {
     running = false;
-    sigaction(SIGSEGV, &before, nullptr);
+    for (int i = 0; i < 2; i++) sigaction(SIGNALS[i], &before[i], nullptr);
   }
 #endif
 };

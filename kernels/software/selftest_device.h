@@ -90,6 +90,12 @@ void testFaults() {
     Device d;
     return d.launch("test_write_at", 1, 1, 0, nullptr, uint64_t(1) << 46, 0ll);
   });
+  expectCaught("a misaligned vector", [] {
+    Device d;
+    uint64_t p = d.allocate(64);
+    int status = d.launch("test_read_four", 1, 4, 0, nullptr, p, p);
+    return status == 716 ? 700 : status;
+  });
   Device d;
   uint64_t p = d.allocate(64);
   float host[65];

@@ -23,7 +23,6 @@ final class CudaUploads implements AutoCloseable {
     Kernel place;
   }
 
-  private final CudaContext context;
   private final CudaBackend backend;
   private final MemorySegment target;
   private final long bytes;
@@ -31,7 +30,6 @@ final class CudaUploads implements AutoCloseable {
   private int next;
 
   CudaUploads(CudaContext context, Value value, MemorySegment target) {
-    this.context = context;
     this.target = target;
     backend = context.backend;
     bytes = value.shape().elements() * value.type().bytes();

@@ -14,7 +14,8 @@ import java.util.List;
 
 /**
  * The back ends that tests run on, by name. "cuda" is the GPU where there is one, else the software
- * device; a name ending in "lazy" or "descending" exists on the software device alone.
+ * device; a name ending in "lazy" or "descending" exists on the software device alone. Bits are
+ * equal from run to run where the name says "deterministic".
  */
 public final class Devices {
   /** Back ends that compute in f32. */
@@ -58,7 +59,7 @@ public final class Devices {
       assumeTrue(
           !name.endsWith("lazy") && !name.endsWith("descending"), "only on the software device");
     }
-    return cuda(CudaOptions.DEFAULT.with(precision));
+    return cuda(new CudaOptions(precision, name.contains("deterministic"), true));
   }
 
   /** Opens the CUDA back end, or skips the test and says why. */

@@ -34,7 +34,21 @@ final class Instance implements AutoCloseable {
   Instance(Backend backend, Graph graph, long seed, UnaryOperator<Float> rounding) {
     this.rounding = rounding;
     store = new ParameterStore(backend, graph.parameters());
-    program = Program.compile(backend, graph, store);
+    try {
+      program = Program.compile(backend, graph, store);
+    } catch (RuntimeException e) {
+      store.close();
+      throw e;
+    }
+    try {
+      fill(graph, seed);
+    } catch (RuntimeException e) {
+      close();
+      throw e;
+    }
+  }
+
+  private void fill(Graph graph, long seed) {
     Random random = new Random(seed);
     try (Arena arena = Arena.ofConfined()) {
       for (String set : store.sets().stream().sorted().toList()) {

@@ -1,0 +1,213 @@
+package io.fbnet.engine.program;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Readback;
+import io.fbnet.engine.cuda.CudaOptions;
+import io.fbnet.engine.cuda.Precision;
+import io.fbnet.engine.cuda.SoftwareCuda;
+import io.fbnet.engine.cuda.SoftwareCuda.Count;
+import io.fbnet.engine.cuda.SoftwareCuda.Live;
+import io.fbnet.engine.reference.ReferenceBackend;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** A whole step on a GPU, or on the software device: right, captured, overlapped, given back. */
+class CudaStepTest {
+  private static final long SEED = 20260111L;
+
+  private static void step(Instance instance, int number) {
+    instance.program.set("step", (long) number);
+    instance.program.set("count", (double) number);
+    instance.program.set("rate", 0.01);
+    instance.program.run();
+  }
+
+  private static List<Map<String, List<Integer>>> steps(Backend backend) {
+    SmallSupernet net = SmallSupernet.of(5, true, SmallSupernet.Update.BOTH_OPTIMISERS);
+    try (Instance instance = new Instance(backend, net.graph(), SEED)) {
+      List<Map<String, List<Integer>>> bits = new ArrayList<>();
+      for (int number = 1; number <= 4; number++) {
+        step(instance, number);
+        bits.add(instance.bits());
+      }
+      return bits;
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void agreesWithReference(boolean noisePerImage) {
+    SmallSupernet net = SmallSupernet.of(5, noisePerImage, SmallSupernet.Update.NONE);
+    try (Backend reference = new ReferenceBackend();
+        Backend cuda = Devices.open("cuda");
+        Instance expected = new Instance(reference, net.graph(), SEED);
+        Instance actual = new Instance(cuda, net.graph(), SEED)) {
+      expected.program.run();
+      actual.program.run();
+      for (String output : net.graph().outputs().keySet()) {
+        float[] e = expected.program.read(output);
+        float[] a = actual.program.read(output);
+        double largest = 0;
+        for (float v : e) {
+          largest = Math.max(largest, Math.abs(v));
+        }
+        assertTrue(largest > 0, output + " is tested on zeros");
+        for (int i = 0; i < e.length; i++) {
+          // Ten layers of sums in f32, each within 1e-5 of its largest element.
+          assertEquals(e[i], a[i], 1e-4 * largest, output + "[" + i + "], seed " + SEED);
+        }
+      }
+    }
+  }
+
+  /** The first step is launched kernel by kernel, the second captures, the others replay. */
+  @Test
+  void aCapturedStepEqualsAnEagerOneBitForBit() {
+    List<Map<String, List<Integer>>> captured;
+    try (Backend backend = Devices.open("cuda, deterministic")) {
+      captured = steps(backend);
+    }
+    try (Backend eager = Devices.cuda(new CudaOptions(Precision.F32, true, false))) {
+      assertEquals(captured, steps(eager), "kernel by kernel, seed " + SEED);
+    }
+    for (String order : List.of("cuda, deterministic, lazy", "cuda, deterministic, descending")) {
+      assumeTrue(SoftwareCuda.present(), "other orders exist on the software device alone");
+      try (Backend other = Devices.open(order)) {
+        assertEquals(captured, steps(other), order + ", seed " + SEED);
+      }
+    }
+    assertTrue(
+        captured.stream().map(s -> s.get("loss")).distinct().count() == 4, "the loss stands still");
+  }
+
+  @ParameterizedTest
+  @EnumSource(Precision.class)
+  void deterministicStepsRepeatThemselves(Precision precision) {
+    List<List<Map<String, List<Integer>>>> runs = new ArrayList<>();
+    for (int i = 0; i < 2; i++) {
+      try (Backend backend = Devices.cuda(new CudaOptions(precision, true, true))) {
+        runs.add(steps(backend));
+      }
+    }
+    assertEquals(runs.get(0), runs.get(1), precision + ", seed " + SEED);
+  }
+
+  @Test
+  void aReplayedStepIsOneLaunchAndAllocatesNothing() {
+    assumeTrue(SoftwareCuda.present(), "counts exist on the software device alone");
+    SmallSupernet net = SmallSupernet.of(3, true, SmallSupernet.Update.BOTH_OPTIMISERS);
+    try (Backend backend = Devices.open("cuda");
+        Instance instance = new Instance(backend, net.graph(), SEED)) {
+      step(instance, 1);
+      step(instance, 2);
+      instance.program.readLater("loss").await();
+      long graphs = SoftwareCuda.count(Count.GRAPH_LAUNCHES);
+      long memory = SoftwareCuda.live(Live.DEVICE_BYTES);
+      long pinned = SoftwareCuda.live(Live.PINNED_ALLOCATIONS);
+      for (int number = 3; number < 8; number++) {
+        step(instance, number);
+        instance.program.readLater("loss").await();
+      }
+      assertEquals(graphs + 5, SoftwareCuda.count(Count.GRAPH_LAUNCHES));
+      assertEquals(memory, SoftwareCuda.live(Live.DEVICE_BYTES));
+      assertEquals(pinned, SoftwareCuda.live(Live.PINNED_ALLOCATIONS));
+    }
+  }
+
+  /** Five batches on their way at once, with what each gave read in the end. */
+  private static List<float[]> losses(String device, boolean wait) {
+    SmallSupernet net = SmallSupernet.of(4, true, SmallSupernet.Update.BOTH_OPTIMISERS);
+    List<float[]> losses = new ArrayList<>();
+    List<Readback> pending = new ArrayList<>();
+    try (Backend backend = Devices.open(device);
+        Instance instance = new Instance(backend, net.graph(), SEED);
+        Arena arena = Arena.ofConfined()) {
+      Random random = new Random(SEED);
+      MemorySegment images = arena.allocate(4 * 3 * 7 * 7 * 4L, 64);
+      for (int number = 1; number <= Integer.getInteger("nsteps", 5); number++) {
+        for (int i = 0; i < 4 * 3 * 7 * 7; i++) {
+          images.setAtIndex(JAVA_FLOAT, i, (float) random.nextGaussian());
+        }
+        if (System.getProperty("nowrite") == null) instance.program.write("images", images);
+        // The caller's memory is its own again at once.
+        images.fill((byte) -1);
+        step(instance, number);
+        Readback loss = instance.program.readLater("loss", "rank");
+        if (wait) {
+          losses.add(loss.await()[0]);
+        } else {
+          pending.add(loss);
+        }
+      }
+      for (Readback loss : pending) {
+        float[][] dbg = loss.await();
+        System.out.println(device + java.util.Arrays.deepToString(dbg));
+        losses.add(dbg[0]);
+      }
+    }
+    return losses;
+  }
+
+  @Test
+  void stepsMayOverlapWithCopiesOfLaterBatches() {
+    List<float[]> expected = losses("cuda, deterministic", true);
+    assertNotEquals(expected.get(0)[0], expected.get(1)[0]);
+    for (String device : List.of("cuda, deterministic", "cuda, deterministic, lazy")) {
+      List<float[]> actual = losses(device, false);
+      for (int i = 0; i < expected.size(); i++) {
+        assertArrayEquals(expected.get(i), actual.get(i), device + ", step " + i);
+      }
+    }
+  }
+
+  @Test
+  void everythingIsGivenBack() {
+    assumeTrue(SoftwareCuda.present(), "counts exist on the software device alone");
+    SmallSupernet net = SmallSupernet.of(3, true, SmallSupernet.Update.BOTH_OPTIMISERS);
+    try (Backend backend = Devices.open("cuda")) {
+      for (int i = 0; i < 5; i++) {
+        try (Instance instance = new Instance(backend, net.graph(), SEED)) {
+          step(instance, 1);
+          step(instance, 2);
+          instance.program.readLater("loss");
+          instance.program.time(20);
+        }
+      }
+    }
+    for (Live kind : Live.values()) {
+      assertEquals(0, SoftwareCuda.live(kind), kind.toString());
+    }
+  }
+
+  @Test
+  void timesAreTheDevicesOwn() {
+    SmallSupernet net = SmallSupernet.of(3, true, SmallSupernet.Update.NONE);
+    try (Backend backend = Devices.open("cuda");
+        Instance instance = new Instance(backend, net.graph(), SEED)) {
+      instance.program.run();
+      float before = instance.program.scalar("loss");
+      double[] samples = instance.program.time(40);
+      assertEquals(4, samples.length);
+      for (double ms : samples) {
+        assertTrue(ms > 0 && ms < 60_000, "a pass took " + ms + " ms");
+      }
+      instance.program.run();
+      assertEquals(before, instance.program.scalar("loss"));
+    }
+  }
+}
