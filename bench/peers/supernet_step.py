@@ -163,6 +163,7 @@ def compiled(step, mode, region, backend):
 
 def measure(step, mode, options, row):
     start = time.perf_counter()
+    step.graph = None
     if mode == "graph":
         step.capture()
     elif mode != "eager":
@@ -178,6 +179,8 @@ def measure(step, mode, options, row):
         row["device_ms"] = spread([step.events(count) for _ in range(samples)])
         row["peak_bytes"] = torch.cuda.max_memory_allocated()
     row["loss"] = step.loss.item()
+    if "region" in row:
+        row["compiled_graphs"] = torch._dynamo.utils.counters["stats"]["unique_graphs"]
 
 
 def timings(settings, options, report, write):
