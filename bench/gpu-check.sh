@@ -45,11 +45,20 @@ pack() {
   stage=$target/gpu-check
   rm -rf "$target"
   mkdir -p "$stage/lib" "$stage/test" "$stage/peers"
-  # With the build, the libraries of nas that the parts need. oneDNN's 28 MB stay here, so tests on
-  # the CPU are aborted there, with their reason.
+  # With the build, the libraries of nas that the parts need.
   (cd "$root" && mvn -q -B -DskipTests package dependency:copy-dependencies -pl bench -am \
     -DincludeScope=runtime -DoutputDirectory="$stage/lib" \
-    -DincludeGroupIds=com.fasterxml.jackson.core,com.fasterxml.jackson.dataformat,org.yaml)
+    -DincludeGroupIds=com.fasterxml.jackson.core,com.fasterxml.jackson.dataformat,org.yaml,org.bytedeco)
+  # Of oneDNN's jar the two libraries alone, stored, since xz packs better than zip.
+  python3 - "$stage/lib" <<'PYTHON'
+import pathlib, sys, zipfile
+for jar in pathlib.Path(sys.argv[1]).glob("dnnl-*.jar"):
+    with zipfile.ZipFile(jar) as old, zipfile.ZipFile(jar.with_name("onednn.jar"), "w") as new:
+        for entry in old.infolist():
+            if entry.filename.endswith(("/libdnnl.so.3", "/libgomp.so.1")):
+                new.writestr(entry.filename, old.read(entry))
+    jar.unlink()
+PYTHON
   local module
   for module in native kernels engine nas bench; do
     find "$root/$module/target" -maxdepth 1 -name 'fbnet-*-*.jar' ! -name '*-all.jar' \
@@ -68,6 +77,9 @@ pack() {
 
   cp "$here"/peers/*.py "$stage/peers/"
   cp "${BASH_SOURCE[0]}" "$stage/gpu-check.sh"
+  # Errors in these are ours; in others, NVIDIA's.
+  sed -n 's/^\.visible \.entry \([A-Za-z0-9_]*\).*/\1/p' \
+    "$root"/kernels/target/classes/io/fbnet/kernels/*.ptx | sort -u >"$stage/kernels.txt"
   "$stage/java/bin/java" -cp "$stage/lib/*" io.fbnet.bench.gpu.SupernetStep --describe \
     >"$stage/peers/spaces.json"
   if ! cmp -s "$stage/peers/spaces.json" "$here/peers/spaces.json"; then

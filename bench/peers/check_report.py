@@ -142,9 +142,14 @@ def tests_text(part):
 
 
 def sanitize_text(part):
-    rows = [[tool, r["tests"], r["errors"], r["summary"] or "none", "yes" if r["cut"] else "no"]
+    rows = [[tool, r["runs"], r["errors"], r["errors_in_libraries"], r["summary"] or "none",
+             "yes" if r["cut"] else "no"]
             for tool, r in part.items() if tool in ("memcheck", "racecheck")]
-    return table(["tool", "tests", "errors", "summary", "cut by the limit"], rows)
+    text = table(["tool", "runs", "errors in our kernels", "in others", "summary",
+                  "cut by the limit"], rows)
+    for tool in ("memcheck", "racecheck"):
+        text += [f"- {tool}: {line}" for line in part.get(tool, {}).get("first", [])]
+    return text + [""]
 
 
 def markdown(report):

@@ -67,6 +67,7 @@ class SanitizeTest(unittest.TestCase):
             tool = folder / "compute-sanitizer"
             tool.write_text(FAKE_SANITIZER.replace("{text}", text).replace("{code}", str(code)))
             tool.chmod(0o755)
+            (folder / "kernels.txt").write_text("sgd_f32\nadam_f32\n")
             one = part(folder)
             with mock.patch.object(check_tests, "find_tool", lambda _: str(tool)):
                 check_tests.sanitize(one)
@@ -74,27 +75,38 @@ class SanitizeTest(unittest.TestCase):
 
     FEED = f"cat <<'END'\n{FEED.split('JUnit Jupiter > OneTest > b')[0]}END\n"
 
+    # The second target writes rows where the real one would.
+    ROWS = 'echo \'{"cases": [{}, {}]}\' > "$(dirname "$0")/racecheck.json"\n'
+
     def test_clean(self):
         result = self.run_with(
-            self.FEED + 'echo "========= ERROR SUMMARY: 0 errors" >> "$log"')
-        self.assertEqual(1, result["memcheck"]["tests"])
-        self.assertEqual(0, result["racecheck"]["errors"])
+            self.FEED + self.ROWS + 'echo "========= ERROR SUMMARY: 0 errors" >> "$log"')
+        self.assertEqual(1, result["memcheck"]["runs"])
+        self.assertEqual((2, 0), (result["racecheck"]["runs"], result["racecheck"]["errors"]))
 
-    def test_errors_fail(self):
+    def test_errors_of_our_kernels_fail(self):
         for line in ("========= Invalid __global__ write of size 4 bytes",
                      "========= Error: Race reported between Write access"):
-            with self.assertRaisesRegex(check_run.Failure, "memcheck reports errors"):
-                self.run_with(self.FEED + f'echo "{line}" >> "$log"\n'
+            with self.assertRaisesRegex(check_run.Failure, "memcheck reports errors: .*sgd_f32"):
+                self.run_with(self.FEED + self.ROWS + f'echo "{line}" >> "$log"\n'
+                              'echo "=========     at sgd_f32+0x90" >> "$log"\n'
                               'echo "========= ERROR SUMMARY: 1 error" >> "$log"')
 
     def test_a_summary_alone_is_enough_to_fail(self):
-        with self.assertRaisesRegex(check_run.Failure, "reports errors"):
-            self.run_with(self.FEED + 'echo "========= RACECHECK SUMMARY: 2 hazards displayed '
-                          '(2 errors, 0 warnings)" >> "$log"')
+        with self.assertRaisesRegex(check_run.Failure, "memcheck reports errors"):
+            self.run_with(self.FEED + self.ROWS
+                          + 'echo "========= ERROR SUMMARY: 2 errors" >> "$log"')
 
     def test_no_tests_are_no_success(self):
-        with self.assertRaisesRegex(check_run.Failure, "ran no test"):
+        with self.assertRaisesRegex(check_run.Failure, "ran nothing"):
             self.run_with('echo "========= ERROR SUMMARY: 0 errors" >> "$log"')
+
+    def test_races_in_libraries_are_told_apart(self):
+        race = "========= Error: Race reported between Read access at 0x10 in {}\n=========\n"
+        log = race.format("cutlass_gemm") + race.format("sgd_f32")
+        found = check_tests.findings(log, ["sgd_f32"])
+        self.assertEqual((1, 1), (found["errors"], found["errors_in_libraries"]))
+        self.assertIn("sgd_f32", found["first"][0])
 
     def test_a_refused_device_is_skipped(self):
         with self.assertRaisesRegex(check_run.Skip, "Device not supported"):
