@@ -118,7 +118,8 @@ unpack() {
   home=$work/gpu-check
   stamp=$(stat -c '%s %Y' "$archive")
   if [ "$(cat "$work/stamp" 2>/dev/null)" != "$stamp" ]; then
-    rm -rf "$home"
+    # What another package measured does not belong beside what this one will.
+    rm -rf "$home" "$work/results"
     # Not every machine has xz; Python unpacks as well.
     tar -C "$work" -xJf "$archive" 2>/dev/null || python3 -m tarfile -e "$archive" "$work"
     echo "$stamp" >"$work/stamp"
