@@ -41,6 +41,8 @@ final class CudaUploads implements AutoCloseable {
         slot.staged = backend.allocate(bytes);
         slot.copied = CudaEvent.create(false);
         slot.used = CudaEvent.create(false);
+        // New memory is zeroed on the step's stream: the first copy must come after that.
+        backend.stream().record(slot.used);
         slot.place =
             context.image(value)
                 ? context.reorder("images_from_rows", value, slot.staged, target)

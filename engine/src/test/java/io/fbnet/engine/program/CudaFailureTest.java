@@ -83,7 +83,6 @@ class CudaFailureTest {
         String message = oneSentence(e.getMessage());
         assertTrue(message.contains("MiB are free"), message);
         assertTrue(message.contains("batch"), message);
-        if (nth == 20) e.printStackTrace();
         planned += message.contains("the step plans") ? 1 : 0;
       }
       nothingIsLeft("allocation " + nth + " failed");
