@@ -8,6 +8,7 @@ import argparse
 import json
 import pathlib
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -110,6 +111,8 @@ def main():
                         help="cpu tries the PyTorch script where there is no GPU")
     parser.add_argument("--backend", default="inductor", help="compile: of torch.compile")
     options = parser.parse_args()
+    # Processes of a part have sessions of their own; this ends them before this one ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options.work, options.home = options.work.resolve(), options.home.resolve()
     options.out = options.out.resolve()
     names = list(PARTS) if options.part == "all" else [options.part]

@@ -86,19 +86,28 @@ class Job:
                 command, stdout=out, stderr=subprocess.STDOUT, env=environment,
                 stdin=subprocess.DEVNULL, start_new_session=True)
 
-    def wait(self):
-        code = None
-        try:
-            code = self.process.wait(max(0.1, self.deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            if code is None:
-                self._end()
+    def poll(self):
+        """The result where the process has ended or its time has, else nothing."""
+        code = self.process.poll()
+        if code is None and time.monotonic() < self.deadline:
+            return None
+        if code is None:
+            self.end()
         return Result(code, time.monotonic() - self.start,
                       self.log.read_text(errors="replace"))
 
-    def _end(self):
+    def wait(self):
+        result = self.poll()
+        try:
+            while result is None:
+                time.sleep(0.05)
+                result = self.poll()
+        finally:
+            if result is None:
+                self.end()
+        return result
+
+    def end(self):
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -112,14 +121,20 @@ def run(command, log, limit, environment=None):
 
 def run_all(jobs, at_once):
     """Runs (command, log, limit, environment) in order, a few at once; results in the same order."""
-    results, running = [None] * len(jobs), []
-    for i, job in enumerate(jobs):
-        if len(running) == at_once:
-            k, first = running.pop(0)
-            results[k] = first.wait()
-        running.append((i, Job(*job)))
-    for k, job in running:
-        results[k] = job.wait()
+    results, running, waiting = [None] * len(jobs), {}, list(enumerate(jobs))
+    try:
+        while running or waiting:
+            while waiting and len(running) < at_once:
+                i, job = waiting.pop(0)
+                running[i] = Job(*job)
+            for i, job in list(running.items()):
+                results[i] = job.poll()
+                if results[i] is not None:
+                    del running[i]
+            time.sleep(0.05)
+    finally:
+        for job in running.values():
+            job.end()
     return results
 
 
