@@ -1,10 +1,19 @@
 package io.fbnet.nas.cli;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.DeviceFailure;
+import io.fbnet.engine.backend.OutOfDeviceMemory;
 import io.fbnet.engine.cpu.CpuBackend;
+import io.fbnet.engine.cuda.CudaBackend;
+import io.fbnet.engine.cuda.CudaOptions;
+import io.fbnet.engine.cuda.Precision;
 import io.fbnet.engine.reference.ReferenceBackend;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.data.CacheDirectory;
+import java.nio.file.Path;
+import java.util.Locale;
+import java.util.function.Consumer;
 import picocli.CommandLine.Option;
 
 /** The device a verb computes on. */
@@ -13,6 +22,7 @@ final class DeviceFlags {
   enum Device {
     AUTO,
     CPU,
+    CUDA,
     REFERENCE
   }
 
@@ -20,8 +30,8 @@ final class DeviceFlags {
       names = "--device",
       defaultValue = "auto",
       description =
-          "auto, cpu, or reference (plain Java in double precision, very slow). auto takes the"
-              + " CPU where oneDNN is found, else reference, and says so.")
+          "auto, cpu, cuda (an NVIDIA GPU), or reference (plain Java in double precision, very"
+              + " slow). auto takes a GPU that computes rightly, else the CPU, and says why.")
   Device device;
 
   @Option(
@@ -29,6 +39,21 @@ final class DeviceFlags {
       paramLabel = "N",
       description = "CPU threads. Default: as many as processors.")
   Integer threads;
+
+  @Option(
+      names = "--precision",
+      defaultValue = "f32",
+      description =
+          "f32, tf32 (products on tensor cores) or bf16 (images as bf16, sums in f32). The CPU has"
+              + " f32 alone.")
+  Precision precision;
+
+  @Option(
+      names = "--deterministic",
+      description =
+          "Takes only algorithms of cuDNN and cuBLASLt that give equal bits in every run. The CPU"
+              + " always does.")
+  boolean deterministic;
 
   int threads() {
     if (threads != null && threads < 1) {
@@ -39,18 +64,87 @@ final class DeviceFlags {
 
   /** Opens the device and says which it is. */
   Backend open(Console console) {
-    boolean cpu = CpuBackend.availability().found();
-    if (device == Device.REFERENCE || device == Device.AUTO && !cpu) {
-      if (device == Device.AUTO) {
-        console.warn(
-            "oneDNN was not found (%s), so the reference back end serves, hundreds of times slower: %s"
-                .formatted(
-                    String.join("; ", CpuBackend.availability().tried()),
-                    CpuBackend.availability().remedy()));
+    return switch (device) {
+      case CUDA -> {
+        String obstacle = CudaBackend.obstacle();
+        if (!obstacle.isEmpty()) {
+          throw new UserException(
+              ExitCode.DEVICE_OR_MEMORY, "--device cuda needs a GPU, but %s".formatted(obstacle));
+        }
+        Backend backend = cuda(console::note);
+        console.note("device: " + backend.device());
+        yield backend;
       }
-      return new ReferenceBackend();
+      case CPU -> {
+        requireF32("--device cpu");
+        yield cpu(console, "");
+      }
+      case REFERENCE -> {
+        requireF32("--device reference");
+        yield new ReferenceBackend();
+      }
+      case AUTO -> auto(console);
+    };
+  }
+
+  private Backend auto(Console console) {
+    String obstacle = CudaBackend.obstacle();
+    if (obstacle.isEmpty()) {
+      obstacle = unfit(console);
     }
-    if (!cpu) {
+    if (obstacle.isEmpty()) {
+      Backend backend = cuda(console::note);
+      console.note("device: " + backend.device());
+      return backend;
+    }
+    requireF32("the CPU, which serves because " + obstacle + ",");
+    if (CpuBackend.availability().found()) {
+      return cpu(console, " (no GPU: " + obstacle + ")");
+    }
+    console.warn(
+        "oneDNN was not found (%s), so the reference back end serves, hundreds of times slower: %s"
+            .formatted(
+                String.join("; ", CpuBackend.availability().tried()),
+                CpuBackend.availability().remedy()));
+    return new ReferenceBackend();
+  }
+
+  /** Why a GPU that is there is not taken by itself; empty where it is. */
+  private static String unfit(Console console) {
+    try (Backend backend = cuda(CudaOptions.DEFAULT, console::note)) {
+      if (CudaBackend.isSoftware(backend.device())) {
+        return "the device found is the tests' software device";
+      }
+      double error = DeviceCheck.error(backend);
+      return DeviceCheck.passes(error)
+          ? ""
+          : String.format(
+              Locale.ROOT, "%s differs from the reference by %.2g", backend.device(), error);
+    } catch (DeviceFailure | OutOfDeviceMemory e) {
+      return e.getMessage();
+    }
+  }
+
+  private void requireF32(String device) {
+    if (precision != Precision.F32) {
+      throw UserException.usage(
+          "--precision %s needs --device cuda: %s has f32 alone",
+          precision.name().toLowerCase(Locale.ROOT), device);
+    }
+  }
+
+  private Backend cuda(Consumer<String> notes) {
+    return cuda(new CudaOptions(precision, deterministic, true), notes);
+  }
+
+  /** Opens the GPU, with a folder of the user's cache for kernels that are compiled here. */
+  static CudaBackend cuda(CudaOptions options, Consumer<String> notes) {
+    Path cache = CacheDirectory.ofUser(System.getenv()).resolve("kernels");
+    return CudaBackend.open(options, cache, notes);
+  }
+
+  private Backend cpu(Console console, String why) {
+    if (!CpuBackend.availability().found()) {
       throw new UserException(
           ExitCode.DEVICE_OR_MEMORY,
           "--device cpu needs oneDNN, which was not found (%s): %s"
@@ -59,7 +153,7 @@ final class DeviceFlags {
                   CpuBackend.availability().remedy()));
     }
     CpuBackend backend = CpuBackend.open(threads());
-    console.note("device: " + backend.device());
+    console.note("device: " + backend.device() + why);
     return backend;
   }
 }

@@ -1,23 +1,21 @@
 package io.fbnet.nas.cli;
 
-import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
-
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.DeviceFailure;
+import io.fbnet.engine.backend.OutOfDeviceMemory;
 import io.fbnet.engine.cpu.CpuBackend;
-import io.fbnet.engine.graph.GraphBuilder;
-import io.fbnet.engine.graph.ParameterSpec.Initial;
-import io.fbnet.engine.graph.Type;
-import io.fbnet.engine.program.ParameterStore;
-import io.fbnet.engine.program.Program;
+import io.fbnet.engine.cuda.CudaBackend;
+import io.fbnet.engine.cuda.CudaOptions;
 import io.fbnet.engine.reference.ReferenceBackend;
 import io.fbnet.foreign.Availability;
 import io.fbnet.nas.ExitCode;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.function.Supplier;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -31,8 +29,6 @@ import picocli.CommandLine.Spec;
         "Shows Java, back ends and libraries, what is missing and how to get it, and runs a real"
             + " kernel. Exit code 4 if only the slow reference back end works.")
 final class DoctorCommand implements Callable<Integer> {
-  private static final double TOLERANCE = 1e-4;
-
   @Spec private CommandSpec spec;
   @Mixin ConfigOption config;
 
@@ -55,77 +51,69 @@ final class DoctorCommand implements Callable<Integer> {
     report.put("system", System.getProperty("os.name") + " " + System.getProperty("os.arch"));
     report.put("processor", CpuBackend.processor());
     report.put("processors", Runtime.getRuntime().availableProcessors());
-    Availability oneDnn = CpuBackend.availability();
     ArrayNode libraries = report.putArray("libraries");
-    ObjectNode library = libraries.addObject();
-    library.put("name", oneDnn.library());
-    library.put("found", oneDnn.found());
-    library.put("version", oneDnn.version());
-    ArrayNode tried = library.putArray("tried");
-    oneDnn.tried().forEach(tried::add);
-    library.put("remedy", oneDnn.remedy());
+    libraries.add(library(CpuBackend.availability()));
+    CudaBackend.libraries().forEach(l -> libraries.add(library(l)));
     ArrayNode backends = report.putArray("backends");
-    float[] expected;
     try (Backend reference = new ReferenceBackend()) {
-      expected = kernel(reference);
-      ObjectNode node = backends.addObject();
-      node.put("name", "reference").put("device", reference.device()).put("works", true);
+      backends.addObject().put("name", "reference").put("device", reference.device());
+      ((ObjectNode) backends.get(0)).put("works", true);
     }
-    boolean works = false;
-    ObjectNode cpu = backends.addObject();
-    cpu.put("name", "cpu");
-    if (oneDnn.found()) {
-      int count = threads == null ? Runtime.getRuntime().availableProcessors() : threads;
-      try (Backend backend = CpuBackend.open(count)) {
-        double error = error(expected, kernel(backend));
-        works = error < TOLERANCE;
-        cpu.put("device", backend.device()).put("works", works).put("kernel_error", error);
-        backend.fingerprint().forEach(cpu::put);
-      }
-    } else {
-      cpu.put("works", false).put("remedy", oneDnn.remedy());
+    int count = threads == null ? Runtime.getRuntime().availableProcessors() : threads;
+    String noCpu = CpuBackend.availability().found() ? "" : CpuBackend.availability().remedy();
+    boolean cpu = check(backends.addObject(), "cpu", noCpu, () -> CpuBackend.open(count));
+    List<String> notes = new ArrayList<>();
+    ObjectNode gpu = backends.addObject();
+    boolean cuda =
+        check(
+            gpu,
+            "cuda",
+            CudaBackend.obstacle(),
+            () -> DeviceFlags.cuda(CudaOptions.DEFAULT, notes::add));
+    if (!notes.isEmpty()) {
+      gpu.put("note", String.join("; ", notes));
+    }
+    if (cuda && CudaBackend.isSoftware(gpu.path("device").asText())) {
+      gpu.put("note", "this is the tests' software device, no GPU");
+      cuda = false;
     }
     if (json) {
       console.print(report);
     } else {
       console.print(text(report));
     }
-    return works ? ExitCode.OK.code() : ExitCode.DEVICE_OR_MEMORY.code();
+    return cpu || cuda ? ExitCode.OK.code() : ExitCode.DEVICE_OR_MEMORY.code();
   }
 
-  /** A convolution, batch norm and ReLU on odd sizes. */
-  private static float[] kernel(Backend backend) {
-    GraphBuilder b = new GraphBuilder();
-    var x = b.input("x", Type.F32, 2, 5, 7, 9);
-    var w = b.parameter("weights", "w", true, new Initial.Normal(0.5), 20, 5, 3, 3);
-    var gamma = b.parameter("weights", "gamma", false, new Initial.Constant(1.5f), 20);
-    var beta = b.parameter("weights", "beta", false, new Initial.Constant(0.25f), 20);
-    var mean = b.parameter("statistics", "mean", false, new Initial.Constant(0), 20);
-    var variance = b.parameter("statistics", "variance", false, new Initial.Constant(1), 20);
-    var y = b.convolution(x, w, 2, 1);
-    b.output("y", b.batchNorm(y, gamma, beta, mean, variance, null, 1e-5f, true));
-    var graph = b.build();
-    try (ParameterStore store = new ParameterStore(backend, graph.parameters());
-        Arena arena = Arena.ofConfined()) {
-      store.initialise(7);
-      try (Program program = Program.compile(backend, graph, store)) {
-        MemorySegment host = arena.allocate(2 * 5 * 7 * 9 * 4L, 64);
-        for (int i = 0; i < 2 * 5 * 7 * 9; i++) {
-          host.setAtIndex(JAVA_FLOAT, i, (float) Math.sin(i * 0.7));
-        }
-        program.write("x", host);
-        program.run();
-        return program.read("y");
-      }
-    }
+  private static ObjectNode library(Availability found) {
+    ObjectNode library = JsonNodeFactory.instance.objectNode();
+    library.put("name", found.library());
+    library.put("found", found.found());
+    library.put("version", found.version());
+    ArrayNode tried = library.putArray("tried");
+    found.tried().forEach(tried::add);
+    library.put("remedy", found.remedy());
+    return library;
   }
 
-  private static double error(float[] expected, float[] actual) {
-    double largest = 0;
-    for (int i = 0; i < expected.length; i++) {
-      largest = Math.max(largest, Math.abs(expected[i] - actual[i]));
+  /** Runs real kernels on a back end, unless something stands in its way. */
+  private static boolean check(
+      ObjectNode node, String name, String obstacle, Supplier<Backend> open) {
+    node.put("name", name);
+    if (!obstacle.isEmpty()) {
+      node.put("works", false).put("remedy", obstacle);
+      return false;
     }
-    return largest;
+    try (Backend backend = open.get()) {
+      double error = DeviceCheck.error(backend);
+      boolean works = DeviceCheck.passes(error);
+      node.put("device", backend.device()).put("works", works).put("kernel_error", error);
+      backend.fingerprint().forEach(node::put);
+      return works;
+    } catch (DeviceFailure | OutOfDeviceMemory e) {
+      node.put("works", false).put("remedy", e.getMessage());
+      return false;
+    }
   }
 
   private static String text(ObjectNode report) {
@@ -163,8 +151,11 @@ final class DoctorCommand implements Callable<Integer> {
                       : "does not work. " + backend.path("remedy").asText()));
       if (backend.has("kernel_error")) {
         text.append(
-            "           convolution and batch norm differ from the reference by at most %.2g%n"
+            "           convolutions and batch norm differ from the reference by at most %.2g%n"
                 .formatted(backend.path("kernel_error").asDouble()));
+      }
+      if (backend.has("note")) {
+        text.append("           " + backend.path("note").asText() + "\n");
       }
     }
     return text.toString();

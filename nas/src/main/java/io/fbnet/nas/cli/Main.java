@@ -1,5 +1,7 @@
 package io.fbnet.nas.cli;
 
+import io.fbnet.engine.backend.DeviceFailure;
+import io.fbnet.engine.backend.OutOfDeviceMemory;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
 import java.io.IOException;
@@ -88,6 +90,14 @@ public final class Main {
             "out of memory (%s): give Java more with -Xmx, or choose a smaller batch"
                 .formatted(full.getMessage());
       }
+      case OutOfDeviceMemory full -> {
+        code = ExitCode.DEVICE_OR_MEMORY;
+        sentence = full.getMessage() + " (--batch)";
+      }
+      case DeviceFailure failure -> {
+        code = ExitCode.DEVICE_OR_MEMORY;
+        sentence = oneLine(failure.getMessage());
+      }
       default -> {
         code = ExitCode.INTERNAL;
         sentence = "internal error: " + oneLine(e) + (debug ? "" : "; " + whereTheTraceIs(e));
@@ -104,7 +114,7 @@ public final class Main {
     }
   }
 
-  private static String oneLine(Throwable e) {
+  private static String oneLine(Object e) {
     return String.valueOf(e).lines().map(String::strip).reduce((a, b) -> a + " " + b).orElse("");
   }
 

@@ -1,5 +1,6 @@
 package io.fbnet.nas.cli;
 
+import io.fbnet.engine.backend.DeviceFailure;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
@@ -145,6 +146,11 @@ final class SearchCommand implements Callable<Integer> {
         progress.clear();
       }
       throw e;
+    } catch (DeviceFailure e) {
+      progress.clear();
+      throw new UserException(
+          ExitCode.DEVICE_OR_MEMORY,
+          "%s; continue with: fbnet search --resume %s".formatted(e.getMessage(), folder.root()));
     }
     progress.close();
     if (!finished) {

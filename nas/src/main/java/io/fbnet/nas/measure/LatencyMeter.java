@@ -29,7 +29,7 @@ import java.util.Random;
  * Measures a space's latency table by running each distinct block at its real shape, and whole
  * networks to check what the table's sums are worth. Every program is warmed up first; then all are
  * timed in rounds, so that a slow second of the machine does not fall on one block alone. The
- * figure is the median of all runs.
+ * figure is the median of all samples; a GPU takes them by its own clock.
  */
 public final class LatencyMeter {
   private static final int ROUNDS = 5;
@@ -91,25 +91,19 @@ public final class LatencyMeter {
       }
     }
 
-    double runOnce() {
-      long start = System.nanoTime();
-      program.run();
-      backend.synchronise();
-      return (System.nanoTime() - start) / 1e6;
-    }
-
     void warmUp() {
       long start = System.nanoTime();
       do {
-        runOnce();
+        program.run();
+        backend.synchronise();
       } while (System.nanoTime() - start < WARM_UP_NANOS);
     }
 
     void round() {
-      double first = runOnce();
+      double first = program.time(1)[0];
       int runs = (int) Math.clamp(ROUND_NANOS / 1e6 / first, LEAST_RUNS, MOST_RUNS);
-      for (int i = 0; i < runs; i++) {
-        times.add(runOnce());
+      for (double ms : program.time(runs)) {
+        times.add(ms);
       }
     }
 
@@ -208,8 +202,10 @@ public final class LatencyMeter {
   public Fingerprint fingerprint() {
     Map<String, String> print = backend.fingerprint();
     Map<String, String> libraries = new LinkedHashMap<>();
-    if (print.containsKey("oneDNN")) {
-      libraries.put("oneDNN", print.get("oneDNN"));
+    for (String library : new String[] {"oneDNN", "driver", "cuBLASLt", "cuDNN"}) {
+      if (print.containsKey(library)) {
+        libraries.put(library, print.get(library));
+      }
     }
     return Fingerprint.of(
         print.getOrDefault("processor", backend.device()),

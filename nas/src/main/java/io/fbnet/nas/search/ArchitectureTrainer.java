@@ -1,6 +1,7 @@
 package io.fbnet.nas.search;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Readback;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.program.ParameterStore;
@@ -99,6 +100,7 @@ public final class ArchitectureTrainer implements AutoCloseable {
             .build()) {
       long total = (long) recipe.epochs() * loader.batches();
       long done = 0;
+      Readback before = null;
       for (int epoch = 0; epoch < recipe.epochs(); epoch++) {
         loader.start(epoch, 0);
         for (Batch batch = loader.next(); batch != null; batch = loader.next()) {
@@ -107,17 +109,29 @@ public final class ArchitectureTrainer implements AutoCloseable {
           step.set("rate", 0.5 * recipe.rate() * (1 + Math.cos(Math.PI * done / total)));
           step.set(NetworkBuilder.NORM_MOMENTUM, NORM_MOMENTUM);
           step.run();
-          double loss = step.scalar("loss");
-          if (step.scalar("finite") != 1) {
-            throw new UserException(
-                ExitCode.DIVERGED,
-                "training diverged at step %d of epoch %d: lower --rate"
-                    .formatted(done, epoch + 1));
-          }
-          progress.at(++done, total, epoch, loss);
+          Readback results = step.readLater("loss", "finite");
+          // A GPU already works on this step while the host looks at the one before.
+          finish(before, done, total, progress);
+          before = results;
+          done++;
         }
       }
+      finish(before, done, total, progress);
     }
+  }
+
+  private void finish(Readback results, long done, long total, Progress progress) {
+    if (results == null) {
+      return;
+    }
+    float[][] values = results.await();
+    int epoch = (int) ((done - 1) * recipe.epochs() / total);
+    if (values[1][0] != 1) {
+      throw new UserException(
+          ExitCode.DIVERGED,
+          "training diverged at step %d, in epoch %d: lower --rate".formatted(done, epoch + 1));
+    }
+    progress.at(done, total, epoch, values[0][0]);
   }
 
   /** The share of a set's images that the trained network gets right, by running statistics. */

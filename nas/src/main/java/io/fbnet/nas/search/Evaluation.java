@@ -21,11 +21,10 @@ public record Evaluation(double accuracy, double crossEntropy) {
       program.write("images", batch.images());
       program.write("labels", batch.labels());
       program.run();
-      float[] ranks = program.read("rank");
-      float[] losses = program.read("ce");
+      float[][] results = program.readLater("rank", "ce").await();
       for (int i = 0; i < batch.count(); i++) {
-        right += ranks[i] == 0 ? 1 : 0;
-        ce += losses[i];
+        right += results[0][i] == 0 ? 1 : 0;
+        ce += results[1][i];
       }
       count += batch.count();
     }

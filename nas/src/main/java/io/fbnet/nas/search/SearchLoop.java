@@ -15,6 +15,7 @@ import io.fbnet.nas.run.Checkpoints;
 import io.fbnet.nas.run.MetricsLog;
 import io.fbnet.nas.run.RunFolder;
 import java.lang.foreign.Arena;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -39,6 +40,8 @@ public final class SearchLoop {
   private Position position = Position.START;
   private long lastSave = System.nanoTime();
   private int lastLoggedEpoch = -1;
+  private StepInFlight inFlight;
+  private Path root;
 
   /** A search at its beginning. */
   public SearchLoop(
@@ -115,6 +118,7 @@ public final class SearchLoop {
    *     by that step, and the last checkpoint stays
    */
   public boolean run(RunFolder folder, MetricsLog metrics, SearchObserver observer) {
+    root = folder.root();
     Checkpoints checkpoints = folder.checkpoints(Checkpoints.LEAST_KEPT);
     lastLoggedEpoch = lastLoggedEpoch(folder);
     if (position.steps() == 0) {
@@ -151,19 +155,23 @@ public final class SearchLoop {
     loader.start(position.epoch(), position.batch());
     Program program = theta ? supernet.thetaStep() : supernet.weightStep();
     for (Batch batch = loader.next(); batch != null; batch = loader.next()) {
-      step(program, theta, batch, metrics, observer);
+      StepInFlight launched = launch(program, theta, batch);
+      finish(metrics, observer);
+      inFlight = launched;
       if (observer.stopRequested()) {
+        finish(metrics, observer);
         return false;
       }
       if (System.nanoTime() - lastSave > BETWEEN_CHECKPOINTS.toNanos()) {
+        finish(metrics, observer);
         save(checkpoints, metrics);
       }
     }
+    finish(metrics, observer);
     return true;
   }
 
-  private void step(
-      Program program, boolean theta, Batch batch, MetricsLog metrics, SearchObserver observer) {
+  private StepInFlight launch(Program program, boolean theta, Batch batch) {
     double tau = settings.tau(position.epoch());
     double rate =
         theta ? settings.thetaRate() : settings.rate(position.weightSteps(), totalWeightSteps());
@@ -179,52 +187,57 @@ public final class SearchLoop {
       program.set(NetworkBuilder.NORM_MOMENTUM, NORM_MOMENTUM);
     }
     program.run();
-    double loss = program.scalar("loss");
-    if (program.scalar("finite") != 1) {
-      throw diverged(theta, loss, metrics);
-    }
     position = position.afterStep();
-    double accuracy = accuracy(program.read("rank"));
-    double latencyMs = program.scalar("latency us") / 1000;
-    Map<String, Object> line = new LinkedHashMap<>();
-    line.put("epoch", position.epoch());
-    line.put("phase", theta ? "theta" : "w");
-    line.put("loss", (float) loss);
-    line.put("ce", program.scalar("ce"));
-    line.put("latency_ms", (float) latencyMs);
-    line.put("accuracy", (float) accuracy);
-    line.put("rate", (float) rate);
-    line.put("tau", (float) tau);
-    metrics.append(position.steps(), line);
-    observer.step(
-        position.steps(),
-        totalSteps(),
-        position.epoch(),
-        theta ? "theta" : "w",
-        loss,
-        accuracy,
-        latencyMs);
+    return new StepInFlight(theta, position, rate, tau, program.readLater(StepInFlight.OUTPUTS));
   }
 
-  private UserException diverged(boolean theta, double loss, MetricsLog metrics) {
-    metrics.force();
+  /** Takes the results of the step that is on its way, if there is one. */
+  private void finish(MetricsLog metrics, SearchObserver observer) {
+    if (inFlight == null) {
+      return;
+    }
+    StepInFlight step = inFlight;
+    inFlight = null;
+    StepInFlight.Results results = step.await();
+    Map<String, Object> line = new LinkedHashMap<>();
+    line.put("epoch", step.position().epoch());
+    line.put("phase", step.phase());
+    line.put("loss", results.loss());
+    line.put("ce", results.ce());
+    line.put("latency_ms", (float) results.latencyMs());
+    line.put("accuracy", (float) results.accuracy());
+    line.put("rate", (float) step.rate());
+    line.put("tau", (float) step.tau());
+    if (!results.finite()) {
+      metrics.force();
+      throw diverged(step, results, line);
+    }
+    metrics.append(step.position().steps(), line);
+    observer.step(
+        step.position().steps(),
+        totalSteps(),
+        step.position().epoch(),
+        step.phase(),
+        results.loss(),
+        results.accuracy(),
+        results.latencyMs());
+  }
+
+  private UserException diverged(
+      StepInFlight step, StepInFlight.Results results, Map<String, Object> line) {
+    line.put("step", step.position().steps());
+    line.put("seed", settings.seed());
+    Path report = Divergence.write(root, line, supernet.store());
     return new UserException(
         ExitCode.DIVERGED,
-        "The %s step after step %d of epoch %d gave a loss of %s or a gradient that is no number; no weight was touched and the last checkpoint is good: resume with a lower %s or a higher --tau-end."
+        "The %s step after step %d of epoch %d gave a loss of %s or a gradient that is no number; it touched no weight and the last checkpoint is good: start a new run with a lower %s or a higher --tau-end (%s says which tensors are no numbers)."
             .formatted(
-                theta ? "theta" : "w",
-                position.steps(),
-                position.epoch(),
-                loss,
-                theta ? "--theta-rate" : "--rate"));
-  }
-
-  private static double accuracy(float[] ranks) {
-    int right = 0;
-    for (float rank : ranks) {
-      right += rank == 0 ? 1 : 0;
-    }
-    return (double) right / ranks.length;
+                step.phase(),
+                step.position().steps() - 1,
+                step.position().epoch(),
+                results.loss(),
+                step.theta() ? "--theta-rate" : "--rate",
+                report));
   }
 
   /** The epoch of the log's last epoch line, -1 if there is none. */

@@ -1,0 +1,74 @@
+package io.fbnet.nas.search;
+
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.fbnet.engine.graph.ParameterLayout;
+import io.fbnet.engine.graph.Storage;
+import io.fbnet.engine.program.ParameterStore;
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.AtomicFile;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+
+/**
+ * What is known of a step whose loss or gradient was no number, written beside the run's
+ * checkpoints. Gradients and statistics are those of the last step that ran, which on a GPU may be
+ * the one after; weights were touched by neither the broken step nor any other that was not finite.
+ */
+final class Divergence {
+  static final String FOLDER = "diverged";
+
+  private Divergence() {}
+
+  /** Writes the report and returns its folder. */
+  static Path write(Path run, Map<String, Object> step, ParameterStore store) {
+    ObjectNode report = JsonNodeFactory.instance.objectNode();
+    ObjectNode what = report.putObject("step");
+    step.forEach((key, value) -> what.put(key, String.valueOf(value)));
+    ArrayNode tensors = report.putArray("tensors");
+    for (String set : store.sets()) {
+      for (ParameterLayout.Entry entry : store.layout(set).entries()) {
+        for (String buffer : new String[] {Storage.Flat.VALUES, Storage.Flat.GRADIENTS}) {
+          String name = entry.spec().name();
+          tensors.add(summary(set, buffer, name, store.read(set, buffer, name)));
+        }
+      }
+    }
+    Path folder = run.resolve(FOLDER);
+    try {
+      Files.createDirectories(folder);
+      AtomicFile.writeText(folder.resolve("report.json"), report.toPrettyString() + "\n");
+      return folder;
+    } catch (IOException e) {
+      throw UserException.storage(e, "%s cannot be written: %s", folder, e.getMessage());
+    }
+  }
+
+  private static ObjectNode summary(String set, String buffer, String name, float[] values) {
+    int broken = 0;
+    double least = Double.POSITIVE_INFINITY;
+    double most = Double.NEGATIVE_INFINITY;
+    for (float v : values) {
+      if (Float.isFinite(v)) {
+        least = Math.min(least, v);
+        most = Math.max(most, v);
+      } else {
+        broken++;
+      }
+    }
+    ObjectNode node = JsonNodeFactory.instance.objectNode();
+    node.put("set", set);
+    node.put("name", name);
+    node.put("of", buffer);
+    node.put("elements", values.length);
+    node.put("not_finite", broken);
+    if (broken < values.length) {
+      node.put("least", least);
+      node.put("most", most);
+    }
+    return node;
+  }
+}
