@@ -23,7 +23,7 @@ final class Divergence {
 
   private Divergence() {}
 
-  /** Writes the report and returns its folder. */
+  /** Writes the report and returns its file. */
   static Path write(Path run, Map<String, Object> step, ParameterStore store) {
     ObjectNode report = JsonNodeFactory.instance.objectNode();
     ObjectNode what = report.putObject("step");
@@ -40,8 +40,9 @@ final class Divergence {
     Path folder = run.resolve(FOLDER);
     try {
       Files.createDirectories(folder);
-      AtomicFile.writeText(folder.resolve("report.json"), report.toPrettyString() + "\n");
-      return folder;
+      Path file = folder.resolve("report.json");
+      AtomicFile.writeText(file, report.toPrettyString() + "\n");
+      return file;
     } catch (IOException e) {
       throw UserException.storage(e, "%s cannot be written: %s", folder, e.getMessage());
     }

@@ -234,7 +234,7 @@ public final class SearchLoop {
             .formatted(
                 step.phase(),
                 step.position().steps() - 1,
-                step.position().epoch(),
+                step.position().epoch() + 1,
                 results.loss(),
                 step.theta() ? "--theta-rate" : "--rate",
                 report));

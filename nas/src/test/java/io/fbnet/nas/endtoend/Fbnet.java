@@ -8,7 +8,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
@@ -17,6 +19,7 @@ final class Fbnet {
   private static final long LONGEST_SECONDS = 500;
 
   private final Path folder;
+  private final Map<String, String> environment = new LinkedHashMap<>();
   private int runs;
 
   /** What became of a process. */
@@ -29,6 +32,16 @@ final class Fbnet {
   /** Programs whose caches and outputs lie in a folder of the test's. */
   Fbnet(Path folder) {
     this.folder = folder;
+  }
+
+  /** Sets a variable for the programs run from now on. */
+  void environment(String name, String value) {
+    environment.put(name, value);
+  }
+
+  /** Where the programs run from now on look for CUDA first. */
+  void cudaPath(Path path) {
+    environment("FBNET_CUDA_PATH", path.toString());
   }
 
   /** The packaged jar. */
@@ -65,6 +78,7 @@ final class Fbnet {
     share(cache, "native");
     share(cache, "fashion-mnist");
     builder.environment().put("XDG_CACHE_HOME", cache.getParent().toString());
+    builder.environment().putAll(environment);
     return builder.start();
   }
 
