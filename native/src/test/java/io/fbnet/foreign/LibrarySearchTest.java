@@ -14,6 +14,7 @@ import java.lang.foreign.FunctionDescriptor;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -124,7 +125,7 @@ class LibrarySearchTest {
   void aFileThatDoesNotLoadIsSaidAndPassedOver() throws IOException {
     Path broken = folder.resolve("first").resolve(SONAME);
     Files.createDirectories(broken.getParent());
-    Files.writeString(broken, "not a library");
+    Files.write(broken, Arrays.copyOf(Files.readAllBytes(SAMPLE), 1000));
     Path good = library("second", SONAME);
     variable("first", "second");
     LibrarySearch.Found found = find(SONAME);
