@@ -5,7 +5,6 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.lang.foreign.AddressLayout;
@@ -61,10 +60,6 @@ class CudaBindingTest {
           "cudnnConvolutionBackwardFilter", Set.of(3, 5, 8, 12),
           "cublasLtMatmul", Set.of(3, 5, 8, 10, 13));
 
-  private static void needs(Availability library) {
-    assumeTrue(library.found(), () -> library.library() + ": " + library.tried());
-  }
-
   private static String headerName(String symbol) {
     String plain = symbol.endsWith("_v2") ? symbol.substring(0, symbol.length() - 3) : symbol;
     return RENAMED.getOrDefault(symbol, plain);
@@ -97,31 +92,31 @@ class CudaBindingTest {
 
   @Test
   void driverFunctionsAreThoseOfTheHeader() throws IOException {
-    needs(Cuda.availability());
+    CudaSoftware.needs(Cuda.availability());
     check(CudaRaw.BINDER, new CudaHeaders(GLOBAL + "cudart"), 40);
   }
 
   @Test
   void cudnnFunctionsAreThoseOfTheHeader() throws IOException {
-    needs(Cudnn.availability());
+    CudaSoftware.needs(Cudnn.availability());
     check(CudnnRaw.BINDER, new CudaHeaders(GLOBAL + "cudnn"), 25);
   }
 
   @Test
   void cublasLtFunctionsAreThoseOfTheHeader() throws IOException {
-    needs(CublasLt.availability());
+    CudaSoftware.needs(CublasLt.availability());
     check(CublasLtRaw.BINDER, new CudaHeaders(GLOBAL + "cublas"), 15);
   }
 
   @Test
   void nvrtcFunctionsAreThoseOfTheHeader() throws IOException {
-    needs(Nvrtc.availability());
+    CudaSoftware.needs(Nvrtc.availability());
     check(NvrtcRaw.BINDER, new CudaHeaders(GLOBAL + "nvrtc"), 9);
   }
 
   @Test
   void secondVersionsAreBoundWhereTheHeaderMeansThem() {
-    needs(Cuda.availability());
+    CudaSoftware.needs(Cuda.availability());
     Set<String> second = new TreeSet<>();
     for (String symbol : CudaRaw.BINDER.bound().keySet()) {
       if (symbol.endsWith("_v2")) {
@@ -136,7 +131,7 @@ class CudaBindingTest {
 
   @Test
   void driverNamesAreThoseOfJcuda() throws IOException {
-    needs(Cuda.availability());
+    CudaSoftware.needs(Cuda.availability());
     CudaHeaders jcuda = new CudaHeaders("jcuda/driver/JCudaDriver");
     for (Map.Entry<String, FunctionDescriptor> bound : CudaRaw.BINDER.bound().entrySet()) {
       String name = headerName(bound.getKey());
@@ -155,9 +150,9 @@ class CudaBindingTest {
 
   @Test
   void exceptionsAreStillNeeded() {
-    needs(Cuda.availability());
-    needs(Cudnn.availability());
-    needs(CublasLt.availability());
+    CudaSoftware.needs(Cuda.availability());
+    CudaSoftware.needs(Cudnn.availability());
+    CudaSoftware.needs(CublasLt.availability());
     Set<String> bound = new TreeSet<>(CudaRaw.BINDER.bound().keySet());
     assertTrue(bound.containsAll(RENAMED.keySet()), RENAMED.keySet().toString());
     assertTrue(bound.containsAll(NOT_IN_JCUDA.keySet()), NOT_IN_JCUDA.toString());

@@ -22,7 +22,7 @@ class CudaCaptureTest {
 
   @BeforeAll
   static void needsDriver() {
-    CudaSoftware.needsDriver();
+    CudaSoftware.needs(Cuda.availability());
   }
 
   @BeforeEach

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.fbnet.foreign.CublasLtMatmul.Matrix;
 import io.fbnet.foreign.CudnnConvolution.Direction;
@@ -33,10 +32,9 @@ class CudaLibrariesTest {
 
   @BeforeAll
   static void needsLibraries() {
-    CudaSoftware.needsDriver();
-    for (Availability library : List.of(Cudnn.availability(), CublasLt.availability())) {
-      assumeTrue(library.found(), () -> library.library() + ": " + library.tried());
-    }
+    CudaSoftware.needs(Cuda.availability());
+    CudaSoftware.needs(Cudnn.availability());
+    CudaSoftware.needs(CublasLt.availability());
   }
 
   @BeforeEach

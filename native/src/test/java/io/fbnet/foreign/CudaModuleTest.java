@@ -51,7 +51,7 @@ class CudaModuleTest {
 
   @BeforeAll
   static void needsDriver() {
-    CudaSoftware.needsDriver();
+    CudaSoftware.needs(Cuda.availability());
   }
 
   @BeforeEach
@@ -170,7 +170,7 @@ class CudaModuleTest {
 
   @Test
   void whatNvrtcCompilesLoads() {
-    assumeTrue(Nvrtc.availability().found(), () -> "NVRTC: " + Nvrtc.availability().tried());
+    CudaSoftware.needs(Nvrtc.availability());
     byte[] cubin =
         Nvrtc.compile(
             "double.cu",
@@ -183,7 +183,7 @@ class CudaModuleTest {
 
   @Test
   void aSourceThatDoesNotCompileSaysWhyInOneLine() {
-    assumeTrue(Nvrtc.availability().found(), () -> "NVRTC: " + Nvrtc.availability().tried());
+    CudaSoftware.needs(Nvrtc.availability());
     String source =
         "#include \"absent.h\"\n#include \"gone.h\"\nextern \"C\" __global__ void f() {}\n";
     ForeignException e =
@@ -203,7 +203,7 @@ class CudaModuleTest {
 
   @Test
   void anArchitectureThatNvrtcDoesNotKnowIsRefused() {
-    assumeTrue(Nvrtc.availability().found(), () -> "NVRTC: " + Nvrtc.availability().tried());
+    CudaSoftware.needs(Nvrtc.availability());
     ForeignException e =
         assertThrows(
             ForeignException.class,

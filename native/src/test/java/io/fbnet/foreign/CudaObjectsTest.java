@@ -29,7 +29,7 @@ class CudaObjectsTest {
 
   @BeforeAll
   static void needsDriver() {
-    CudaSoftware.needsDriver();
+    CudaSoftware.needs(Cuda.availability());
   }
 
   @BeforeEach

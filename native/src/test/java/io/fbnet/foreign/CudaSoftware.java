@@ -2,6 +2,7 @@ package io.fbnet.foreign;
 
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.lang.foreign.Arena;
@@ -35,11 +36,16 @@ final class CudaSoftware {
     return symbols.find("softCudaReset").isPresent() ? symbols : null;
   }
 
-  /** Leaves a test out where there is no CUDA driver, not even the software device. */
-  static void needsDriver() {
-    assumeTrue(
-        Cuda.availability().found(),
-        () -> "no CUDA driver and no software device: " + Cuda.availability().tried());
+  /**
+   * Leaves a test out where a library is missing. Beside the software device it is a failure: that
+   * has all of them, so one that is not found lacks a function that is bound.
+   */
+  static void needs(Availability library) {
+    String words = library.library() + " was not found: " + library.tried();
+    if (present()) {
+      assertTrue(library.found(), words);
+    }
+    assumeTrue(library.found(), words);
   }
 
   static boolean present() {

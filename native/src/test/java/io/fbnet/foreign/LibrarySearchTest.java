@@ -14,7 +14,6 @@ import java.lang.foreign.FunctionDescriptor;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -125,7 +124,10 @@ class LibrarySearchTest {
   void aFileThatDoesNotLoadIsSaidAndPassedOver() throws IOException {
     Path broken = folder.resolve("first").resolve(SONAME);
     Files.createDirectories(broken.getParent());
-    Files.write(broken, Arrays.copyOf(Files.readAllBytes(SAMPLE), 1000));
+    byte[] image = Files.readAllBytes(SAMPLE);
+    // The field e_machine: a library for a processor that does not exist.
+    image[18] = (byte) 0xff;
+    Files.write(broken, image);
     Path good = library("second", SONAME);
     variable("first", "second");
     LibrarySearch.Found found = find(SONAME);
