@@ -20,6 +20,8 @@ public final class CublasLt implements AutoCloseable {
           () -> CublasLtRaw.BINDER,
           name -> versionOf());
 
+  static final int ALLOC_FAILED = 3;
+
   final MemorySegment handle;
   private boolean closed;
 

@@ -70,7 +70,7 @@ public final class CublasLtMatmul implements AutoCloseable {
   private final Arena arena = Arena.ofShared();
   private final CublasLt cublas;
   private final List<MemorySegment> layouts = new ArrayList<>();
-  private final MemorySegment matmul;
+  private MemorySegment matmul;
   private final MemorySegment one;
   private final MemorySegment zero;
   private final MemorySegment algorithm;
@@ -111,12 +111,17 @@ public final class CublasLtMatmul implements AutoCloseable {
       set(TRANSA, transposeA);
       set(TRANSB, transposeB);
       for (Matrix m : List.of(a, b, d)) {
-        layouts.add(layout(m, batch));
+        layout(m, batch);
       }
       MemorySegment result = choose(deterministic, alignment, mostWorkspace);
       algorithm = result.asSlice(0, RESULT_WORKSPACE);
       workspaceBytes = result.get(JAVA_LONG, RESULT_WORKSPACE);
     } catch (Throwable t) {
+      try {
+        close();
+      } catch (ForeignException e) {
+        t.addSuppressed(e);
+      }
       throw Dnnl.rethrow(t);
     }
   }
@@ -128,7 +133,7 @@ public final class CublasLtMatmul implements AutoCloseable {
         "cublasLtMatmulDescSetAttribute");
   }
 
-  private MemorySegment layout(Matrix m, int batch) throws Throwable {
+  private void layout(Matrix m, int batch) throws Throwable {
     MemorySegment out = arena.allocate(ADDRESS);
     CublasLt.check(
         (int)
@@ -136,6 +141,7 @@ public final class CublasLtMatmul implements AutoCloseable {
                 out, m.type().code, m.rows(), m.columns(), m.leading()),
         "cublasLtMatrixLayoutCreate");
     MemorySegment layout = out.get(ADDRESS, 0);
+    layouts.add(layout);
     if (batch > 1) {
       MemorySegment count = arena.allocateFrom(JAVA_INT, batch);
       MemorySegment distance = arena.allocateFrom(JAVA_LONG, m.distance());
@@ -146,7 +152,6 @@ public final class CublasLtMatmul implements AutoCloseable {
           (int) CublasLtRaw.LAYOUT_SET.invokeExact(layout, LAYOUT_BATCH_OFFSET, distance, 8L),
           "cublasLtMatrixLayoutSetAttribute");
     }
-    return layout;
   }
 
   private MemorySegment choose(boolean deterministic, int[] alignment, long mostWorkspace)
@@ -253,8 +258,10 @@ public final class CublasLtMatmul implements AutoCloseable {
         CublasLt.check(
             (int) CublasLtRaw.LAYOUT_DESTROY.invokeExact(layout), "cublasLtMatrixLayoutDestroy");
       }
-      CublasLt.check(
-          (int) CublasLtRaw.MATMUL_DESTROY.invokeExact(matmul), "cublasLtMatmulDescDestroy");
+      if (matmul != null) {
+        CublasLt.check(
+            (int) CublasLtRaw.MATMUL_DESTROY.invokeExact(matmul), "cublasLtMatmulDescDestroy");
+      }
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);
     } finally {

@@ -213,9 +213,16 @@ public final class CudaDevice implements AutoCloseable {
     }
   }
 
-  /** Whether a failure says that memory was short. */
+  /** Whether a failure of the driver, cuDNN or cuBLASLt says that memory was short. */
   public static boolean isOutOfMemory(ForeignException e) {
-    return e.code() == Cuda.OUT_OF_MEMORY && e.function().startsWith("cu");
+    String function = e.function();
+    if (function.startsWith("cudnn")) {
+      return e.code() == Cudnn.HOST_ALLOCATION_FAILED || e.code() == Cudnn.DEVICE_ALLOCATION_FAILED;
+    }
+    if (function.startsWith("cublas")) {
+      return e.code() == CublasLt.ALLOC_FAILED;
+    }
+    return e.code() == Cuda.OUT_OF_MEMORY && function.startsWith("cu");
   }
 
   /**

@@ -19,6 +19,9 @@ public final class Cudnn implements AutoCloseable {
           () -> CudnnRaw.BINDER,
           name -> versionOf());
 
+  static final int HOST_ALLOCATION_FAILED = 4003;
+  static final int DEVICE_ALLOCATION_FAILED = 4004;
+
   final MemorySegment handle;
   private boolean closed;
 

@@ -8,6 +8,8 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
+import java.util.ArrayList;
+import java.util.List;
 
 /**
  * One convolution, or one of its gradients, in f32: images [N,H,W,C], filters [O,k,k,C/groups]. The
@@ -55,6 +57,8 @@ public final class CudnnConvolution implements AutoCloseable {
       int stride,
       int groups) {}
 
+  private record Descriptor(String kind, MemorySegment handle, MethodHandle destroy) {}
+
   static final int DATA_FLOAT = 0;
   static final int TENSOR_NHWC = 1;
   static final int CROSS_CORRELATION = 1;
@@ -73,6 +77,7 @@ public final class CudnnConvolution implements AutoCloseable {
   private static final int MOST_ALGORITHMS = 16;
 
   private final Arena arena = Arena.ofShared();
+  private final List<Descriptor> descriptors = new ArrayList<>();
   private final Cudnn cudnn;
   private final Direction direction;
   private final MemorySegment x;
@@ -107,12 +112,14 @@ public final class CudnnConvolution implements AutoCloseable {
     try {
       x = tensor(s.batch, s.channels, s.height, s.width);
       y = tensor(s.batch, s.outputs, s.outHeight, s.outWidth);
-      filter = create(CudnnRaw.FILTER_CREATE, "cudnnCreateFilterDescriptor");
+      filter = create("FilterDescriptor", CudnnRaw.FILTER_CREATE, CudnnRaw.FILTER_DESTROY);
       MemorySegment dims = ints(s.outputs, s.channels / s.groups, s.kernel, s.kernel);
       Cudnn.check(
           (int) CudnnRaw.FILTER_SET.invokeExact(filter, DATA_FLOAT, TENSOR_NHWC, 4, dims),
           "cudnnSetFilterNdDescriptor");
-      convolution = create(CudnnRaw.CONVOLUTION_CREATE, "cudnnCreateConvolutionDescriptor");
+      convolution =
+          create(
+              "ConvolutionDescriptor", CudnnRaw.CONVOLUTION_CREATE, CudnnRaw.CONVOLUTION_DESTROY);
       MemorySegment pad = ints(s.kernel / 2, s.kernel / 2);
       MemorySegment stride = ints(s.stride, s.stride);
       MemorySegment dilation = ints(1, 1);
@@ -129,6 +136,11 @@ public final class CudnnConvolution implements AutoCloseable {
           "cudnnSetConvolutionMathType");
       choose(s, deterministic, mostWorkspace);
     } catch (Throwable t) {
+      try {
+        close();
+      } catch (ForeignException e) {
+        t.addSuppressed(e);
+      }
       throw Dnnl.rethrow(t);
     }
   }
@@ -137,14 +149,18 @@ public final class CudnnConvolution implements AutoCloseable {
     return arena.allocateFrom(JAVA_INT, values);
   }
 
-  private MemorySegment create(MethodHandle function, String name) throws Throwable {
+  private MemorySegment create(String kind, MethodHandle create, MethodHandle destroy)
+      throws Throwable {
     MemorySegment out = arena.allocate(ADDRESS);
-    Cudnn.check((int) function.invokeExact(out), name);
-    return out.get(ADDRESS, 0);
+    Cudnn.check((int) create.invokeExact(out), "cudnnCreate" + kind);
+    MemorySegment handle = out.get(ADDRESS, 0);
+    descriptors.add(new Descriptor(kind, handle, destroy));
+    return handle;
   }
 
   private MemorySegment tensor(int n, int c, int h, int w) throws Throwable {
-    MemorySegment tensor = create(CudnnRaw.TENSOR_CREATE, "cudnnCreateTensorDescriptor");
+    MemorySegment tensor =
+        create("TensorDescriptor", CudnnRaw.TENSOR_CREATE, CudnnRaw.TENSOR_DESTROY);
     MemorySegment dims = ints(n, c, h, w);
     MemorySegment strides = ints(h * w * c, 1, w * c, c);
     Cudnn.check(
@@ -343,13 +359,10 @@ public final class CudnnConvolution implements AutoCloseable {
     }
     closed = true;
     try {
-      Cudnn.check(
-          (int) CudnnRaw.CONVOLUTION_DESTROY.invokeExact(convolution),
-          "cudnnDestroyConvolutionDescriptor");
-      Cudnn.check(
-          (int) CudnnRaw.FILTER_DESTROY.invokeExact(filter), "cudnnDestroyFilterDescriptor");
-      Cudnn.check((int) CudnnRaw.TENSOR_DESTROY.invokeExact(y), "cudnnDestroyTensorDescriptor");
-      Cudnn.check((int) CudnnRaw.TENSOR_DESTROY.invokeExact(x), "cudnnDestroyTensorDescriptor");
+      for (Descriptor each : descriptors.reversed()) {
+        MemorySegment handle = each.handle();
+        Cudnn.check((int) each.destroy().invokeExact(handle), "cudnnDestroy" + each.kind());
+      }
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);
     } finally {

@@ -101,7 +101,8 @@ public final class Nvrtc {
       check((int) NvrtcRaw.LOG_SIZE.invokeExact(program, size), "nvrtcGetProgramLogSize", "");
       MemorySegment text = arena.allocate(size.get(JAVA_LONG, 0) + 1);
       check((int) NvrtcRaw.LOG.invokeExact(program, text), "nvrtcGetProgramLog", "");
-      return ": " + text.getString(0).strip();
+      // A message is one line, and so is what a person is told.
+      return ": " + text.getString(0).strip().replaceAll("\\s*\\R\\s*", "; ");
     }
   }
 
