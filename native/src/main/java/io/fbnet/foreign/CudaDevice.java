@@ -234,7 +234,7 @@ public final class CudaDevice implements AutoCloseable {
       return false;
     }
     return switch (e.code()) {
-      case 46, 214, 220, 700, 702, 714, 715, 716, 717, 718, 719, 721, 999 -> true;
+      case 46, 214, 220, 226, 700, 702, 710, 714, 715, 716, 717, 718, 719, 721, 999 -> true;
       default -> false;
     };
   }

@@ -204,6 +204,8 @@ class CudaNumbersTest {
     Set<String> expected =
         new TreeSet<>(
             Set.of(
+                "CUDA_ERROR_ASSERT",
+                "CUDA_ERROR_CONTAINED",
                 "CUDA_ERROR_DEVICE_UNAVAILABLE",
                 "CUDA_ERROR_ECC_UNCORRECTABLE",
                 "CUDA_ERROR_NVLINK_UNCORRECTABLE",

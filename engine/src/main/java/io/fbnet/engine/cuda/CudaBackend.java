@@ -13,6 +13,9 @@ import io.fbnet.foreign.CudaDevice;
 import io.fbnet.foreign.CudaDevice.Attribute;
 import io.fbnet.foreign.CudaStream;
 import io.fbnet.foreign.Cudnn;
+import io.fbnet.foreign.CudnnConvolution;
+import io.fbnet.foreign.CudnnConvolution.Direction;
+import io.fbnet.foreign.CudnnConvolution.Sizes;
 import io.fbnet.foreign.ForeignException;
 import io.fbnet.foreign.Nvrtc;
 import java.lang.foreign.MemorySegment;
@@ -31,18 +34,22 @@ import java.util.function.Supplier;
  * something back.
  */
 public final class CudaBackend implements Backend {
+  private static final long MOST_CONVOLUTION_WORKSPACE = 256L << 20;
   private static final String SOFTWARE = "Software CUDA device";
 
   private final CudaDevice device;
   private final CudaOptions options;
   private final KernelLibrary kernels;
   private final Map<Long, MemorySegment> allocations = new HashMap<>();
+  private final Map<Plan, CudnnConvolution> plans = new HashMap<>();
   private CudaStream stream;
   private CudaStream copies;
   private Cudnn cudnn;
   private CublasLt cublas;
   private boolean lost;
   private boolean closed;
+
+  private record Plan(Direction direction, Sizes sizes) {}
 
   private CudaBackend(CudaDevice device, CudaOptions options, Path cache, Consumer<String> notes) {
     this.device = device;
@@ -114,8 +121,18 @@ public final class CudaBackend implements Backend {
     return copies;
   }
 
-  Cudnn cudnn() {
-    return cudnn;
+  /** cuDNN's way to compute a convolution, chosen once a shape; it lives as long as the device. */
+  CudnnConvolution plan(Direction direction, Sizes sizes) {
+    return plans.computeIfAbsent(
+        new Plan(direction, sizes),
+        plan ->
+            new CudnnConvolution(
+                cudnn,
+                direction,
+                sizes,
+                options.precision() != Precision.F32,
+                options.deterministic(),
+                MOST_CONVOLUTION_WORKSPACE));
   }
 
   CublasLt cublas() {
@@ -152,7 +169,7 @@ public final class CudaBackend implements Backend {
     try {
       return calls.get();
     } catch (ForeignException e) {
-      if (isShortage(e)) {
+      if (CudaDevice.isOutOfMemory(e)) {
         throw new OutOfDeviceMemory(asked, freeMemory(), device.name(), e);
       }
       lost |= CudaDevice.isLost(e);
@@ -167,13 +184,6 @@ public final class CudaBackend implements Backend {
           calls.run();
           return null;
         });
-  }
-
-  /** Libraries have codes of their own for a lack of memory. */
-  private static boolean isShortage(ForeignException e) {
-    return CudaDevice.isOutOfMemory(e)
-        || e.function().startsWith("cudnn") && (e.code() == 4003 || e.code() == 4005)
-        || e.function().startsWith("cublasLt") && e.code() == 3;
   }
 
   private long freeMemory() {
@@ -294,6 +304,8 @@ public final class CudaBackend implements Backend {
       return;
     }
     closed = true;
+    plans.values().forEach(plan -> closing(plan::close));
+    plans.clear();
     closing(
         () -> {
           if (cublas != null) {

@@ -17,7 +17,6 @@ import java.util.function.Function;
  * our kernels; everything else by cuDNN, in f32.
  */
 final class CudaConvolution {
-  private static final long MOST_WORKSPACE = 256L << 20;
   private static final int CHANNEL_TILE = 32;
   private static final int[] TILE = {CHANNEL_TILE, 8, 1};
 
@@ -214,42 +213,16 @@ final class CudaConvolution {
             kernel(),
             stride,
             groups);
-    CudnnConvolution convolution =
-        new CudnnConvolution(
-            context.backend.cudnn(),
-            direction,
-            sizes,
-            context.tf32,
-            context.deterministic,
-            MOST_WORKSPACE);
-    try {
-      return cudnn(direction, convolution);
-    } catch (RuntimeException e) {
-      convolution.close();
-      throw e;
-    }
-  }
-
-  private Kernel cudnn(Direction direction, CudnnConvolution convolution) {
+    CudnnConvolution convolution = context.backend.plan(direction, sizes);
     MemorySegment workspace = context.scratch("workspace", convolution.workspaceBytes());
     MemorySegment filter = context.scratch("filter", 4L * w.shape().elements());
     MemorySegment wide = wide("wide x", x, xm);
     MemorySegment wideY = wide("wide y", y, ym);
     Kernel run =
-        new Kernel() {
-          @Override
-          public void launch() {
-            switch (direction) {
-              case FORWARD -> convolution.run(wide, filter, wideY, workspace);
-              case BACKWARD_DATA -> convolution.run(filter, wideY, wide, workspace);
-              case BACKWARD_FILTER -> convolution.run(wide, wideY, filter, workspace);
-            }
-          }
-
-          @Override
-          public void close() {
-            convolution.close();
-          }
+        switch (direction) {
+          case FORWARD -> () -> convolution.run(wide, filter, wideY, workspace);
+          case BACKWARD_DATA -> () -> convolution.run(filter, wideY, wide, workspace);
+          case BACKWARD_FILTER -> () -> convolution.run(wide, wideY, filter, workspace);
         };
     return switch (direction) {
       case FORWARD ->
