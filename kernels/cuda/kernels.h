@@ -33,7 +33,7 @@ INLINE float toFloat(bf16 v) { return __uint_as_float((unsigned)v << 16); }
 // Two f32 to two bf16 in one word (first in the low half), to nearest, ties to even. NaN becomes 0x7FFF
 // on both paths: adding the rounding term to a NaN could carry it into infinity.
 INLINE unsigned roundTwo(float low, float high) {
-#ifdef __CUDA_ARCH__
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   unsigned both;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
   return both;

@@ -13,6 +13,7 @@ public final class CublasLt implements AutoCloseable {
       new NativeLibrary(
           "cuBLASLt",
           List.of("libcublasLt.so.13", "libcublasLt.so.12"),
+          "",
           "install the CUDA toolkit 12 or 13 (libcublasLt), or Python's nvidia-cublas, and name its"
               + " folder in "
               + LibrarySearch.VARIABLE

@@ -15,6 +15,7 @@ public final class Cuda {
       new NativeLibrary(
           "CUDA driver",
           List.of("libcuda.so.1"),
+          "",
           "install an NVIDIA driver for CUDA 12 or 13 (libcuda.so.1), or name its folder in "
               + LibrarySearch.VARIABLE,
           () -> CudaRaw.BINDER,

@@ -13,6 +13,7 @@ public final class Cudnn implements AutoCloseable {
       new NativeLibrary(
           "cuDNN",
           List.of("libcudnn.so.9"),
+          "",
           "install cuDNN 9 (from NVIDIA, or Python's nvidia-cudnn-cu13), and name its folder in "
               + LibrarySearch.VARIABLE
               + " if it is not on the system's search path",

@@ -44,9 +44,18 @@ final class LibrarySearch {
 
   /** Tries each name in each place; the first that loads is taken. */
   Found find(List<String> sonames) {
+    return find(sonames, "");
+  }
+
+  /**
+   * The same for a library that opens others by their bare names while it runs.
+   *
+   * @param companions pattern of files that are loaded first from the same folder, empty for none
+   */
+  Found find(List<String> sonames, String companions) {
     List<String> tried = new ArrayList<>();
     for (Path folder : folders(environment.get(VARIABLE))) {
-      SymbolLookup symbols = inFolder(folder, sonames, tried);
+      SymbolLookup symbols = inFolder(folder, sonames, companions, tried);
       if (symbols != null) {
         return new Found(symbols, folder.toString(), tried);
       }
@@ -65,7 +74,7 @@ final class LibrarySearch {
     usual.addAll(folders(environment.get("CUDA_PATH")));
     usual.addAll(toolkits());
     for (Path folder : usual) {
-      SymbolLookup symbols = inFolder(folder, sonames, tried);
+      SymbolLookup symbols = inFolder(folder, sonames, companions, tried);
       if (symbols != null) {
         return new Found(symbols, folder.toString(), tried);
       }
@@ -73,11 +82,16 @@ final class LibrarySearch {
     return new Found(null, "", tried);
   }
 
-  private static SymbolLookup inFolder(Path folder, List<String> sonames, List<String> tried) {
+  private static SymbolLookup inFolder(
+      Path folder, List<String> sonames, String companions, List<String> tried) {
     for (String soname : sonames) {
       Path file = folder.resolve(soname);
       if (Files.exists(file)) {
         try {
+          for (Path companion :
+              companions.isEmpty() ? List.<Path>of() : below(folder, companions)) {
+            SymbolLookup.libraryLookup(companion.toAbsolutePath(), Arena.global());
+          }
           SymbolLookup symbols = SymbolLookup.libraryLookup(file.toAbsolutePath(), Arena.global());
           tried.add(file + ": loaded");
           return symbols;

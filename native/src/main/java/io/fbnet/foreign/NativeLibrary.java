@@ -10,6 +10,7 @@ import java.util.function.Supplier;
 final class NativeLibrary {
   private final String name;
   private final List<String> sonames;
+  private final String companions;
   private final String remedy;
   private final Supplier<Binder> raw;
   private final Function<String, String> version;
@@ -19,17 +20,20 @@ final class NativeLibrary {
   /**
    * Describes a library.
    *
+   * @param companions pattern of files beside it that must be loaded first, empty for none
    * @param raw touches the class of raw handles and gives its binder
    * @param version gives the version, from the name under which the library was found
    */
   NativeLibrary(
       String name,
       List<String> sonames,
+      String companions,
       String remedy,
       Supplier<Binder> raw,
       Function<String, String> version) {
     this.name = name;
     this.sonames = sonames;
+    this.companions = companions;
     this.remedy = remedy;
     this.raw = raw;
     this.version = version;
@@ -56,7 +60,7 @@ final class NativeLibrary {
   }
 
   private Availability tryLoad() {
-    LibrarySearch.Found found = LibrarySearch.ofThisProcess().find(sonames);
+    LibrarySearch.Found found = LibrarySearch.ofThisProcess().find(sonames, companions);
     List<String> tried = new ArrayList<>(found.tried());
     if (found.symbols() == null) {
       return Availability.missing(name, tried, remedy);

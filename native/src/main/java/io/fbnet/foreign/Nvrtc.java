@@ -17,6 +17,7 @@ public final class Nvrtc {
       new NativeLibrary(
           "NVRTC",
           List.of("libnvrtc.so.13", "libnvrtc.so.12"),
+          "libnvrtc-builtins.so*",
           "install the CUDA toolkit 12 or 13 (libnvrtc), or Python's nvidia-cuda-nvrtc, and name"
               + " its folder in "
               + LibrarySearch.VARIABLE

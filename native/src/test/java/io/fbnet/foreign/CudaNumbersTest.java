@@ -92,7 +92,8 @@ class CudaNumbersTest {
           "CudnnConvolution.MOST_ALGORITHMS");
 
   /** Driver errors that are newer than JCuda 12.6. */
-  private static final Set<String> NOT_IN_JCUDA = Set.of("CUDA_ERROR_TENSOR_MEMORY_LEAK");
+  private static final Set<String> NOT_IN_JCUDA =
+      Set.of("CUDA_ERROR_CONTAINED", "CUDA_ERROR_TENSOR_MEMORY_LEAK");
 
   private static CudaHeaders headers;
   private static CudaHeaders jcuda;

@@ -150,6 +150,7 @@ class LibrarySearchTest {
         new NativeLibrary(
             "Test library",
             List.of("libfbnet-none.so.1"),
+            "",
             "install the test library",
             () -> {
               throw new AssertionError("the class of raw handles was touched");
@@ -172,6 +173,7 @@ class LibrarySearchTest {
         new NativeLibrary(
             "C library",
             List.of("libc.so.6"),
+            "",
             "install another C library",
             () -> {
               Binder binder = library[0].binder();

@@ -15,7 +15,12 @@ public final class OutOfDeviceMemory extends RuntimeException {
    * @param free bytes that were free, -1 where nobody knows
    */
   public OutOfDeviceMemory(long asked, long free, String device, Throwable cause) {
-    this(what(asked, device) + left(free) + "; choose a smaller batch", asked, free, device, cause);
+    this(
+        what(asked, device) + left(free) + "; free some of it, or choose a smaller batch",
+        asked,
+        free,
+        device,
+        cause);
   }
 
   private OutOfDeviceMemory(String message, long asked, long free, String device, Throwable cause) {
@@ -34,7 +39,9 @@ public final class OutOfDeviceMemory extends RuntimeException {
    */
   public OutOfDeviceMemory during(long planned, long held, int batch) {
     String words = what(asked, device) + ": the step plans " + mib(planned) + left(free);
-    if (batch > 0 && free >= 0) {
+    if (planned <= free + held) {
+      words += ", so something else took memory meanwhile: free it, or choose a smaller batch";
+    } else if (batch > 0 && free >= 0) {
       long fits = (long) (batch * Math.min(1, (double) (free + held) / Math.max(1, planned)));
       // The failed step itself never fits, whatever the estimate says.
       fits = Math.min(fits, batch - 1);
@@ -46,6 +53,21 @@ public final class OutOfDeviceMemory extends RuntimeException {
       words += "; choose a smaller batch";
     }
     return new OutOfDeviceMemory(words, asked, free, device, this);
+  }
+
+  /**
+   * The same for the parameters, which take what they take at every batch.
+   *
+   * @param planned bytes of values and gradients
+   */
+  public OutOfDeviceMemory forParameters(long planned) {
+    return new OutOfDeviceMemory(
+        "%s: parameters and their gradients plan %s whatever the batch%s; free some of it"
+            .formatted(what(asked, device), mib(planned), left(free)),
+        asked,
+        free,
+        device,
+        this);
   }
 
   private static String what(long asked, String device) {

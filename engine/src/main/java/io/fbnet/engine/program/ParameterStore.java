@@ -3,6 +3,7 @@ package io.fbnet.engine.program;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.OutOfDeviceMemory;
 import io.fbnet.engine.graph.ParameterLayout;
 import io.fbnet.engine.graph.ParameterSpec;
 import io.fbnet.engine.graph.ParameterSpec.Initial;
@@ -49,8 +50,12 @@ public final class ParameterStore implements AutoCloseable {
   /** The device memory of a buffer, created as zeros when first asked for. */
   MemorySegment buffer(String set, String buffer) {
     ParameterLayout layout = layout(set);
-    return buffers.computeIfAbsent(
-        set + " " + buffer, key -> backend.allocate(layout.size() * backend.elementBytes()));
+    try {
+      return buffers.computeIfAbsent(
+          set + " " + buffer, key -> backend.allocate(layout.size() * backend.elementBytes()));
+    } catch (OutOfDeviceMemory e) {
+      throw e.forParameters(plannedBytes());
+    }
   }
 
   /**
@@ -116,6 +121,13 @@ public final class ParameterStore implements AutoCloseable {
       }
     }
     throw new IllegalArgumentException("parameter set " + set + " has no tensor " + name);
+  }
+
+  /** Bytes of values and gradients of every set, whatever the batch. */
+  private long plannedBytes() {
+    return 2L
+        * backend.elementBytes()
+        * layouts.values().stream().mapToLong(ParameterLayout::size).sum();
   }
 
   /** Bytes on the device. */

@@ -22,6 +22,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Supplier;
 
 /**
  * A graph compiled for one device: memory planned and kernels prepared once, run many times. A run
@@ -47,15 +48,10 @@ public final class Program implements AutoCloseable {
     this.backend = backend;
     this.graph = graph;
     compiler = backend.compiler(graph, fixedParameters);
-    try {
-      controlBlock = backend.controls(controlsOf(graph));
-    } catch (RuntimeException e) {
-      compiler.close();
-      throw e;
-    }
     List<Op> ops = Schedule.sinkCandidateGradients(graph.ops());
     intermediates = Intermediates.of(graph, ops, compiler::bytes);
     try {
+      controlBlock = backend.controls(controlsOf(graph));
       placeStored(store);
       placeIntermediates();
       for (Op op : ops) {
@@ -63,7 +59,7 @@ public final class Program implements AutoCloseable {
       }
       step = compiler.whole(kernels);
     } catch (OutOfDeviceMemory e) {
-      OutOfDeviceMemory whole = e.during(neededBytes(), heldBytes(), batch());
+      OutOfDeviceMemory whole = withPlan(e);
       close();
       throw whole;
     } catch (RuntimeException e) {
@@ -89,6 +85,20 @@ public final class Program implements AutoCloseable {
    */
   public static Program compileFixed(Backend backend, Graph graph, ParameterStore store) {
     return new Program(backend, graph, store, true);
+  }
+
+  private OutOfDeviceMemory withPlan(OutOfDeviceMemory e) {
+    return e.during(neededBytes(), heldBytes(), batch());
+  }
+
+  /** Runs something that may take memory when it is first done; says what the step plans. */
+  private <T> T planned(Supplier<T> work) {
+    requireOpen();
+    try {
+      return work.get();
+    } catch (OutOfDeviceMemory e) {
+      throw withPlan(e);
+    }
   }
 
   /** What the step will hold at least: inputs, intermediates, and workspace got so far. */
@@ -190,7 +200,11 @@ public final class Program implements AutoCloseable {
   /** Copies an input from row-major host memory of its type. */
   public void write(String input, MemorySegment host) {
     Value value = find(inputs, input, "input");
-    compiler.upload(value, host, memoryOf(value));
+    planned(
+        () -> {
+          compiler.upload(value, host, memoryOf(value));
+          return value;
+        });
   }
 
   /** Sets an f32 of the control block. */
@@ -217,9 +231,12 @@ public final class Program implements AutoCloseable {
 
   /** Runs the step, or enqueues it where the device works beside the host. */
   public void run() {
-    requireOpen();
-    pushControls();
-    step.launch();
+    planned(
+        () -> {
+          pushControls();
+          step.launch();
+          return step;
+        });
   }
 
   private void pushControls() {
@@ -250,12 +267,11 @@ public final class Program implements AutoCloseable {
    * what {@link Readback#await} gives.
    */
   public Readback readLater(String... outputs) {
-    requireOpen();
     List<Value> values = new ArrayList<>();
     for (String output : outputs) {
       values.add(find(graph.outputs(), output, "output"));
     }
-    return compiler.read(values, this::memoryOf);
+    return planned(() -> compiler.read(values, this::memoryOf));
   }
 
   /**
@@ -264,9 +280,11 @@ public final class Program implements AutoCloseable {
    * @return milliseconds, one figure a sample; a device may spread {@code passes} over fewer
    */
   public double[] time(int passes) {
-    requireOpen();
-    pushControls();
-    return compiler.time(kernels, passes);
+    return planned(
+        () -> {
+          pushControls();
+          return compiler.time(kernels, passes);
+        });
   }
 
   private static Value find(Map<String, Value> among, String name, String kind) {
@@ -318,7 +336,9 @@ public final class Program implements AutoCloseable {
       kernels.reversed().forEach(Kernel::close);
       compiler.close();
       owned.reversed().forEach(backend::release);
-      controlBlock.close();
+      if (controlBlock != null) {
+        controlBlock.close();
+      }
     }
   }
 }

@@ -13,6 +13,8 @@ import io.fbnet.nas.run.MetricsLog;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.jar.JarEntry;
+import java.util.jar.JarFile;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -36,6 +38,18 @@ class CudaCommandsIT {
     String last = outcome.err().lines().filter(l -> l.startsWith("fbnet: ")).toList().getLast();
     assertTrue(last.contains(words), outcome.err());
     assertFalse(outcome.err().contains("\tat "), outcome.err());
+  }
+
+  @Test
+  void theJarHoldsKernelsAndNoSoftwareDevice() throws Exception {
+    try (JarFile jar = new JarFile(Fbnet.jar().toFile())) {
+      List<String> names = jar.stream().map(JarEntry::getName).toList();
+      assertTrue(names.contains("io/fbnet/kernels/weighted_sum.cu"));
+      assertTrue(names.contains("io/fbnet/kernels/port.h"));
+      for (String name : names) {
+        assertFalse(name.contains("software") || name.contains("simt"), name);
+      }
+    }
   }
 
   @Test
