@@ -7,6 +7,7 @@ import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.sli
 
 import com.tngtech.archunit.base.DescribedPredicate;
 import com.tngtech.archunit.core.importer.ImportOption;
+import com.tngtech.archunit.core.importer.Location;
 import com.tngtech.archunit.junit.AnalyzeClasses;
 import com.tngtech.archunit.junit.ArchTest;
 import com.tngtech.archunit.lang.ArchRule;
@@ -14,8 +15,18 @@ import java.lang.foreign.Linker;
 import java.lang.foreign.SymbolLookup;
 
 /** The floor of search spaces and training stands on the engine, and on nothing below it. */
-@AnalyzeClasses(packages = "io.fbnet", importOptions = ImportOption.DoNotIncludeTests.class)
+@AnalyzeClasses(
+    packages = "io.fbnet",
+    importOptions = {ImportOption.DoNotIncludeTests.class, FloorsTest.NoTestJars.class})
 class FloorsTest {
+  /** The engine's tests come in a jar of their own. */
+  static final class NoTestJars implements ImportOption {
+    @Override
+    public boolean includes(Location location) {
+      return !location.contains("-tests.jar");
+    }
+  }
+
   /** What a back end says about its library is a plain record, and the doctor prints it. */
   private static final String DESCRIPTION = "io.fbnet.foreign.Availability";
 

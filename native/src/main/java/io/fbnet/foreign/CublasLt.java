@@ -4,7 +4,6 @@ import static java.lang.foreign.ValueLayout.ADDRESS;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.List;
 
 /** A cuBLASLt handle. */
 @SuppressWarnings("restricted")
@@ -12,7 +11,7 @@ public final class CublasLt implements AutoCloseable {
   static final NativeLibrary LIBRARY =
       new NativeLibrary(
           "cuBLASLt",
-          List.of("libcublasLt.so.13", "libcublasLt.so.12"),
+          () -> Cuda.sonames("libcublasLt"),
           "",
           "install the CUDA toolkit 12 or 13 (libcublasLt), or Python's nvidia-cublas, and name its"
               + " folder in "

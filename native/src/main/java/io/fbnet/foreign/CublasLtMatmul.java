@@ -67,7 +67,7 @@ public final class CublasLtMatmul implements AutoCloseable {
   static final long RESULT_WORKSPACE = 64;
   static final long RESULT_STATE = 72;
 
-  private final Arena arena = Arena.ofShared();
+  private final Arena arena = Arena.ofConfined();
   private final CublasLt cublas;
   private final List<MemorySegment> layouts = new ArrayList<>();
   private MemorySegment matmul;

@@ -14,7 +14,7 @@ public final class Cuda {
   static final NativeLibrary LIBRARY =
       new NativeLibrary(
           "CUDA driver",
-          List.of("libcuda.so.1"),
+          () -> List.of("libcuda.so.1"),
           "",
           "install an NVIDIA driver for CUDA 12 or 13 (libcuda.so.1), or name its folder in "
               + LibrarySearch.VARIABLE,
@@ -40,13 +40,45 @@ public final class Cuda {
   private static String versionOf() {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment out = arena.allocate(JAVA_INT);
-      check((int) CudaRaw.INIT.invokeExact(0), "cuInit");
       check((int) CudaRaw.DRIVER_VERSION.invokeExact(out), "cuDriverGetVersion");
       int version = out.get(JAVA_INT, 0);
       return "CUDA " + version / 1000 + "." + version % 1000 / 10;
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);
     }
+  }
+
+  /**
+   * Initialises the driver.
+   *
+   * @return whether it sees a device
+   * @throws ForeignException where the driver does not work
+   */
+  static boolean initialise() {
+    LIBRARY.require();
+    try {
+      int status = (int) CudaRaw.INIT.invokeExact(0);
+      if (status == NO_DEVICE) {
+        return false;
+      }
+      check(status, "cuInit");
+      return true;
+    } catch (Throwable t) {
+      throw Dnnl.rethrow(t);
+    }
+  }
+
+  /** The driver's major version, 0 where there is none. */
+  static int major() {
+    String version = availability().version();
+    return version.isEmpty() ? 0 : Integer.parseInt(version.replaceAll("CUDA (\\d+)\\..*", "$1"));
+  }
+
+  /** The names of a library of the toolkit, that of the driver's own version first. */
+  static List<String> sonames(String base) {
+    return major() == 12
+        ? List.of(base + ".so.12", base + ".so.13")
+        : List.of(base + ".so.13", base + ".so.12");
   }
 
   static void check(int status, String function) {

@@ -48,14 +48,12 @@ public final class CudaDevice implements AutoCloseable {
    * @throws IllegalStateException where {@link Cuda#availability()} says that the driver is missing
    */
   public static int count() {
-    Cuda.LIBRARY.require();
+    if (!Cuda.initialise()) {
+      return 0;
+    }
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment out = arena.allocate(JAVA_INT);
-      int status = (int) CudaRaw.DEVICE_COUNT.invokeExact(out);
-      if (status == Cuda.NO_DEVICE) {
-        return 0;
-      }
-      Cuda.check(status, "cuDeviceGetCount");
+      Cuda.check((int) CudaRaw.DEVICE_COUNT.invokeExact(out), "cuDeviceGetCount");
       return out.get(JAVA_INT, 0);
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);
@@ -69,7 +67,9 @@ public final class CudaDevice implements AutoCloseable {
    * @throws ForeignException where there is no such device
    */
   public static CudaDevice open(int ordinal) {
-    Cuda.LIBRARY.require();
+    if (!Cuda.initialise()) {
+      throw Cuda.failure(Cuda.NO_DEVICE, "cuInit", "");
+    }
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment number = arena.allocate(JAVA_INT);
       MemorySegment pointer = arena.allocate(ADDRESS);
@@ -234,7 +234,7 @@ public final class CudaDevice implements AutoCloseable {
       return false;
     }
     return switch (e.code()) {
-      case 46, 214, 220, 226, 700, 702, 710, 714, 715, 716, 717, 718, 719, 721, 999 -> true;
+      case 4, 46, 214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721, 999 -> true;
       default -> false;
     };
   }

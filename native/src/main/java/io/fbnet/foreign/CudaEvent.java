@@ -10,6 +10,7 @@ import java.lang.foreign.MemorySegment;
 @SuppressWarnings("restricted")
 public final class CudaEvent implements AutoCloseable {
   static final int DEFAULT = 0;
+  static final int BLOCKING_SYNC = 1;
   static final int DISABLE_TIMING = 2;
 
   final MemorySegment handle;
@@ -19,12 +20,14 @@ public final class CudaEvent implements AutoCloseable {
     this.handle = handle;
   }
 
-  /** An event; one that is not for timing costs less. */
+  /** An event. One that is not for timing costs less, and a thread that waits for it sleeps. */
   public static CudaEvent create(boolean timing) {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment out = arena.allocate(ADDRESS);
       Cuda.check(
-          (int) CudaRaw.EVENT_CREATE.invokeExact(out, timing ? DEFAULT : DISABLE_TIMING),
+          (int)
+              CudaRaw.EVENT_CREATE.invokeExact(
+                  out, timing ? DEFAULT : BLOCKING_SYNC | DISABLE_TIMING),
           "cuEventCreate");
       return new CudaEvent(out.get(ADDRESS, 0));
     } catch (Throwable t) {

@@ -3,13 +3,13 @@ package io.fbnet.foreign;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
-/** A kernel with its shape and arguments packed. */
+/** A kernel with its shape and arguments packed; the thread that made it launches and closes it. */
 public final class CudaLaunch implements AutoCloseable {
   private final CudaFunction function;
   private final int[] grid;
   private final int[] block;
   private final int sharedBytes;
-  private final Arena arena = Arena.ofShared();
+  private final Arena arena = Arena.ofConfined();
   private final MemorySegment parameters;
   private boolean closed;
 

@@ -12,7 +12,7 @@ public final class Cudnn implements AutoCloseable {
   static final NativeLibrary LIBRARY =
       new NativeLibrary(
           "cuDNN",
-          List.of("libcudnn.so.9"),
+          () -> List.of("libcudnn.so.9"),
           "",
           "install cuDNN 9 (from NVIDIA, or Python's nvidia-cudnn-cu13), and name its folder in "
               + LibrarySearch.VARIABLE

@@ -73,10 +73,11 @@ public final class CudnnConvolution implements AutoCloseable {
   static final long PERF_STATUS = 4;
   static final long PERF_MEMORY = 16;
   static final long PERF_DETERMINISM = 24;
+  static final long PERF_MATH = 28;
 
   private static final int MOST_ALGORITHMS = 16;
 
-  private final Arena arena = Arena.ofShared();
+  private final Arena arena = Arena.ofConfined();
   private final List<Descriptor> descriptors = new ArrayList<>();
   private final Cudnn cudnn;
   private final Direction direction;
@@ -134,7 +135,7 @@ public final class CudnnConvolution implements AutoCloseable {
       Cudnn.check(
           (int) CudnnRaw.CONVOLUTION_MATH.invokeExact(convolution, tf32 ? DEFAULT_MATH : FMA_MATH),
           "cudnnSetConvolutionMathType");
-      choose(s, deterministic, mostWorkspace);
+      choose(s, tf32 ? DEFAULT_MATH : FMA_MATH, deterministic, mostWorkspace);
     } catch (Throwable t) {
       try {
         close();
@@ -186,7 +187,8 @@ public final class CudnnConvolution implements AutoCloseable {
     };
   }
 
-  private void choose(Sizes sizes, boolean deterministic, long mostWorkspace) throws Throwable {
+  private void choose(Sizes sizes, int math, boolean deterministic, long mostWorkspace)
+      throws Throwable {
     MemorySegment returned = arena.allocate(JAVA_INT);
     MemorySegment results = arena.allocate(MOST_ALGORITHMS * PERF_BYTES, 8);
     MemorySegment first = first();
@@ -229,14 +231,19 @@ public final class CudnnConvolution implements AutoCloseable {
                       results);
         };
     Cudnn.check(status, "cudnnGet" + direction.function + "Algorithm_v7");
-    for (int i = 0; i < returned.get(JAVA_INT, 0); i++) {
-      MemorySegment perf = results.asSlice(i * PERF_BYTES, PERF_BYTES);
-      boolean fits =
-          perf.get(JAVA_INT, PERF_STATUS) == 0
-              && perf.get(JAVA_LONG, PERF_MEMORY) <= mostWorkspace
-              && (!deterministic || perf.get(JAVA_INT, PERF_DETERMINISM) == DETERMINISTIC);
-      if (fits && workspaceFits(perf.get(JAVA_INT, PERF_ALGO), mostWorkspace)) {
-        return;
+    // An algorithm may be ranked for another type of arithmetic than the one asked for; such a one
+    // is taken only where no other fits.
+    for (boolean asAsked : new boolean[] {true, false}) {
+      for (int i = 0; i < returned.get(JAVA_INT, 0); i++) {
+        MemorySegment perf = results.asSlice(i * PERF_BYTES, PERF_BYTES);
+        boolean fits =
+            perf.get(JAVA_INT, PERF_STATUS) == 0
+                && perf.get(JAVA_LONG, PERF_MEMORY) <= mostWorkspace
+                && (perf.get(JAVA_INT, PERF_MATH) == math || !asAsked)
+                && (!deterministic || perf.get(JAVA_INT, PERF_DETERMINISM) == DETERMINISTIC);
+        if (fits && workspaceFits(perf.get(JAVA_INT, PERF_ALGO), mostWorkspace)) {
+          return;
+        }
       }
     }
     throw new ForeignException(

@@ -9,7 +9,7 @@ import java.util.function.Supplier;
 /** One of the CUDA libraries: found and loaded once a process, on the first question. */
 final class NativeLibrary {
   private final String name;
-  private final List<String> sonames;
+  private final Supplier<List<String>> sonames;
   private final String companions;
   private final String remedy;
   private final Supplier<Binder> raw;
@@ -20,13 +20,14 @@ final class NativeLibrary {
   /**
    * Describes a library.
    *
+   * @param sonames the names to look for, the best first
    * @param companions pattern of files beside it that must be loaded first, empty for none
    * @param raw touches the class of raw handles and gives its binder
    * @param version gives the version, from the name under which the library was found
    */
   NativeLibrary(
       String name,
-      List<String> sonames,
+      Supplier<List<String>> sonames,
       String companions,
       String remedy,
       Supplier<Binder> raw,
@@ -60,7 +61,7 @@ final class NativeLibrary {
   }
 
   private Availability tryLoad() {
-    LibrarySearch.Found found = LibrarySearch.ofThisProcess().find(sonames, companions);
+    LibrarySearch.Found found = LibrarySearch.ofThisProcess().find(sonames.get(), companions);
     List<String> tried = new ArrayList<>(found.tried());
     if (found.symbols() == null) {
       return Availability.missing(name, tried, remedy);

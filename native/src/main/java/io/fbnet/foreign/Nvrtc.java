@@ -16,7 +16,7 @@ public final class Nvrtc {
   static final NativeLibrary LIBRARY =
       new NativeLibrary(
           "NVRTC",
-          List.of("libnvrtc.so.13", "libnvrtc.so.12"),
+          () -> Cuda.sonames("libnvrtc"),
           "libnvrtc-builtins.so*",
           "install the CUDA toolkit 12 or 13 (libnvrtc), or Python's nvidia-cuda-nvrtc, and name"
               + " its folder in "
@@ -25,8 +25,6 @@ public final class Nvrtc {
               + " the jar do not fit the device",
           () -> NvrtcRaw.BINDER,
           name -> versionOf());
-
-  private static final int COMPILATION_FAILED = 6;
 
   private Nvrtc() {}
 
@@ -75,10 +73,7 @@ public final class Nvrtc {
         MemorySegment options =
             strings(arena, List.of("--gpu-architecture=sm_" + computeCapability, "-std=c++17"));
         int status = (int) NvrtcRaw.COMPILE.invokeExact(program, 2, options);
-        check(
-            status,
-            "nvrtcCompileProgram",
-            name + (status == COMPILATION_FAILED ? log(program) : ""));
+        check(status, "nvrtcCompileProgram", name + (status == 0 ? "" : log(program)));
         return cubin(arena, program);
       } finally {
         check((int) NvrtcRaw.DESTROY.invokeExact(out), "nvrtcDestroyProgram", name);

@@ -39,7 +39,13 @@ class CudaNumbersTest {
                   "CAPTURE_THREAD_LOCAL", "CU_STREAM_CAPTURE_MODE_THREAD_LOCAL",
                   "RECORD_EXTERNAL", "CU_EVENT_RECORD_EXTERNAL"),
           CudaEvent.class,
-              Map.of("DEFAULT", "CU_EVENT_DEFAULT", "DISABLE_TIMING", "CU_EVENT_DISABLE_TIMING"),
+              Map.of(
+                  "DEFAULT",
+                  "CU_EVENT_DEFAULT",
+                  "BLOCKING_SYNC",
+                  "CU_EVENT_BLOCKING_SYNC",
+                  "DISABLE_TIMING",
+                  "CU_EVENT_DISABLE_TIMING"),
           CudaModule.class,
               Map.of(
                   "REGISTERS", "CU_FUNC_ATTRIBUTE_NUM_REGS",
@@ -207,6 +213,8 @@ class CudaNumbersTest {
             Set.of(
                 "CUDA_ERROR_ASSERT",
                 "CUDA_ERROR_CONTAINED",
+                "CUDA_ERROR_CONTEXT_IS_DESTROYED",
+                "CUDA_ERROR_DEINITIALIZED",
                 "CUDA_ERROR_DEVICE_UNAVAILABLE",
                 "CUDA_ERROR_ECC_UNCORRECTABLE",
                 "CUDA_ERROR_NVLINK_UNCORRECTABLE",

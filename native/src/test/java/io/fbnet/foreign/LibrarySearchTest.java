@@ -149,7 +149,7 @@ class LibrarySearchTest {
     NativeLibrary library =
         new NativeLibrary(
             "Test library",
-            List.of("libfbnet-none.so.1"),
+            () -> List.of("libfbnet-none.so.1"),
             "",
             "install the test library",
             () -> {
@@ -172,7 +172,7 @@ class LibrarySearchTest {
     library[0] =
         new NativeLibrary(
             "C library",
-            List.of("libc.so.6"),
+            () -> List.of("libc.so.6"),
             "",
             "install another C library",
             () -> {

@@ -1,7 +1,9 @@
 package io.fbnet.engine.cuda;
 
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.foreign.CudaDevice;
 import io.fbnet.foreign.CudaGraph;
+import io.fbnet.foreign.ForeignException;
 import java.util.List;
 
 /**
@@ -13,6 +15,7 @@ final class CapturedStep implements Kernel {
   private final CudaBackend backend;
   private final List<Kernel> kernels;
   private boolean ran;
+  private boolean refused;
   private CudaGraph graph;
 
   CapturedStep(CudaBackend backend, List<Kernel> kernels) {
@@ -29,17 +32,38 @@ final class CapturedStep implements Kernel {
             ran = true;
             return;
           }
-          if (graph == null) {
-            graph = backend.stream().capture(() -> kernels.forEach(Kernel::launch));
+          if (graph == null && !capture()) {
+            kernels.forEach(Kernel::launch);
+            return;
           }
           graph.launch(backend.stream());
         });
   }
 
+  /** Captures the step; where the device refuses, says so once and goes on kernel by kernel. */
+  private boolean capture() {
+    if (refused) {
+      return false;
+    }
+    try {
+      graph = backend.stream().capture(() -> kernels.forEach(Kernel::launch));
+      return true;
+    } catch (ForeignException e) {
+      if (CudaDevice.isLost(e) || CudaDevice.isOutOfMemory(e)) {
+        throw e;
+      }
+      refused = true;
+      backend.note(
+          "a step could not be captured as a CUDA graph (%s), so its kernels are launched one by one, which is slower"
+              .formatted(e.getMessage()));
+      return false;
+    }
+  }
+
   @Override
   public void close() {
     if (graph != null) {
-      backend.closing(graph::close);
+      backend.closing(graph);
       graph = null;
     }
   }

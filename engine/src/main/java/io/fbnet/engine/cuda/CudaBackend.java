@@ -40,6 +40,7 @@ public final class CudaBackend implements Backend {
   private final CudaDevice device;
   private final CudaOptions options;
   private final KernelLibrary kernels;
+  private final Consumer<String> notes;
   private final Map<Long, MemorySegment> allocations = new HashMap<>();
   private final Map<Plan, CudnnConvolution> plans = new HashMap<>();
   private CudaStream stream;
@@ -47,6 +48,7 @@ public final class CudaBackend implements Backend {
   private Cudnn cudnn;
   private CublasLt cublas;
   private boolean lost;
+  private Exception closeFailure;
   private boolean closed;
 
   private record Plan(Direction direction, Sizes sizes) {}
@@ -54,6 +56,7 @@ public final class CudaBackend implements Backend {
   private CudaBackend(CudaDevice device, CudaOptions options, Path cache, Consumer<String> notes) {
     this.device = device;
     this.options = options;
+    this.notes = notes;
     kernels = new KernelLibrary(device, cache, notes);
   }
 
@@ -108,8 +111,16 @@ public final class CudaBackend implements Backend {
           });
       return backend;
     } catch (RuntimeException e) {
-      backend.close();
+      backend.closeAfter(e);
       throw e;
+    }
+  }
+
+  private void closeAfter(RuntimeException first) {
+    try {
+      close();
+    } catch (DeviceFailure e) {
+      first.addSuppressed(e);
     }
   }
 
@@ -169,11 +180,32 @@ public final class CudaBackend implements Backend {
     try {
       return calls.get();
     } catch (ForeignException e) {
+      if (e.function().equals("cuMemHostAlloc")) {
+        throw new OutOfDeviceMemory(asked, -1, "the host (page-locked memory)", e);
+      }
       if (CudaDevice.isOutOfMemory(e)) {
         throw new OutOfDeviceMemory(asked, freeMemory(), device.name(), e);
       }
-      lost |= CudaDevice.isLost(e);
-      throw new DeviceFailure(device.name(), lost, e);
+      ForeignException cause = driversView(e);
+      lost |= CudaDevice.isLost(cause);
+      throw new DeviceFailure(device.name(), lost, cause);
+    }
+  }
+
+  /** A library only says that its work failed; whether the device is lost, the driver knows. */
+  private ForeignException driversView(ForeignException e) {
+    if (CudaDevice.isLost(e)) {
+      return e;
+    }
+    try {
+      device.synchronise();
+      return e;
+    } catch (ForeignException sticky) {
+      if (!CudaDevice.isLost(sticky)) {
+        return e;
+      }
+      sticky.addSuppressed(e);
+      return sticky;
     }
   }
 
@@ -194,16 +226,25 @@ public final class CudaBackend implements Backend {
     }
   }
 
-  /** Gives things back; a lost device has nothing to give back to. */
-  void closing(Runnable calls) {
+  /**
+   * Gives something back, and goes on where that fails: a lost device has nothing to give back to,
+   * and of other failures the first is thrown when the back end is closed, so that none hides an
+   * earlier one.
+   */
+  void closing(AutoCloseable thing) {
     try {
-      calls.run();
-    } catch (ForeignException e) {
-      lost |= CudaDevice.isLost(e);
-      if (!lost) {
-        throw new DeviceFailure(device.name(), false, e);
+      thing.close();
+    } catch (Exception e) {
+      lost |= e instanceof ForeignException f && CudaDevice.isLost(f);
+      if (!lost && closeFailure == null) {
+        closeFailure = e;
       }
     }
+  }
+
+  /** Tells a person something. */
+  void note(String sentence) {
+    notes.accept(sentence);
   }
 
   @Override
@@ -213,12 +254,13 @@ public final class CudaBackend implements Backend {
 
   @Override
   public String device() {
-    return "%s, compute %.1f, %s, %s"
-        .formatted(
-            device.name(),
-            device.computeCapability() / 10.0,
-            Cuda.availability().version(),
-            options.precision().name().toLowerCase(Locale.ROOT));
+    return String.format(
+        Locale.ROOT,
+        "%s, compute %.1f, %s, %s",
+        device.name(),
+        device.computeCapability() / 10.0,
+        Cuda.availability().version(),
+        options.precision().name().toLowerCase(Locale.ROOT));
   }
 
   @Override
@@ -304,25 +346,27 @@ public final class CudaBackend implements Backend {
       return;
     }
     closed = true;
-    plans.values().forEach(plan -> closing(plan::close));
-    plans.clear();
-    closing(
-        () -> {
-          if (cublas != null) {
-            cublas.close();
-          }
-          if (cudnn != null) {
-            cudnn.close();
-          }
-        });
-    closing(kernels::close);
-    allocations.values().forEach(memory -> closing(() -> device.free(memory)));
-    allocations.clear();
     for (CudaStream each : new CudaStream[] {copies, stream}) {
       if (each != null) {
-        closing(each::close);
+        closing(each::synchronise);
       }
     }
-    closing(device::close);
+    plans.values().forEach(this::closing);
+    plans.clear();
+    for (AutoCloseable each : new AutoCloseable[] {cublas, cudnn, kernels}) {
+      if (each != null) {
+        closing(each);
+      }
+    }
+    allocations.values().forEach(memory -> closing(() -> device.free(memory)));
+    allocations.clear();
+    for (AutoCloseable each : new AutoCloseable[] {copies, stream, device}) {
+      if (each != null) {
+        closing(each);
+      }
+    }
+    if (closeFailure != null && !lost) {
+      throw new DeviceFailure(device.name(), false, closeFailure);
+    }
   }
 }

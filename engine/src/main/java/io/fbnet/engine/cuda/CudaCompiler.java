@@ -19,12 +19,15 @@ final class CudaCompiler implements GraphCompiler {
   private final CudaContext context;
   private final CudaReadbacks readbacks;
   private final Map<Value, CudaUploads> uploads = new HashMap<>();
+  private final Map<Value, MemorySegment> rowsOf = new HashMap<>();
+  private final Map<Value, Kernel> downloads = new HashMap<>();
   private CudaTimer timer;
 
   CudaCompiler(CudaBackend backend, Graph graph) {
     this.backend = backend;
     context = new CudaContext(backend, graph.ops(), graph.storage());
     readbacks = new CudaReadbacks(backend);
+    CudaConvolution.reserve(context, graph.ops());
   }
 
   @Override
@@ -96,11 +99,11 @@ final class CudaCompiler implements GraphCompiler {
         () -> {
           MemorySegment rows = device;
           if (context.image(value)) {
-            rows = context.scratch("rows", n * Float.BYTES);
-            try (Kernel back = context.reorder("images_to_rows", value, device, rows)) {
-              back.launch();
-              backend.stream().synchronise();
-            }
+            rows = rowsOf.computeIfAbsent(value, v -> context.own(n * Float.BYTES));
+            MemorySegment to = rows;
+            downloads
+                .computeIfAbsent(value, v -> context.reorder("images_to_rows", value, device, to))
+                .launch();
           }
           backend.stream().copyToHost(host, rows, n * Float.BYTES);
           backend.stream().synchronise();
@@ -134,6 +137,9 @@ final class CudaCompiler implements GraphCompiler {
 
   @Override
   public void close() {
+    // Nothing may still run on what is given back below.
+    backend.closing(backend.copies()::synchronise);
+    backend.closing(backend.stream()::synchronise);
     if (timer != null) {
       timer.close();
     }

@@ -9,7 +9,9 @@ import io.fbnet.foreign.CudaFunction;
 import io.fbnet.foreign.CudaLaunch;
 import io.fbnet.foreign.CudaStream;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Deque;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -24,6 +26,10 @@ final class CudaContext {
   private static final int BLOCKS_PER_MULTIPROCESSOR = 8;
   private static final int SUMMING_BLOCKS_PER_MULTIPROCESSOR = 4;
   private static final long SCRATCH_UNIT = 1 << 16;
+
+  /** Parts of a sum that the kernel which adds them still gets through quickly. */
+  private static final int MOST_PARTS = 128;
+
   private static final int[] THREADS = {BLOCK, 1, 1};
 
   final CudaBackend backend;
@@ -36,6 +42,7 @@ final class CudaContext {
   private final Map<String, MemorySegment> scratch = new HashMap<>();
   private final List<MemorySegment> owned = new ArrayList<>();
   private final Map<MemorySegment, MemorySegment> narrow = new HashMap<>();
+  private final Deque<AutoCloseable> kept = new ArrayDeque<>();
 
   CudaContext(CudaBackend backend, List<Op> ops, Map<Value, Storage> storage) {
     this.backend = backend;
@@ -84,6 +91,13 @@ final class CudaContext {
     return name + (image(value) && bf16 ? "_bf16" : "_f32");
   }
 
+  /** Makes a slot at least this large before any kernel takes it, so that it need not grow. */
+  void reserve(String slot, long bytes) {
+    if (bytes > 0) {
+      scratch.put(slot, own((bytes + SCRATCH_UNIT - 1) / SCRATCH_UNIT * SCRATCH_UNIT));
+    }
+  }
+
   /**
    * Memory that kernels share because the stream runs them one after the other. A slot's memory
    * grows by doubling, so what smaller kernels hold of it adds up to less than the largest.
@@ -123,7 +137,8 @@ final class CudaContext {
    */
   int parts(long items, int least, long beside) {
     long room = Math.max(1, (long) SUMMING_BLOCKS_PER_MULTIPROCESSOR * multiprocessors / beside);
-    return (int) Math.max(1, Math.min(room, (items + least - 1) / least));
+    long worth = Math.min(MOST_PARTS, (items + least - 1) / least);
+    return (int) Math.max(1, Math.min(room, worth));
   }
 
   /** A kernel of a fixed number of blocks, or fewer where the device has no room for them. */
@@ -141,18 +156,14 @@ final class CudaContext {
   /** A kernel of the given shape. */
   Kernel kernel(String file, String name, int[] grid, int[] block, CudaArguments arguments) {
     CudaFunction function = backend.kernels().function(file, name);
-    CudaLaunch launch = function.prepare(grid, block, 0, arguments);
-    return new Kernel() {
-      @Override
-      public void launch() {
-        launch.on(stream);
-      }
+    CudaLaunch launch = keep(function.prepare(grid, block, 0, arguments));
+    return () -> launch.on(stream);
+  }
 
-      @Override
-      public void close() {
-        launch.close();
-      }
-    };
+  /** Keeps what a kernel needs until the graph is closed, also where a later kernel fails. */
+  <T extends AutoCloseable> T keep(T needed) {
+    kept.push(needed);
+    return needed;
   }
 
   /** The kernel that changes the order of images between rows and channels-last. */
@@ -178,17 +189,9 @@ final class CudaContext {
         present.add(kernel);
       }
     }
-    return new Kernel() {
-      @Override
-      public void launch() {
-        for (Kernel kernel : present) {
-          kernel.launch();
-        }
-      }
-
-      @Override
-      public void close() {
-        present.forEach(Kernel::close);
+    return () -> {
+      for (Kernel kernel : present) {
+        kernel.launch();
       }
     };
   }
@@ -217,6 +220,10 @@ final class CudaContext {
   }
 
   void close() {
+    for (AutoCloseable each : kept) {
+      backend.closing(each);
+    }
+    kept.clear();
     owned.forEach(backend::release);
     owned.clear();
   }

@@ -65,16 +65,14 @@ final class CudaControls implements ControlBlock {
 
   @Override
   public void close() {
-    backend.closing(
-        () -> {
-          if (pinned != null) {
-            backend.stream().synchronise();
-            backend.cudaDevice().freePinned(pinned);
-            pinned = null;
-          }
-          copied.forEach(CudaEvent::close);
-          copied.clear();
-        });
+    if (pinned != null) {
+      MemorySegment memory = pinned;
+      backend.closing(backend.stream()::synchronise);
+      backend.closing(() -> backend.cudaDevice().freePinned(memory));
+      pinned = null;
+    }
+    copied.forEach(backend::closing);
+    copied.clear();
     if (device != null) {
       backend.release(device);
       device = null;

@@ -10,6 +10,7 @@ import io.fbnet.foreign.CudnnConvolution;
 import io.fbnet.foreign.CudnnConvolution.Direction;
 import io.fbnet.foreign.CudnnConvolution.Sizes;
 import java.lang.foreign.MemorySegment;
+import java.util.List;
 import java.util.function.Function;
 
 /**
@@ -50,6 +51,43 @@ final class CudaConvolution {
     ym = memory.apply(y);
   }
 
+  /**
+   * Reserves the f32 forms of bf16 images that cuDNN will want, at their largest: grown step by
+   * step they would take several times that.
+   */
+  static void reserve(CudaContext context, List<Op> ops) {
+    if (!context.bf16) {
+      return;
+    }
+    long x = 0;
+    long y = 0;
+    for (Op op : ops) {
+      Op.Convolution c = op instanceof Op.Convolution some ? some : null;
+      if (c != null && form(c.x(), c.w(), c.y(), c.stride(), c.groups()) == Form.CUDNN) {
+        x = Math.max(x, c.x().shape().elements());
+        y = Math.max(y, c.y().shape().elements());
+      }
+    }
+    context.reserve("wide x", Float.BYTES * x);
+    context.reserve("wide y", Float.BYTES * y);
+  }
+
+  private enum Form {
+    POINTWISE,
+    DEPTHWISE,
+    CUDNN
+  }
+
+  private static Form form(Value x, Value w, Value y, int stride, int groups) {
+    int kernel = w.shape().get(2);
+    if (kernel == 1 && stride == 1) {
+      return Form.POINTWISE;
+    }
+    boolean each = groups == x.shape().get(1) && groups == y.shape().get(1);
+    boolean size = kernel == 3 || kernel == 5;
+    return each && size && stride <= 2 ? Form.DEPTHWISE : Form.CUDNN;
+  }
+
   static Kernel forward(CudaContext context, Op.Convolution c, Function<Value, MemorySegment> m) {
     return new CudaConvolution(context, c.x(), c.w(), c.y(), c.stride(), c.groups(), m).forward();
   }
@@ -79,14 +117,11 @@ final class CudaConvolution {
   }
 
   private boolean pointwise() {
-    return kernel() == 1 && stride == 1;
+    return form(x, w, y, stride, groups) == Form.POINTWISE;
   }
 
   private boolean depthwise() {
-    return groups == channels()
-        && groups == outputs()
-        && (kernel() == 3 || kernel() == 5)
-        && (stride == 1 || stride == 2);
+    return form(x, w, y, stride, groups) == Form.DEPTHWISE;
   }
 
   private Kernel forward() {

@@ -3,6 +3,8 @@ package io.fbnet.engine.cuda;
 import io.fbnet.engine.backend.Kernel;
 import io.fbnet.foreign.CublasLtMatmul;
 import io.fbnet.foreign.CublasLtMatmul.Matrix;
+import io.fbnet.foreign.CudaDevice;
+import io.fbnet.foreign.ForeignException;
 import java.lang.foreign.MemorySegment;
 
 /**
@@ -38,6 +40,11 @@ final class CudaProduct {
       return new Matrix(type, /* rows= */ columns, /* columns= */ rows, leading, distance);
     }
 
+    private Operand group(int g) {
+      MemorySegment own = memory.asSlice(g * distance * type.bytes());
+      return new Operand(own, type, rows, columns, leading, 0);
+    }
+
     private int alignment() {
       long bits = memory.address() | distance * type.bytes() | MOST_ALIGNMENT;
       return (int) Long.lowestOneBit(bits);
@@ -53,35 +60,62 @@ final class CudaProduct {
       boolean transposeB,
       Operand d,
       int groups) {
+    try {
+      return batched(context, a, transposeA, b, transposeB, d, groups);
+    } catch (ForeignException none) {
+      if (groups == 1 || CudaDevice.isOutOfMemory(none)) {
+        throw none;
+      }
+      // Some sizes of interleaved groups have no batched algorithm; each group by itself has.
+      return oneByOne(context, a, transposeA, b, transposeB, d, groups);
+    }
+  }
+
+  /** One product a group, for sizes that have no batched algorithm. */
+  static Kernel oneByOne(
+      CudaContext context,
+      Operand a,
+      boolean transposeA,
+      Operand b,
+      boolean transposeB,
+      Operand d,
+      int groups) {
+    Kernel[] kernels = new Kernel[groups];
+    for (int g = 0; g < groups; g++) {
+      kernels[g] = batched(context, a.group(g), transposeA, b.group(g), transposeB, d.group(g), 1);
+    }
+    return CudaContext.sequence(kernels);
+  }
+
+  /** All groups in one call. */
+  static Kernel batched(
+      CudaContext context,
+      Operand a,
+      boolean transposeA,
+      Operand b,
+      boolean transposeB,
+      Operand d,
+      int groups) {
     // Row-major d = a b is column-major d' = b' a'.
     CublasLtMatmul product =
-        new CublasLtMatmul(
-            context.backend.cublas(),
-            b.matrix(),
-            transposeB,
-            a.matrix(),
-            transposeA,
-            d.matrix(),
-            groups,
-            // TF32 is a way to multiply f32; bf16 has its own.
-            context.tf32 && a.type() == CublasLtMatmul.Type.F32,
-            context.deterministic,
-            new int[] {b.alignment(), a.alignment(), d.alignment()},
-            MOST_WORKSPACE);
+        context.keep(
+            new CublasLtMatmul(
+                context.backend.cublas(),
+                b.matrix(),
+                transposeB,
+                a.matrix(),
+                transposeA,
+                d.matrix(),
+                groups,
+                // TF32 is a way to multiply f32; bf16 has its own.
+                context.tf32 && a.type() == CublasLtMatmul.Type.F32,
+                context.deterministic,
+                new int[] {b.alignment(), a.alignment(), d.alignment()},
+                MOST_WORKSPACE));
     MemorySegment workspace =
         product.workspaceBytes() == 0
             ? MemorySegment.NULL
             : context.scratch("workspace", product.workspaceBytes());
-    return new Kernel() {
-      @Override
-      public void launch() {
-        product.run(context.stream, b.memory(), a.memory(), d.memory(), workspace);
-      }
-
-      @Override
-      public void close() {
-        product.close();
-      }
-    };
+    return () -> product.run(context.stream, b.memory(), a.memory(), d.memory(), workspace);
   }
 }

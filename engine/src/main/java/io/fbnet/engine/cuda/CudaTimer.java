@@ -3,6 +3,7 @@ package io.fbnet.engine.cuda;
 import io.fbnet.engine.backend.Kernel;
 import io.fbnet.foreign.CudaEvent;
 import io.fbnet.foreign.CudaGraph;
+import io.fbnet.foreign.CudaStream;
 import java.util.List;
 
 /**
@@ -14,27 +15,30 @@ final class CudaTimer implements AutoCloseable {
   private static final int PASSES = 10;
 
   private final CudaBackend backend;
-  private final CudaEvent start;
-  private final CudaEvent end;
-  private final CudaGraph graph;
+  private final CudaEvent start = CudaEvent.create(true);
+  private final CudaEvent end = CudaEvent.create(true);
+  private CudaGraph graph;
 
   CudaTimer(CudaBackend backend, List<Kernel> kernels) {
     this.backend = backend;
-    // Once outside, so that libraries have set themselves up.
-    kernels.forEach(Kernel::launch);
-    backend.stream().synchronise();
-    start = CudaEvent.create(true);
-    end = CudaEvent.create(true);
-    graph =
-        backend.stream()
-            .capture(
-                () -> {
-                  backend.stream().recordExternally(start);
-                  for (int i = 0; i < PASSES; i++) {
-                    kernels.forEach(Kernel::launch);
-                  }
-                  backend.stream().recordExternally(end);
-                });
+    CudaStream stream = backend.stream();
+    try {
+      // Once outside, so that libraries have set themselves up.
+      kernels.forEach(Kernel::launch);
+      stream.synchronise();
+      graph =
+          stream.capture(
+              () -> {
+                stream.recordExternally(start);
+                for (int i = 0; i < PASSES; i++) {
+                  kernels.forEach(Kernel::launch);
+                }
+                stream.recordExternally(end);
+              });
+    } catch (RuntimeException e) {
+      close();
+      throw e;
+    }
   }
 
   double[] samples(int passes) {
@@ -49,11 +53,10 @@ final class CudaTimer implements AutoCloseable {
 
   @Override
   public void close() {
-    backend.closing(
-        () -> {
-          graph.close();
-          start.close();
-          end.close();
-        });
+    if (graph != null) {
+      backend.closing(graph);
+    }
+    backend.closing(start);
+    backend.closing(end);
   }
 }

@@ -82,9 +82,6 @@ final class CudaUploads implements AutoCloseable {
     for (Slot slot : slots) {
       backend.closing(
           () -> {
-            if (slot.place != null) {
-              slot.place.close();
-            }
             if (slot.copied != null) {
               slot.copied.synchronise();
               slot.copied.close();

@@ -1,5 +1,6 @@
 package io.fbnet.engine.cuda;
 
+import io.fbnet.engine.backend.DeviceFailure;
 import io.fbnet.foreign.CudaDevice;
 import io.fbnet.foreign.CudaFunction;
 import io.fbnet.foreign.CudaModule;
@@ -27,6 +28,7 @@ import java.util.regex.Pattern;
 /**
  * Our kernels on one device, a module a source file. The jar's fatbins serve where they fit;
  * elsewhere NVRTC compiles the same source for the device, once: the result is kept on disk.
+ * Without NVRTC the driver compiles the jar's PTX at each start.
  */
 final class KernelLibrary implements AutoCloseable {
   private static final String FOLDER = "/io/fbnet/kernels/";
@@ -36,7 +38,8 @@ final class KernelLibrary implements AutoCloseable {
   private final Path cache;
   private final Consumer<String> notes;
   private final Map<String, CudaModule> modules = new HashMap<>();
-  private boolean saidNvrtc;
+  private boolean said;
+  private boolean saidUnkept;
 
   /**
    * Loads nothing yet.
@@ -68,10 +71,31 @@ final class KernelLibrary implements AutoCloseable {
         reason = "the jar's kernels do not fit this device and driver (" + e.getMessage() + ")";
       }
     }
-    return CudaModule.load(compiled(file, reason));
+    if (Nvrtc.availability().found()) {
+      return compiled(file, reason);
+    }
+    byte[] ptx = resource(file + ".ptx");
+    if (ptx == null) {
+      throw new DeviceFailure(
+          device.name(),
+          false,
+          new IllegalStateException(
+              reason
+                  + ", and NVRTC was not found to compile them: "
+                  + Nvrtc.availability().remedy()));
+    }
+    sayOnce(reason + ", so the driver compiles their PTX at each start (NVRTC was not found)");
+    return CudaModule.load(ptx);
   }
 
-  private byte[] compiled(String file, String reason) {
+  private void sayOnce(String sentence) {
+    if (!said) {
+      said = true;
+      notes.accept(sentence);
+    }
+  }
+
+  private CudaModule compiled(String file, String reason) {
     byte[] text = resource(file + ".cu");
     if (text == null) {
       throw new IllegalStateException("the jar has neither kernels nor sources of " + file);
@@ -80,25 +104,33 @@ final class KernelLibrary implements AutoCloseable {
     Map<String, String> headers = new LinkedHashMap<>();
     collectHeaders(source, headers);
     int architecture = device.computeCapability();
-    if (!saidNvrtc) {
-      saidNvrtc = true;
-      notes.accept(
-          "%s, so NVRTC compiles them for sm_%d, once (kept in %s)"
-              .formatted(reason, architecture, cache));
-    }
+    sayOnce(
+        "%s, so NVRTC compiles them for sm_%d, once (kept in %s)"
+            .formatted(reason, architecture, cache));
     Path kept = cache.resolve(key(file, source, headers, architecture) + ".cubin");
-    try {
-      if (Files.isRegularFile(kept)) {
-        return Files.readAllBytes(kept);
+    if (Files.isRegularFile(kept)) {
+      try {
+        return CudaModule.load(Files.readAllBytes(kept));
+      } catch (IOException | ForeignException damaged) {
+        // What a crash or a full disk left behind is made again.
       }
-      byte[] cubin = Nvrtc.compile(file + ".cu", source, headers, architecture);
+    }
+    byte[] cubin = Nvrtc.compile(file + ".cu", source, headers, architecture);
+    keep(kept, cubin);
+    return CudaModule.load(cubin);
+  }
+
+  private void keep(Path kept, byte[] cubin) {
+    try {
       Files.createDirectories(cache);
-      Path part = Files.createTempFile(cache, file, ".part");
+      Path part = Files.createTempFile(cache, "kernel", ".part");
       Files.write(part, cubin);
       Files.move(part, kept, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-      return cubin;
     } catch (IOException e) {
-      throw new UncheckedIOException("cannot keep compiled kernels in " + cache, e);
+      if (!saidUnkept) {
+        saidUnkept = true;
+        notes.accept("compiled kernels cannot be kept in " + cache + ": " + e.getMessage());
+      }
     }
   }
 

@@ -107,6 +107,20 @@ public final class ParameterStore implements AutoCloseable {
     backend.copyOut(buffer(set, buffer), host, layout(set).size());
   }
 
+  /** Whether anything has asked for a buffer so far. */
+  public boolean has(String set, String buffer) {
+    return buffers.containsKey(set + " " + buffer);
+  }
+
+  /** All elements of a buffer, in the order of the layout, gaps included. */
+  public float[] readAll(String set, String buffer) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment host = arena.allocate(layout(set).size() * Float.BYTES, 64);
+      save(set, buffer, host);
+      return host.toArray(JAVA_FLOAT);
+    }
+  }
+
   /** One tensor's elements. */
   public float[] read(String set, String buffer, String name) {
     ParameterLayout layout = layout(set);

@@ -43,6 +43,8 @@ public final class Devices {
       return switch (name) {
         case "cpu", "cpu, 2 threads" -> CpuBackend.open(2);
         case "cpu, 1 thread" -> CpuBackend.open(1);
+        case "cpu, 3 threads" -> CpuBackend.open(3);
+        case "cpu, 4 threads" -> CpuBackend.open(4);
         case "cpu, scalar" -> CpuBackend.openScalar(2);
         default -> throw new IllegalArgumentException(name);
       };

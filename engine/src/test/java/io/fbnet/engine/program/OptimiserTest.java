@@ -4,10 +4,8 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.fbnet.engine.backend.Backend;
-import io.fbnet.engine.cpu.CpuBackend;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.GraphBuilder;
 import io.fbnet.engine.graph.ParameterSpec.Initial;
@@ -109,17 +107,16 @@ class OptimiserTest {
     }
   }
 
-  private static void agree(int threads, Rule rule) {
-    assumeTrue(CpuBackend.availability().found(), () -> CpuBackend.availability().remedy());
+  private static void agree(String device, Rule rule) {
     try (Backend reference = new ReferenceBackend();
-        Backend cpu = CpuBackend.open(threads);
+        Backend other = Devices.open(device);
         Run expected = new Run(reference, rule);
-        Run actual = new Run(cpu, rule)) {
+        Run actual = new Run(other, rule)) {
       for (int step = 1; step <= 7; step++) {
         expected.step(step, -1, 0);
         actual.step(step, -1, 0);
       }
-      String where = rule + ", " + threads + " threads, seed " + SEED;
+      String where = rule + ", " + device + ", seed " + SEED;
       assertArrayEquals(expected.all("values"), actual.all("values"), 2e-6f, where);
       for (String buffer : rule.buffers()) {
         assertArrayEquals(expected.all(buffer), actual.all(buffer), 2e-6f, where + " " + buffer);
@@ -128,15 +125,16 @@ class OptimiserTest {
   }
 
   @ParameterizedTest
-  @ValueSource(ints = {1, 2, 3, 4})
-  void sgdAgreesWithReference(int threads) {
-    agree(threads, Rule.SGD);
+  @ValueSource(
+      strings = {"cpu, 1 thread", "cpu, 2 threads", "cpu, 3 threads", "cpu, 4 threads", "cuda"})
+  void sgdAgreesWithReference(String device) {
+    agree(device, Rule.SGD);
   }
 
   @ParameterizedTest
-  @ValueSource(ints = {1, 2})
-  void adamAgreesWithReference(int threads) {
-    agree(threads, Rule.ADAM);
+  @ValueSource(strings = {"cpu, 1 thread", "cpu, 2 threads", "cuda"})
+  void adamAgreesWithReference(String device) {
+    agree(device, Rule.ADAM);
   }
 
   /** The formulas of the operations' descriptions, in double. */
@@ -185,13 +183,10 @@ class OptimiserTest {
   @ParameterizedTest
   @ValueSource(ints = {0, 17, 36, 48, 110})
   void oneNumberThatIsNotFiniteStopsTheUpdate(int broken) {
-    assumeTrue(CpuBackend.availability().found(), () -> CpuBackend.availability().remedy());
-    for (Rule rule : Rule.values()) {
-      for (float planted : new float[] {Float.NaN, Float.POSITIVE_INFINITY}) {
-        try (Backend reference = new ReferenceBackend();
-            Backend cpu = CpuBackend.open(2);
-            Backend scalar = CpuBackend.openScalar(2)) {
-          for (Backend backend : List.of(reference, cpu, scalar)) {
+    for (String device : List.of("reference", "cpu", "cpu, scalar", "cuda")) {
+      try (Backend backend = Devices.open(device)) {
+        for (Rule rule : Rule.values()) {
+          for (float planted : new float[] {Float.NaN, Float.POSITIVE_INFINITY}) {
             refuses(backend, rule, broken, planted);
           }
         }

@@ -71,7 +71,7 @@ final class DeviceFlags {
           throw new UserException(
               ExitCode.DEVICE_OR_MEMORY, "--device cuda needs a GPU, but %s".formatted(obstacle));
         }
-        Backend backend = cuda(console::note);
+        Backend backend = cuda(options(), console::note);
         console.note("device: " + backend.device());
         yield backend;
       }
@@ -90,12 +90,16 @@ final class DeviceFlags {
   private Backend auto(Console console) {
     String obstacle = CudaBackend.obstacle();
     if (obstacle.isEmpty()) {
-      obstacle = unfit(console);
-    }
-    if (obstacle.isEmpty()) {
-      Backend backend = cuda(console::note);
-      console.note("device: " + backend.device());
-      return backend;
+      try {
+        CudaBackend gpu = cuda(CudaOptions.DEFAULT, console::note);
+        obstacle = unfit(gpu);
+        if (obstacle.isEmpty()) {
+          return chosen(gpu, console);
+        }
+        gpu.close();
+      } catch (DeviceFailure | OutOfDeviceMemory e) {
+        obstacle = e.getMessage();
+      }
     }
     requireF32("the CPU, which serves because " + obstacle + ",");
     if (CpuBackend.availability().found()) {
@@ -109,20 +113,30 @@ final class DeviceFlags {
     return new ReferenceBackend();
   }
 
-  /** Why a GPU that is there is not taken by itself; empty where it is. */
-  private static String unfit(Console console) {
-    try (Backend backend = cuda(CudaOptions.DEFAULT, console::note)) {
-      if (CudaBackend.isSoftware(backend.device())) {
-        return "the device found is the tests' software device";
-      }
-      double error = DeviceCheck.error(backend);
-      return DeviceCheck.passes(error)
-          ? ""
-          : String.format(
-              Locale.ROOT, "%s differs from the reference by %.2g", backend.device(), error);
-    } catch (DeviceFailure | OutOfDeviceMemory e) {
-      return e.getMessage();
+  /** The GPU that was checked, or the same with other options; it is never let go in between. */
+  private Backend chosen(CudaBackend checked, Console console) {
+    Backend backend = checked;
+    if (!options().equals(CudaOptions.DEFAULT)) {
+      backend = cuda(options(), console::note);
+      checked.close();
     }
+    console.note("device: " + backend.device());
+    return backend;
+  }
+
+  private CudaOptions options() {
+    return new CudaOptions(precision, deterministic, true);
+  }
+
+  /** Why a GPU is not taken by itself; empty where it is. */
+  private static String unfit(Backend gpu) {
+    if (CudaBackend.isSoftware(gpu.device())) {
+      return "the device found is the tests' software device";
+    }
+    double error = DeviceCheck.error(gpu);
+    return DeviceCheck.passes(error)
+        ? ""
+        : String.format(Locale.ROOT, "%s differs from the reference by %.2g", gpu.device(), error);
   }
 
   private void requireF32(String device) {
@@ -131,10 +145,6 @@ final class DeviceFlags {
           "--precision %s needs --device cuda: %s has f32 alone",
           precision.name().toLowerCase(Locale.ROOT), device);
     }
-  }
-
-  private Backend cuda(Consumer<String> notes) {
-    return cuda(new CudaOptions(precision, deterministic, true), notes);
   }
 
   /** Opens the GPU, with a folder of the user's cache for kernels that are compiled here. */

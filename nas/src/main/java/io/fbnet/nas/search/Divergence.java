@@ -28,12 +28,19 @@ final class Divergence {
     ObjectNode report = JsonNodeFactory.instance.objectNode();
     ObjectNode what = report.putObject("step");
     step.forEach((key, value) -> what.put(key, String.valueOf(value)));
+    report.put(
+        "note",
+        "gradients and statistics are those of the last step that ran, which may be the one after");
     ArrayNode tensors = report.putArray("tensors");
     for (String set : store.sets()) {
-      for (ParameterLayout.Entry entry : store.layout(set).entries()) {
-        for (String buffer : new String[] {Storage.Flat.VALUES, Storage.Flat.GRADIENTS}) {
-          String name = entry.spec().name();
-          tensors.add(summary(set, buffer, name, store.read(set, buffer, name)));
+      for (String buffer : new String[] {Storage.Flat.VALUES, Storage.Flat.GRADIENTS}) {
+        if (store.has(set, buffer)) {
+          float[] all = store.readAll(set, buffer);
+          for (ParameterLayout.Entry entry : store.layout(set).entries()) {
+            int from = Math.toIntExact(entry.offset());
+            int to = Math.toIntExact(entry.offset() + entry.spec().shape().elements());
+            tensors.add(summary(set, buffer, entry.spec().name(), all, from, to));
+          }
         }
       }
     }
@@ -48,11 +55,13 @@ final class Divergence {
     }
   }
 
-  private static ObjectNode summary(String set, String buffer, String name, float[] values) {
+  private static ObjectNode summary(
+      String set, String buffer, String name, float[] values, int from, int to) {
     int broken = 0;
     double least = Double.POSITIVE_INFINITY;
     double most = Double.NEGATIVE_INFINITY;
-    for (float v : values) {
+    for (int i = from; i < to; i++) {
+      float v = values[i];
       if (Float.isFinite(v)) {
         least = Math.min(least, v);
         most = Math.max(most, v);
@@ -64,9 +73,9 @@ final class Divergence {
     node.put("set", set);
     node.put("name", name);
     node.put("of", buffer);
-    node.put("elements", values.length);
+    node.put("elements", to - from);
     node.put("not_finite", broken);
-    if (broken < values.length) {
+    if (broken < to - from) {
       node.put("least", least);
       node.put("most", most);
     }
