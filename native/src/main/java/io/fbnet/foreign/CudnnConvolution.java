@@ -29,6 +29,30 @@ public final class CudnnConvolution implements AutoCloseable {
     Direction(String function) {
       this.function = function;
     }
+
+    private MethodHandle find() {
+      return switch (this) {
+        case FORWARD -> CudnnRaw.FIND_FORWARD;
+        case BACKWARD_DATA -> CudnnRaw.FIND_DATA;
+        case BACKWARD_FILTER -> CudnnRaw.FIND_FILTER;
+      };
+    }
+
+    private MethodHandle space() {
+      return switch (this) {
+        case FORWARD -> CudnnRaw.SPACE_FORWARD;
+        case BACKWARD_DATA -> CudnnRaw.SPACE_DATA;
+        case BACKWARD_FILTER -> CudnnRaw.SPACE_FILTER;
+      };
+    }
+
+    private MethodHandle run() {
+      return switch (this) {
+        case FORWARD -> CudnnRaw.FORWARD;
+        case BACKWARD_DATA -> CudnnRaw.DATA;
+        case BACKWARD_FILTER -> CudnnRaw.FILTER;
+      };
+    }
   }
 
   /**
@@ -195,41 +219,18 @@ public final class CudnnConvolution implements AutoCloseable {
     MemorySegment second = second();
     MemorySegment result = result();
     int status =
-        switch (direction) {
-          case FORWARD ->
-              (int)
-                  CudnnRaw.FIND_FORWARD.invokeExact(
-                      cudnn.handle,
-                      first,
-                      second,
-                      convolution,
-                      result,
-                      MOST_ALGORITHMS,
-                      returned,
-                      results);
-          case BACKWARD_DATA ->
-              (int)
-                  CudnnRaw.FIND_DATA.invokeExact(
-                      cudnn.handle,
-                      first,
-                      second,
-                      convolution,
-                      result,
-                      MOST_ALGORITHMS,
-                      returned,
-                      results);
-          case BACKWARD_FILTER ->
-              (int)
-                  CudnnRaw.FIND_FILTER.invokeExact(
-                      cudnn.handle,
-                      first,
-                      second,
-                      convolution,
-                      result,
-                      MOST_ALGORITHMS,
-                      returned,
-                      results);
-        };
+        (int)
+            direction
+                .find()
+                .invokeExact(
+                    cudnn.handle,
+                    first,
+                    second,
+                    convolution,
+                    result,
+                    MOST_ALGORITHMS,
+                    returned,
+                    results);
     Cudnn.check(status, "cudnnGet" + direction.function + "Algorithm_v7");
     // An algorithm may be ranked for another type of arithmetic than the one asked for; such a one
     // is taken only where no other fits.
@@ -260,20 +261,10 @@ public final class CudnnConvolution implements AutoCloseable {
     MemorySegment second = second();
     MemorySegment result = result();
     int status =
-        switch (direction) {
-          case FORWARD ->
-              (int)
-                  CudnnRaw.SPACE_FORWARD.invokeExact(
-                      cudnn.handle, first, second, convolution, result, candidate, bytes);
-          case BACKWARD_DATA ->
-              (int)
-                  CudnnRaw.SPACE_DATA.invokeExact(
-                      cudnn.handle, first, second, convolution, result, candidate, bytes);
-          case BACKWARD_FILTER ->
-              (int)
-                  CudnnRaw.SPACE_FILTER.invokeExact(
-                      cudnn.handle, first, second, convolution, result, candidate, bytes);
-        };
+        (int)
+            direction
+                .space()
+                .invokeExact(cudnn.handle, first, second, convolution, result, candidate, bytes);
     algorithm = candidate;
     workspaceBytes = bytes.get(JAVA_LONG, 0);
     return status == 0 && workspaceBytes <= mostWorkspace;
@@ -303,56 +294,23 @@ public final class CudnnConvolution implements AutoCloseable {
       MemorySegment result = result();
       long space = workspaceBytes == 0 ? 0 : workspace.address();
       int status =
-          switch (direction) {
-            case FORWARD ->
-                (int)
-                    CudnnRaw.FORWARD.invokeExact(
-                        cudnn.handle,
-                        one,
-                        first,
-                        a.address(),
-                        second,
-                        b.address(),
-                        convolution,
-                        algorithm,
-                        space,
-                        workspaceBytes,
-                        zero,
-                        result,
-                        to.address());
-            case BACKWARD_DATA ->
-                (int)
-                    CudnnRaw.DATA.invokeExact(
-                        cudnn.handle,
-                        one,
-                        first,
-                        a.address(),
-                        second,
-                        b.address(),
-                        convolution,
-                        algorithm,
-                        space,
-                        workspaceBytes,
-                        zero,
-                        result,
-                        to.address());
-            case BACKWARD_FILTER ->
-                (int)
-                    CudnnRaw.FILTER.invokeExact(
-                        cudnn.handle,
-                        one,
-                        first,
-                        a.address(),
-                        second,
-                        b.address(),
-                        convolution,
-                        algorithm,
-                        space,
-                        workspaceBytes,
-                        zero,
-                        result,
-                        to.address());
-          };
+          (int)
+              direction
+                  .run()
+                  .invokeExact(
+                      cudnn.handle,
+                      one,
+                      first,
+                      a.address(),
+                      second,
+                      b.address(),
+                      convolution,
+                      algorithm,
+                      space,
+                      workspaceBytes,
+                      zero,
+                      result,
+                      to.address());
       Cudnn.check(status, "cudnn" + direction.function);
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);

@@ -60,6 +60,7 @@ class CudaLayoutTest {
       assertEquals(CudnnConvolution.PERF_STATUS, offsets.get("status"), way);
       assertEquals(CudnnConvolution.PERF_MEMORY, offsets.get("memory"), way);
       assertEquals(CudnnConvolution.PERF_DETERMINISM, offsets.get("determinism"), way);
+      assertEquals(CudnnConvolution.PERF_MATH, offsets.get("mathType"), way);
       assertEquals(CudnnConvolution.PERF_BYTES, offsets.get(""), way);
     }
   }
