@@ -17,23 +17,31 @@ import java.util.TreeSet;
 final class CpuContext {
   private static final long SCRATCH_UNIT = 1 << 16;
 
+  /**
+   * Bytes that one thread gets through in less time than another may take to wake up. Helpers are
+   * awake all the time where a step has an image for each, so there everything is shared.
+   */
+  private static final long WORTH_WAKING = 1 << 20;
+
   final CpuBackend backend;
   final Dnnl dnnl;
   final Loops loops;
   final ThreadTeam team;
   private final Set<Value> plainImages;
   private final boolean fixedParameters;
+  private final long worthSharing;
   private final Map<String, MemorySegment> scratch = new HashMap<>();
   private final Set<String> slowKernels = new TreeSet<>();
   private final List<MemorySegment> owned = new ArrayList<>();
 
-  CpuContext(CpuBackend backend, Set<Value> plainImages, boolean fixedParameters) {
+  CpuContext(CpuBackend backend, Set<Value> plainImages, boolean fixedParameters, int batch) {
     this.fixedParameters = fixedParameters;
     this.backend = backend;
     dnnl = backend.dnnl();
     loops = backend.loops();
     team = backend.team();
     this.plainImages = plainImages;
+    worthSharing = batch >= team.threads() ? 0 : WORTH_WAKING;
   }
 
   /** Whether a value of rank 4 lies in row-major order: images for the stem, and weights. */
@@ -110,10 +118,13 @@ final class CpuContext {
     void rows(int from, int to, int thread);
   }
 
-  /** Divides rows among the team. */
-  void parallel(int rows, Body body) {
+  /**
+   * Divides rows among the team, unless there is too little to do: who does what depends on sizes
+   * alone, so sums are always added in the same order.
+   */
+  void parallel(int rows, long rowBytes, Body body) {
     int threads = team.threads();
-    if (rows < threads) {
+    if (rows < threads || rows * rowBytes < worthSharing) {
       body.rows(0, rows, 0);
       return;
     }

@@ -31,6 +31,9 @@ import java.util.function.Function;
  * weight gradients are added in the order of the shares.
  */
 final class CpuConvolution {
+  /** Multiply-adds that one thread does in less time than another may take to wake up. */
+  private static final long WORTH_WAKING = 1 << 24;
+
   private final CpuContext context;
   private final Dnnl dnnl;
   private final Shape w;
@@ -148,7 +151,7 @@ final class CpuConvolution {
     List<DnnlPrimitive> primitives = new ArrayList<>();
     boolean divided = divided();
     int count = divided ? context.team.threads() : 1;
-    Dnnl.useThreads(divided ? 1 : context.team.threads());
+    Dnnl.useThreads(divided ? 1 : ownThreads());
     try (DnnlDescriptor any = weights(false)) {
       primitives.add(maker.make(imagesOf(0), any));
       try (DnnlDescriptor chosen = primitives.getFirst().format(weightArgument)) {
@@ -164,6 +167,13 @@ final class CpuConvolution {
     }
     context.noteImplementation(describe(what), primitives.getFirst().implementation(), true);
     return primitives;
+  }
+
+  /** How many of oneDNN's own threads an undivided convolution is worth waking. */
+  private int ownThreads() {
+    int k = w.get(2);
+    long products = y.elements() * (x.get(1) / groups) * k * k;
+    return products < WORTH_WAKING ? 1 : context.team.threads();
   }
 
   private boolean divided() {
@@ -191,7 +201,7 @@ final class CpuConvolution {
       return () -> context.team.run(task);
     }
     DnnlPrimitive only = shares.getFirst();
-    int threads = context.team.threads();
+    int threads = ownThreads();
     return () -> {
       Dnnl.useThreads(threads);
       only.execute();

@@ -40,7 +40,7 @@ final class CpuImages {
             }
           }
         };
-    return () -> context.parallel(layout.rows(), body);
+    return () -> context.parallel(layout.rows(), layout.rowBytes(), body);
   }
 
   private static void copyLane(
@@ -68,7 +68,7 @@ final class CpuImages {
             }
           }
         };
-    return () -> context.parallel(layout.rows(), body);
+    return () -> context.parallel(layout.rows(), layout.rowBytes(), body);
   }
 
   static Kernel globalPoolBackward(
@@ -92,6 +92,6 @@ final class CpuImages {
             context.loops.pixelFill(dx, r * layout.rowBytes(), layout.pixels(), values[thread]);
           }
         };
-    return () -> context.parallel(layout.rows(), body);
+    return () -> context.parallel(layout.rows(), layout.rowBytes(), body);
   }
 }

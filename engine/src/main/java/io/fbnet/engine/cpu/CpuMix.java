@@ -40,7 +40,7 @@ final class CpuMix {
     CpuContext.Body body =
         (from, to, thread) ->
             context.loops.weightedSum(xs, ones, 0, y, from * unit, (to - from) * unit);
-    return () -> context.parallel(units, body);
+    return () -> context.parallel(units, unit, body);
   }
 
   /** Adds the other shares to the first, in order. */
@@ -53,7 +53,7 @@ final class CpuMix {
         (from, to, thread) ->
             context.loops.weightedSum(shares, ones, 0, shares[0], from * unit, (to - from) * unit);
     return () -> {
-      context.parallel(units, body);
+      context.parallel(units, unit, body);
       for (long o = units * unit; o < bytes; o += Float.BYTES) {
         float total = 0;
         for (MemorySegment share : shares) {
@@ -98,7 +98,7 @@ final class CpuMix {
                 context.loops.weightedSum(xs, weights, row * xs.length, y, at, bytes));
     return () -> {
       MemorySegment.copy(coefficients, JAVA_FLOAT, 0, weights, 0, weights.length);
-      context.parallel(layout.rows(), body);
+      context.parallel(layout.rows(), layout.rowBytes(), body);
     };
   }
 
@@ -117,7 +117,7 @@ final class CpuMix {
               float weight = coefficients.getAtIndex(JAVA_FLOAT, (long) row * candidates + w.k());
               context.loops.scale(dy, weight, dx, at, bytes);
             });
-    return () -> context.parallel(layout.rows(), body);
+    return () -> context.parallel(layout.rows(), layout.rowBytes(), body);
   }
 
   static Kernel backwardCoefficients(
@@ -143,7 +143,7 @@ final class CpuMix {
           }
         };
     return () -> {
-      context.parallel(layout.batch(), body);
+      context.parallel(layout.batch(), layout.bytes() / layout.batch(), body);
       int rows = perImage ? layout.batch() : 1;
       for (int row = 0; row < rows; row++) {
         for (int k = 0; k < candidates; k++) {

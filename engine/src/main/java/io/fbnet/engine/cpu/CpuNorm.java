@@ -46,7 +46,10 @@ final class CpuNorm {
       for (double[] p : partial) {
         Arrays.fill(p, 0);
       }
-      context.parallel(layout.batch(), (from, to, thread) -> images(from, to, thread, row));
+      context.parallel(
+          layout.batch(),
+          layout.bytes() / layout.batch(),
+          (from, to, thread) -> images(from, to, thread, row));
       Arrays.fill(first, 0);
       Arrays.fill(second, 0);
       for (double[] p : partial) {
@@ -202,6 +205,7 @@ final class CpuNorm {
       boolean relu) {
     context.parallel(
         layout.rows(),
+        layout.rowBytes(),
         (from, to, thread) -> {
           for (int r = from; r < to; r++) {
             context.loops.normalise(
@@ -312,7 +316,7 @@ final class CpuNorm {
       if (dbeta != null) {
         store(dbetas, dbeta, channels);
       }
-      context.parallel(layout.rows(), apply);
+      context.parallel(layout.rows(), layout.rowBytes(), apply);
     };
   }
 

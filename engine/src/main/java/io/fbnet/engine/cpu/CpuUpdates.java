@@ -24,6 +24,7 @@ final class CpuUpdates {
         java.util.Arrays.fill(good, true);
         context.parallel(
             units,
+            unit,
             (from, to, thread) ->
                 good[thread] = context.loops.finite(x, from * unit, (to - from) * unit));
         for (boolean g : good) {
@@ -64,7 +65,7 @@ final class CpuUpdates {
         };
     return () -> {
       if (finite.get(JAVA_FLOAT, 0) == 1) {
-        context.parallel(units, body);
+        context.parallel(units, unit, body);
       }
     };
   }

@@ -56,7 +56,7 @@ final class DepthwiseWeights implements Kernel {
     for (float[] s : sums) {
       Arrays.fill(s, 0);
     }
-    context.parallel(x.batch(), this::images);
+    context.parallel(x.batch(), x.bytes() / x.batch() * K * K, this::images);
     int window = K * K;
     for (int c = 0; c < x.channels(); c++) {
       int from = c / x.lanes() * window * x.lanes() + c % x.lanes();

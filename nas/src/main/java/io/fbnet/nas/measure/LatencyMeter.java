@@ -20,6 +20,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.time.LocalDate;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -33,7 +34,12 @@ import java.util.Random;
  */
 public final class LatencyMeter {
   private static final int ROUNDS = 5;
-  private static final long WARM_UP_NANOS = 40_000_000L;
+  private static final int STEADY_WINDOWS = 3;
+  private static final double STEADY_RATIO = 1.05;
+  private static final long WINDOW_NANOS = 15_000_000L;
+  private static final int FIRST_PROGRAMS = 4;
+  private static final long FIRST_WARM_UP_NANOS = 500_000_000L;
+  private static final long LONGEST_WARM_UP_NANOS = 2_000_000_000L;
   private static final long ROUND_NANOS = 8_000_000L;
   private static final int LEAST_RUNS = 3;
   private static final int MOST_RUNS = 200;
@@ -68,11 +74,9 @@ public final class LatencyMeter {
   private static final class Subject implements AutoCloseable {
     private final ParameterStore store;
     private final Program program;
-    private final Backend backend;
     private final List<Double> times = new ArrayList<>();
 
     Subject(Backend backend, Graph graph) {
-      this.backend = backend;
       store = new ParameterStore(backend, graph.parameters());
       store.initialise(1);
       program = Program.compileFixed(backend, graph, store);
@@ -91,12 +95,37 @@ public final class LatencyMeter {
       }
     }
 
-    void warmUp() {
+    /**
+     * Runs until three windows in a row take the same time: Java compiles what runs often step by
+     * step, and its first forms are many times slower.
+     *
+     * @param least nanoseconds: the first programs of all wait long on a plateau for the last form
+     */
+    void warmUp(long least) {
       long start = System.nanoTime();
+      double[] last = new double[STEADY_WINDOWS];
+      for (int window = 0; ; window++) {
+        last[window % STEADY_WINDOWS] = windowMedian();
+        double[] sorted = last.clone();
+        Arrays.sort(sorted);
+        boolean steady =
+            window + 1 >= STEADY_WINDOWS && sorted[STEADY_WINDOWS - 1] <= STEADY_RATIO * sorted[0];
+        long passed = System.nanoTime() - start;
+        if (steady && passed > least || passed > LONGEST_WARM_UP_NANOS) {
+          return;
+        }
+      }
+    }
+
+    private double windowMedian() {
+      long start = System.nanoTime();
+      List<Double> window = new ArrayList<>();
       do {
-        program.run();
-        backend.synchronise();
-      } while (System.nanoTime() - start < WARM_UP_NANOS);
+        for (double ms : program.time(LEAST_RUNS)) {
+          window.add(ms);
+        }
+      } while (System.nanoTime() - start < WINDOW_NANOS);
+      return Statistics.median(window.stream().mapToDouble(Double::doubleValue).toArray());
     }
 
     void round() {
@@ -153,7 +182,7 @@ public final class LatencyMeter {
     int total = subjects.size() * (ROUNDS + 1);
     int done = 0;
     for (Subject subject : subjects) {
-      subject.warmUp();
+      subject.warmUp(done < FIRST_PROGRAMS ? FIRST_WARM_UP_NANOS : 0);
       progress.at(++done, total, "warm-up");
     }
     for (int round = 1; round <= ROUNDS; round++) {
@@ -249,7 +278,7 @@ public final class LatencyMeter {
       for (int i = 0; i < networks.size(); i++) {
         try (Subject subject =
             new Subject(backend, ArchitectureGraphs.inference(networks.get(i), batch))) {
-          subject.warmUp();
+          subject.warmUp(pass == 0 && i < FIRST_PROGRAMS ? FIRST_WARM_UP_NANOS : 0);
           for (int round = 0; round < ROUNDS; round++) {
             subject.round();
           }
