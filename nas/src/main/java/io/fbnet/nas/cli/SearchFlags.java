@@ -83,12 +83,12 @@ final class SearchFlags {
       names = "--alpha",
       description =
           "Factor of the latency term, alpha * log(LAT)^beta. Adam cancels a constant factor, so"
-              + " alpha barely moves theta; beta does. Paper: 0.2; space fashion: 0.015.")
+              + " alpha barely moves theta; beta does. Default: the paper's 0.2.")
   Double alpha;
 
   @Option(
       names = "--beta",
-      description = "Exponent of log(LAT), LAT in microseconds. Paper: 0.6; space fashion: 2.")
+      description = "Exponent of log(LAT), LAT in microseconds. Default: the paper's 0.6.")
   Double beta;
 
   @Option(
