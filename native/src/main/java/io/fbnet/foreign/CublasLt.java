@@ -53,8 +53,7 @@ public final class CublasLt implements AutoCloseable {
 
   private static String versionOf() {
     try {
-      long version = (long) CublasLtRaw.VERSION.invokeExact();
-      return version / 10_000 + "." + version / 100 % 100 + "." + version % 100;
+      return NativeLibrary.version((long) CublasLtRaw.VERSION.invokeExact());
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);
     }
@@ -68,8 +67,7 @@ public final class CublasLt implements AutoCloseable {
 
   private static String name(int status) {
     try {
-      MemorySegment string = (MemorySegment) CublasLtRaw.STATUS_NAME.invokeExact(status);
-      return string.equals(MemorySegment.NULL) ? "" : string.reinterpret(512).getString(0);
+      return NativeLibrary.text((MemorySegment) CublasLtRaw.STATUS_NAME.invokeExact(status));
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);
     }

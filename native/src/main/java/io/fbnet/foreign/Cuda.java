@@ -109,11 +109,7 @@ public final class Cuda {
           name
               ? (int) CudaRaw.ERROR_NAME.invokeExact(status, out)
               : (int) CudaRaw.ERROR_STRING.invokeExact(status, out);
-      MemorySegment string = out.get(ADDRESS, 0);
-      if (result != SUCCESS || string.equals(MemorySegment.NULL)) {
-        return "";
-      }
-      return string.reinterpret(512).getString(0);
+      return result == SUCCESS ? NativeLibrary.text(out.get(ADDRESS, 0)) : "";
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);
     }

@@ -8,8 +8,8 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
 /**
- * A CUDA device with its primary context current on the thread that opened it. One thread owns it;
- * {@link #makeCurrent} lets another take over.
+ * A CUDA device with its primary context current on the thread that opened it. That thread alone
+ * uses it.
  */
 @SuppressWarnings("restricted")
 public final class CudaDevice implements AutoCloseable {
@@ -89,7 +89,7 @@ public final class CudaDevice implements AutoCloseable {
   }
 
   /** Makes this device's context the calling thread's. */
-  public void makeCurrent() {
+  private void makeCurrent() {
     try {
       Cuda.check((int) CudaRaw.CONTEXT_SET.invokeExact(context), "cuCtxSetCurrent");
     } catch (Throwable t) {

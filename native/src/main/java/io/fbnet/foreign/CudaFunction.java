@@ -1,6 +1,7 @@
 package io.fbnet.foreign;
 
 import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
@@ -11,15 +12,11 @@ import java.lang.foreign.MemorySegment;
 public final class CudaFunction {
   final MemorySegment handle;
   private final String name;
-  private final int registers;
-  private final int localBytes;
   private boolean checked;
 
-  CudaFunction(String name, MemorySegment handle, int registers, int localBytes) {
+  CudaFunction(String name, MemorySegment handle) {
     this.name = name;
     this.handle = handle;
-    this.registers = registers;
-    this.localBytes = localBytes;
   }
 
   /** Its name. */
@@ -29,12 +26,24 @@ public final class CudaFunction {
 
   /** Registers a thread. */
   public int registers() {
-    return registers;
+    return attribute(CudaModule.REGISTERS);
   }
 
   /** Bytes of local memory a thread: what spilled from registers, or arrays indexed at run time. */
   public int localBytes() {
-    return localBytes;
+    return attribute(CudaModule.LOCAL_BYTES);
+  }
+
+  private int attribute(int attribute) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment out = arena.allocate(JAVA_INT);
+      Cuda.check(
+          (int) CudaRaw.FUNCTION_ATTRIBUTE.invokeExact(out, attribute, handle),
+          "cuFuncGetAttribute");
+      return out.get(JAVA_INT, 0);
+    } catch (Throwable t) {
+      throw Dnnl.rethrow(t);
+    }
   }
 
   /**

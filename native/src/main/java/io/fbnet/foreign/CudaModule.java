@@ -2,7 +2,6 @@ package io.fbnet.foreign;
 
 import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
-import static java.lang.foreign.ValueLayout.JAVA_INT;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -67,21 +66,7 @@ public final class CudaModule implements AutoCloseable {
       if (status != Cuda.SUCCESS) {
         throw Cuda.failure(status, "cuModuleGetFunction", name);
       }
-      MemorySegment function = out.get(ADDRESS, 0);
-      return new CudaFunction(
-          name, function, attribute(function, REGISTERS), attribute(function, LOCAL_BYTES));
-    } catch (Throwable t) {
-      throw Dnnl.rethrow(t);
-    }
-  }
-
-  private static int attribute(MemorySegment function, int attribute) {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment out = arena.allocate(JAVA_INT);
-      Cuda.check(
-          (int) CudaRaw.FUNCTION_ATTRIBUTE.invokeExact(out, attribute, function),
-          "cuFuncGetAttribute");
-      return out.get(JAVA_INT, 0);
+      return new CudaFunction(name, out.get(ADDRESS, 0));
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);
     }

@@ -56,8 +56,7 @@ public final class Cudnn implements AutoCloseable {
 
   private static String versionOf() {
     try {
-      long version = (long) CudnnRaw.VERSION.invokeExact();
-      return version / 10_000 + "." + version / 100 % 100 + "." + version % 100;
+      return NativeLibrary.version((long) CudnnRaw.VERSION.invokeExact());
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);
     }
@@ -71,8 +70,7 @@ public final class Cudnn implements AutoCloseable {
 
   private static String text(int status) {
     try {
-      MemorySegment string = (MemorySegment) CudnnRaw.ERROR_STRING.invokeExact(status);
-      return string.equals(MemorySegment.NULL) ? "" : string.reinterpret(512).getString(0);
+      return NativeLibrary.text((MemorySegment) CudnnRaw.ERROR_STRING.invokeExact(status));
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);
     }

@@ -1,5 +1,6 @@
 package io.fbnet.foreign;
 
+import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.util.ArrayList;
 import java.util.List;
@@ -8,6 +9,8 @@ import java.util.function.Supplier;
 
 /** One of the CUDA libraries: found and loaded once a process, on the first question. */
 final class NativeLibrary {
+  private static final int LONGEST_TEXT = 512;
+
   private final String name;
   private final Supplier<List<String>> sonames;
   private final String companions;
@@ -58,6 +61,17 @@ final class NativeLibrary {
     if (!result.found()) {
       throw new IllegalStateException(name + " is not available: " + result.remedy());
     }
+  }
+
+  /** A text that a library keeps, such as an error's name; empty where it has none. */
+  @SuppressWarnings("restricted")
+  static String text(MemorySegment string) {
+    return string.equals(MemorySegment.NULL) ? "" : string.reinterpret(LONGEST_TEXT).getString(0);
+  }
+
+  /** The version 91500 of cuDNN and cuBLASLt as 9.15.0. */
+  static String version(long number) {
+    return number / 10_000 + "." + number / 100 % 100 + "." + number % 100;
   }
 
   private Availability tryLoad() {

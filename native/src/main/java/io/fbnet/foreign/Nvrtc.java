@@ -114,8 +114,7 @@ public final class Nvrtc {
     if (status != 0) {
       try {
         MemorySegment string = (MemorySegment) NvrtcRaw.ERROR_STRING.invokeExact(status);
-        throw new ForeignException(
-            function, status, string.reinterpret(512).getString(0), arguments);
+        throw new ForeignException(function, status, NativeLibrary.text(string), arguments);
       } catch (Throwable t) {
         throw Dnnl.rethrow(t);
       }

@@ -83,9 +83,4 @@ public final class OutOfDeviceMemory extends RuntimeException {
   private static String mib(long bytes) {
     return (bytes >> 20) + " MiB";
   }
-
-  /** Bytes that were free, -1 where nobody knows. */
-  public long free() {
-    return free;
-  }
 }

@@ -25,16 +25,7 @@ final class CpuCompiler implements GraphCompiler {
   private final CpuContext context;
 
   CpuCompiler(CpuBackend backend, Graph graph, boolean fixedParameters) {
-    context = new CpuContext(backend, plainImages(graph), fixedParameters, batch(graph));
-  }
-
-  /** Images of a step. */
-  private static int batch(Graph graph) {
-    return graph.storage().entrySet().stream()
-        .filter(e -> e.getValue() instanceof Storage.Input && e.getKey().shape().rank() == 4)
-        .mapToInt(e -> e.getKey().shape().get(0))
-        .max()
-        .orElse(1);
+    context = new CpuContext(backend, plainImages(graph), fixedParameters, graph.batch());
   }
 
   private static Set<Value> plainImages(Graph graph) {

@@ -2,21 +2,16 @@ package io.fbnet.engine.cpu;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
+import io.fbnet.engine.backend.Workspace;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.foreign.Dnnl;
 import io.fbnet.foreign.DnnlPrimitive;
 import java.lang.foreign.MemorySegment;
-import java.util.ArrayList;
-import java.util.HashMap;
-import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 
 /** What the kernels of one compiled graph share. */
-final class CpuContext {
-  private static final long SCRATCH_UNIT = 1 << 16;
-
+final class CpuContext extends Workspace {
   /**
    * Bytes that one thread gets through in less time than another may take to wake up. Helpers are
    * awake all the time where a step has an image for each, so there everything is shared.
@@ -30,11 +25,10 @@ final class CpuContext {
   private final Set<Value> plainImages;
   private final boolean fixedParameters;
   private final long worthSharing;
-  private final Map<String, MemorySegment> scratch = new HashMap<>();
   private final Set<String> slowKernels = new TreeSet<>();
-  private final List<MemorySegment> owned = new ArrayList<>();
 
   CpuContext(CpuBackend backend, Set<Value> plainImages, boolean fixedParameters, int batch) {
+    super(backend);
     this.fixedParameters = fixedParameters;
     this.backend = backend;
     dnnl = backend.dnnl();
@@ -58,27 +52,6 @@ final class CpuContext {
     return ImageLayout.of(value.shape(), loops.lanes());
   }
 
-  /**
-   * Memory that kernels share because each is done with it when it returns. A slot's memory grows
-   * by doubling, so what smaller kernels hold of it adds up to less than the largest.
-   */
-  MemorySegment scratch(String slot, long bytes) {
-    MemorySegment known = scratch.get(slot);
-    if (known == null || known.byteSize() < bytes) {
-      long size = Math.max(SCRATCH_UNIT, Long.highestOneBit(Math.max(1, bytes - 1)) << 1);
-      known = own(size);
-      scratch.put(slot, known);
-    }
-    return known;
-  }
-
-  /** Zeroed memory for one kernel, released with the graph. */
-  MemorySegment own(long bytes) {
-    MemorySegment segment = backend.allocate(bytes);
-    owned.add(segment);
-    return segment;
-  }
-
   /** Gives a primitive the scratch memory of a lane. */
   DnnlPrimitive withScratch(DnnlPrimitive primitive, int lane) {
     long bytes = primitive.scratchBytes();
@@ -98,15 +71,6 @@ final class CpuContext {
 
   Set<String> slowKernels() {
     return slowKernels;
-  }
-
-  long ownedBytes() {
-    return owned.stream().mapToLong(MemorySegment::byteSize).sum();
-  }
-
-  void close() {
-    owned.forEach(backend::release);
-    owned.clear();
   }
 
   /** Reads a vector of per-channel numbers into an array padded to whole blocks. */

@@ -302,11 +302,6 @@ public final class CudaBackend implements Backend {
     }
   }
 
-  /** How many allocations have not been released. */
-  public int liveAllocations() {
-    return allocations.size();
-  }
-
   @Override
   public void copyIn(MemorySegment host, MemorySegment memory, long count) {
     guard(

@@ -19,8 +19,7 @@ final class CudaCompiler implements GraphCompiler {
   private final CudaContext context;
   private final CudaReadbacks readbacks;
   private final Map<Value, CudaUploads> uploads = new HashMap<>();
-  private final Map<Value, MemorySegment> rowsOf = new HashMap<>();
-  private final Map<Value, Kernel> downloads = new HashMap<>();
+  private final Map<Value, Rows> downloads = new HashMap<>();
   private CudaTimer timer;
 
   CudaCompiler(CudaBackend backend, Graph graph) {
@@ -99,15 +98,21 @@ final class CudaCompiler implements GraphCompiler {
         () -> {
           MemorySegment rows = device;
           if (context.image(value)) {
-            rows = rowsOf.computeIfAbsent(value, v -> context.own(n * Float.BYTES));
-            MemorySegment to = rows;
-            downloads
-                .computeIfAbsent(value, v -> context.reorder("images_to_rows", value, device, to))
-                .launch();
+            Rows made = downloads.computeIfAbsent(value, v -> rows(v, device));
+            made.fill().launch();
+            rows = made.memory();
           }
           backend.stream().copyToHost(host, rows, n * Float.BYTES);
           backend.stream().synchronise();
         });
+  }
+
+  /** Images in row-major f32, and the kernel that puts them there. */
+  private record Rows(MemorySegment memory, Kernel fill) {}
+
+  private Rows rows(Value images, MemorySegment device) {
+    MemorySegment memory = context.own(images.shape().elements() * Float.BYTES);
+    return new Rows(memory, context.reorder("images_to_rows", images, device, memory));
   }
 
   @Override

@@ -1,6 +1,7 @@
 package io.fbnet.engine.cuda;
 
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Workspace;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.graph.Value;
@@ -19,18 +20,22 @@ import java.util.Map;
 import java.util.Set;
 
 /** What the kernels of one compiled graph share. */
-final class CudaContext {
+final class CudaContext extends Workspace {
   /** Threads of a block of our kernels that go over elements one by one. */
   static final int BLOCK = 256;
 
   private static final int BLOCKS_PER_MULTIPROCESSOR = 8;
   private static final int SUMMING_BLOCKS_PER_MULTIPROCESSOR = 4;
-  private static final long SCRATCH_UNIT = 1 << 16;
 
   /** Parts of a sum that the kernel which adds them still gets through quickly. */
   private static final int MOST_PARTS = 128;
 
-  private static final int[] THREADS = {BLOCK, 1, 1};
+  static final int[] THREADS = {BLOCK, 1, 1};
+
+  /** Channels, or elements of a result, that one block adds up. */
+  private static final int TILE = 32;
+
+  private static final int[] TILE_THREADS = {TILE, BLOCK / TILE, 1};
 
   final CudaBackend backend;
   final CudaStream stream;
@@ -39,12 +44,11 @@ final class CudaContext {
   final boolean deterministic;
   private final int multiprocessors;
   private final Set<Value> weights;
-  private final Map<String, MemorySegment> scratch = new HashMap<>();
-  private final List<MemorySegment> owned = new ArrayList<>();
   private final Map<MemorySegment, MemorySegment> narrow = new HashMap<>();
   private final Deque<AutoCloseable> kept = new ArrayDeque<>();
 
   CudaContext(CudaBackend backend, List<Op> ops, Map<Value, Storage> storage) {
+    super(backend);
     this.backend = backend;
     stream = backend.stream();
     Precision precision = backend.options().precision();
@@ -91,38 +95,6 @@ final class CudaContext {
     return name + (image(value) && bf16 ? "_bf16" : "_f32");
   }
 
-  /** Makes a slot at least this large before any kernel takes it, so that it need not grow. */
-  void reserve(String slot, long bytes) {
-    if (bytes > 0) {
-      scratch.put(slot, own((bytes + SCRATCH_UNIT - 1) / SCRATCH_UNIT * SCRATCH_UNIT));
-    }
-  }
-
-  /**
-   * Memory that kernels share because the stream runs them one after the other. A slot's memory
-   * grows by doubling, so what smaller kernels hold of it adds up to less than the largest.
-   */
-  MemorySegment scratch(String slot, long bytes) {
-    MemorySegment known = scratch.get(slot);
-    if (known == null || known.byteSize() < bytes) {
-      long size = Math.max(SCRATCH_UNIT, Long.highestOneBit(Math.max(1, bytes - 1)) << 1);
-      known = own(size);
-      scratch.put(slot, known);
-    }
-    return known;
-  }
-
-  /** Zeroed memory for one kernel, released with the graph. */
-  MemorySegment own(long bytes) {
-    MemorySegment segment = backend.allocate(bytes);
-    owned.add(segment);
-    return segment;
-  }
-
-  long ownedBytes() {
-    return owned.stream().mapToLong(MemorySegment::byteSize).sum();
-  }
-
   /** Blocks for a loop over {@code items}, no more than the device can hold at once. */
   int blocks(long items) {
     long needed = Math.max(1, (items + BLOCK - 1) / BLOCK);
@@ -139,6 +111,21 @@ final class CudaContext {
     long room = Math.max(1, (long) SUMMING_BLOCKS_PER_MULTIPROCESSOR * multiprocessors / beside);
     long worth = Math.min(MOST_PARTS, (items + least - 1) / least);
     return (int) Math.max(1, Math.min(room, worth));
+  }
+
+  /** Tiles that cover so many channels. */
+  static int tiles(long channels) {
+    return Math.toIntExact((channels + TILE - 1) / TILE);
+  }
+
+  /** A kernel that sums each part of the pixels for each tile of channels. */
+  Kernel partialSums(String file, String name, int parts, int channels, CudaArguments arguments) {
+    return kernel(file, name, new int[] {parts, tiles(channels), 1}, TILE_THREADS, arguments);
+  }
+
+  /** A kernel that adds the parts, a block for each tile of results. */
+  Kernel addedParts(String file, String name, long results, CudaArguments arguments) {
+    return elements(file, name, (long) BLOCK * tiles(results), arguments);
   }
 
   /** A kernel of a fixed number of blocks, or fewer where the device has no room for them. */
@@ -219,12 +206,12 @@ final class CudaContext {
     return new Narrow(copy, cast);
   }
 
-  void close() {
+  @Override
+  public void close() {
     for (AutoCloseable each : kept) {
       backend.closing(each);
     }
     kept.clear();
-    owned.forEach(backend::release);
-    owned.clear();
+    super.close();
   }
 }

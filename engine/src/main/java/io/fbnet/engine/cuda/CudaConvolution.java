@@ -18,9 +18,6 @@ import java.util.function.Function;
  * our kernels; everything else by cuDNN, in f32.
  */
 final class CudaConvolution {
-  private static final int CHANNEL_TILE = 32;
-  private static final int[] TILE = {CHANNEL_TILE, 8, 1};
-
   private final CudaContext context;
   private final Value x;
   private final Value w;
@@ -213,22 +210,20 @@ final class CudaConvolution {
 
   private Kernel depthwiseWeights() {
     int taps = kernel() * kernel();
-    int tiles = (channels() + CHANNEL_TILE - 1) / CHANNEL_TILE;
-    int parts = context.parts(pixels(y), 512, tiles);
+    int parts = context.parts(pixels(y), 512, CudaContext.tiles(channels()));
     MemorySegment partial = context.scratch("partial", 4L * parts * taps * channels());
     Kernel sums =
-        context.kernel(
+        context.partialSums(
             "depthwise",
             depthwiseName("backward_weights"),
-            new int[] {parts, tiles, 1},
-            TILE,
+            parts,
+            channels(),
             sizes(new CudaArguments().pointer(xm).pointer(ym).pointer(partial)));
     Kernel finish =
-        context.elements(
+        context.addedParts(
             "depthwise",
             "depthwise_backward_weights_finish",
-            // A block of 256 for 32 elements.
-            CudaContext.BLOCK * ((w.shape().elements() + 31) / 32),
+            w.shape().elements(),
             new CudaArguments().pointer(partial).pointer(wm).i32(parts).i32(channels()).i32(taps));
     return CudaContext.sequence(sums, finish);
   }

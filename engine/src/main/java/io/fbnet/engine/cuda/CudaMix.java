@@ -16,7 +16,6 @@ final class CudaMix {
 
   private static final String WEIGHTED = "weighted_sum";
   private static final int LEAST_ELEMENTS = 4096;
-  private static final int[] THREADS = {CudaContext.BLOCK, 1, 1};
 
   private CudaMix() {}
 
@@ -116,7 +115,7 @@ final class CudaMix {
                     WEIGHTED,
                     context.typed("weighted_sum_backward_coefficients", w.dy()),
                     new int[] {parts, batch, 1},
-                    THREADS,
+                    CudaContext.THREADS,
                     new CudaArguments()
                         .pointers(POINTERS, pointers)
                         .i32(pointers.size())

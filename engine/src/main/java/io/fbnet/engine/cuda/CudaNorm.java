@@ -13,31 +13,19 @@ import java.util.function.Function;
  */
 final class CudaNorm {
   private static final String FILE = "batch_norm";
-  private static final int CHANNEL_TILE = 32;
-  private static final int[] TILE = {CHANNEL_TILE, 8, 1};
   private static final int LEAST_PIXELS = 256;
 
   private CudaNorm() {}
 
-  private record Sizes(long pixels, int channels, int tiles, int parts) {
+  private record Sizes(long pixels, int channels, int parts) {
     static Sizes of(CudaContext context, Value x) {
       int c = x.shape().get(1);
       long pixels = x.shape().elements() / c;
-      int tiles = (c + CHANNEL_TILE - 1) / CHANNEL_TILE;
-      return new Sizes(pixels, c, tiles, context.parts(pixels, LEAST_PIXELS, tiles));
+      return new Sizes(pixels, c, context.parts(pixels, LEAST_PIXELS, CudaContext.tiles(c)));
     }
 
     MemorySegment partial(CudaContext context) {
       return context.scratch("partial", 4L * parts * 2 * channels);
-    }
-
-    /** Threads of the kernel that adds the parts: a block of 256 for 32 channels. */
-    long finishing() {
-      return (long) CudaContext.BLOCK * tiles;
-    }
-
-    int[] grid() {
-      return new int[] {parts, tiles, 1};
     }
   }
 
@@ -46,21 +34,21 @@ final class CudaNorm {
     MemorySegment partial = s.partial(context);
     boolean moves = bn.momentum() != null;
     Kernel sums =
-        context.kernel(
+        context.partialSums(
             FILE,
             context.typed("batch_norm_statistics", bn.x()),
-            s.grid(),
-            TILE,
+            s.parts(),
+            s.channels(),
             new CudaArguments()
                 .pointer(m.apply(bn.x()))
                 .pointer(partial)
                 .i64(s.pixels())
                 .i32(s.channels()));
     Kernel finish =
-        context.elements(
+        context.addedParts(
             FILE,
             context.typed("batch_norm_finish", bn.x()),
-            s.finishing(),
+            s.channels(),
             new CudaArguments()
                 .pointer(m.apply(bn.x()))
                 .pointer(partial)
@@ -119,17 +107,17 @@ final class CudaNorm {
     MemorySegment means = context.scratch("means", 8L * s.channels());
     int relu = bn.relu() ? 1 : 0;
     Kernel sums =
-        context.kernel(
+        context.partialSums(
             FILE,
             context.typed("batch_norm_backward_sums", bn.x()),
-            s.grid(),
-            TILE,
+            s.parts(),
+            s.channels(),
             inputs(bn, m).pointer(partial).i64(s.pixels()).i32(s.channels()).i32(relu));
     Kernel finish =
-        context.elements(
+        context.addedParts(
             FILE,
             "batch_norm_backward_finish",
-            s.finishing(),
+            s.channels(),
             new CudaArguments()
                 .pointer(partial)
                 .i32(s.parts())

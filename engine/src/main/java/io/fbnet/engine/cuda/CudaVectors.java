@@ -24,7 +24,6 @@ final class CudaVectors {
 
   private static final int WARP = 32;
   private static final int[] ONE = {1, 1, 1};
-  private static final int[] THREADS = {CudaContext.BLOCK, 1, 1};
 
   private CudaVectors() {}
 
@@ -79,7 +78,7 @@ final class CudaVectors {
               FILE,
               "mean_forward",
               ONE,
-              THREADS,
+              CudaContext.THREADS,
               new CudaArguments()
                   .pointer(m.apply(p.x()))
                   .pointer(m.apply(p.y()))
@@ -249,11 +248,10 @@ final class CudaVectors {
     return CudaContext.sequence(
         CudaProduct.of(
             context, matrix(l.dy(), m), true, matrix(l.x(), m), false, matrix(l.dw(), m), 1),
-        context.elements(
+        context.addedParts(
             "linear",
             "column_sums",
-            // A block of 256 for 32 columns.
-            CudaContext.BLOCK * ((o + 31L) / 32),
+            o,
             new CudaArguments().pointer(m.apply(l.dy())).pointer(m.apply(l.db())).i32(n).i32(o)));
   }
 
@@ -312,7 +310,7 @@ final class CudaVectors {
             .i32(size(p.y()));
     boolean sums = size(p.y()) < Math.max(size(p.a()), size(p.b()));
     return sums
-        ? context.kernel(FILE, "multiply", ONE, THREADS, arguments)
+        ? context.kernel(FILE, "multiply", ONE, CudaContext.THREADS, arguments)
         : context.elements(FILE, "multiply", size(p.y()), arguments);
   }
 }

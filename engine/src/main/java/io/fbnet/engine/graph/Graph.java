@@ -25,6 +25,15 @@ public record Graph(
     outputs = inOrder(outputs);
   }
 
+  /** Images of a step: the first dimension of its largest input of images, 0 where it has none. */
+  public int batch() {
+    return storage.entrySet().stream()
+        .filter(e -> e.getValue() instanceof Storage.Input && e.getKey().shape().rank() == 4)
+        .mapToInt(e -> e.getKey().shape().get(0))
+        .max()
+        .orElse(0);
+  }
+
   /** Unlike {@link Map#copyOf}, whose order is another one in every process. */
   private static <K, V> Map<K, V> inOrder(Map<K, V> map) {
     return Collections.unmodifiableMap(new LinkedHashMap<>(map));

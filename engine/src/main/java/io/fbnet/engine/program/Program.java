@@ -88,7 +88,7 @@ public final class Program implements AutoCloseable {
   }
 
   private OutOfDeviceMemory withPlan(OutOfDeviceMemory e) {
-    return e.during(neededBytes(), heldBytes(), batch());
+    return e.during(neededBytes(), heldBytes(), graph.batch());
   }
 
   /** Runs something that may take memory when it is first done; says what the step plans. */
@@ -99,6 +99,14 @@ public final class Program implements AutoCloseable {
     } catch (OutOfDeviceMemory e) {
       throw withPlan(e);
     }
+  }
+
+  private void planned(Runnable work) {
+    planned(
+        () -> {
+          work.run();
+          return null;
+        });
   }
 
   /** What the step will hold at least: inputs, intermediates, and workspace got so far. */
@@ -113,15 +121,6 @@ public final class Program implements AutoCloseable {
 
   private long heldBytes() {
     return owned.stream().mapToLong(MemorySegment::byteSize).sum() + compiler.workspaceBytes();
-  }
-
-  /** Images of a step: the first dimension of its largest input. */
-  private int batch() {
-    return graph.storage().entrySet().stream()
-        .filter(e -> e.getValue() instanceof Storage.Input && e.getKey().shape().rank() == 4)
-        .mapToInt(e -> e.getKey().shape().get(0))
-        .max()
-        .orElse(0);
   }
 
   private static int controlsOf(Graph graph) {
@@ -200,11 +199,7 @@ public final class Program implements AutoCloseable {
   /** Copies an input from row-major host memory of its type. */
   public void write(String input, MemorySegment host) {
     Value value = find(inputs, input, "input");
-    planned(
-        () -> {
-          compiler.upload(value, host, memoryOf(value));
-          return value;
-        });
+    planned(() -> compiler.upload(value, host, memoryOf(value)));
   }
 
   /** Sets an f32 of the control block. */
@@ -235,7 +230,6 @@ public final class Program implements AutoCloseable {
         () -> {
           pushControls();
           step.launch();
-          return step;
         });
   }
 

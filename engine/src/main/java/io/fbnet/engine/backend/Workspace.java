@@ -1,0 +1,59 @@
+package io.fbnet.engine.backend;
+
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/** Device memory that the kernels of one graph hold beside its values. */
+public class Workspace {
+  private static final long UNIT = 1 << 16;
+
+  private final Backend device;
+  private final Map<String, MemorySegment> slots = new HashMap<>();
+  private final List<MemorySegment> owned = new ArrayList<>();
+
+  /** Holds nothing yet. */
+  protected Workspace(Backend device) {
+    this.device = device;
+  }
+
+  /** Makes a slot at least this large before any kernel takes it, so that it need not grow. */
+  public final void reserve(String slot, long bytes) {
+    if (bytes > 0) {
+      slots.put(slot, own((bytes + UNIT - 1) / UNIT * UNIT));
+    }
+  }
+
+  /**
+   * Memory that kernels share because they run one after the other. A slot's memory grows by
+   * doubling, so what smaller kernels hold of it adds up to less than the largest.
+   */
+  public final MemorySegment scratch(String slot, long bytes) {
+    MemorySegment known = slots.get(slot);
+    if (known == null || known.byteSize() < bytes) {
+      known = own(Math.max(UNIT, Long.highestOneBit(Math.max(1, bytes - 1)) << 1));
+      slots.put(slot, known);
+    }
+    return known;
+  }
+
+  /** Zeroed memory for one kernel, released with the graph. */
+  public final MemorySegment own(long bytes) {
+    MemorySegment segment = device.allocate(bytes);
+    owned.add(segment);
+    return segment;
+  }
+
+  /** Bytes held. */
+  public final long ownedBytes() {
+    return owned.stream().mapToLong(MemorySegment::byteSize).sum();
+  }
+
+  /** Gives all of it back. */
+  public void close() {
+    owned.forEach(device::release);
+    owned.clear();
+  }
+}
