@@ -1,5 +1,6 @@
 // Gumbel-softmax over the candidates of each layer: m = softmax((theta + g) / tau) for [rows, layers,
-// candidates], theta shared by the rows, and its gradient in theta.
+// candidates], theta shared by the rows, and its gradient in theta; and the one-hot of the largest, for hard
+// samples. A stream below 0 means no noise: a plain softmax.
 //
 // The noise g equals the Java engine's bit for bit: Philox 4x32-10 of (seed, stream, step, index) and a
 // logarithm of plain f32 operations. Every operation of it is an __f*_rn intrinsic, which the compiler never
@@ -72,9 +73,12 @@ KERNEL gumbel_softmax_forward(const float* __restrict__ theta, const float* __re
     float largest = minusInfinity();
     // Each lane reads back only what it wrote itself, so m serves as the scratch memory.
     for (int i = lane; i < candidates; i += 32) {
-      const unsigned word = philoxWord((unsigned long long)seed[0], stream, (unsigned long long)step[0],
-                                       (unsigned long long)(pair * candidates + i));
-      const float v = (own[i] + gumbelOf(word)) / temperature;
+      float noise = 0.0f;
+      if (stream >= 0) {
+        noise = gumbelOf(philoxWord((unsigned long long)seed[0], stream, (unsigned long long)step[0],
+                                    (unsigned long long)(pair * candidates + i)));
+      }
+      const float v = (own[i] + noise) / temperature;
       out[i] = v;
       largest = v > largest ? v : largest;
     }
@@ -121,6 +125,24 @@ KERNEL gumbel_softmax_backward(const float* __restrict__ m, const float* __restr
   }
 }
 EXPORT_KERNEL(gumbel_softmax_backward)
+
+// y = 1 at the first of the largest of each row, 0 elsewhere; NaN where the row has one. A thread a row: rows
+// are a few candidates long and few.
+KERNEL hard_max(const float* __restrict__ x, float* __restrict__ y, int rows, int candidates) {
+  for (long long row = threadOfGrid(); row < rows; row += threadsOfGrid()) {
+    const float* own = x + row * candidates;
+    int best = 0;
+    float total = 0.0f;
+    for (int i = 0; i < candidates; i++) {
+      best = own[i] > own[best] ? i : best;
+      total += own[i];
+    }
+    for (int i = 0; i < candidates; i++) {
+      y[row * candidates + i] = total != total ? total : (i == best ? 1.0f : 0.0f);
+    }
+  }
+}
+EXPORT_FLAT_KERNEL(hard_max)
 
 // For tests: the raw words and the noise of indices 0 .. n - 1.
 KERNEL gumbel_noise(const long long* __restrict__ seed, const long long* __restrict__ step,

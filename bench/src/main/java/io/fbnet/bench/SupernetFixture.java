@@ -13,6 +13,7 @@ import io.fbnet.nas.space.SearchSpace;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 
 /** A supernet with random images, ready to step. */
@@ -26,8 +27,8 @@ final class SupernetFixture implements AutoCloseable {
       Arrays.setAll(row, i -> 0.01 * (1 + i));
     }
     SupernetGraphs.LossSettings loss =
-        new SupernetGraphs.LossSettings(0.2, 0.6, false, false, 0.9, 1e-4, 5e-4);
-    SupernetGraphs graphs = new SupernetGraphs(space, loss, 0.1, table);
+        new SupernetGraphs.LossSettings(0.2, 0.6, false, false, false, 0.9, 1e-4, 5e-4);
+    SupernetGraphs graphs = new SupernetGraphs(space, loss, 0.1, table, List.of());
     Graph weightStep = graphs.weightStep(batch);
     store = new ParameterStore(backend, weightStep.parameters());
     store.initialise(1);

@@ -22,7 +22,7 @@ import java.util.List;
  */
 record StepSetting(SearchSpace space, int batch) {
   static final SupernetGraphs.LossSettings LOSS =
-      new SupernetGraphs.LossSettings(0.2, 0.6, false, false, 0.9, 1e-4, 5e-4);
+      new SupernetGraphs.LossSettings(0.2, 0.6, false, false, false, 0.9, 1e-4, 5e-4);
   static final double RATE = 0.01;
   static final double THETA_RATE = 0.01;
   static final double TAU = 5;
@@ -54,7 +54,7 @@ record StepSetting(SearchSpace space, int batch) {
   }
 
   SupernetGraphs graphs() {
-    return new SupernetGraphs(space, LOSS, FIXED_MS, table());
+    return new SupernetGraphs(space, LOSS, FIXED_MS, table(), List.of());
   }
 
   /** Everything a peer needs to build the same steps, and the counts it must come to. */

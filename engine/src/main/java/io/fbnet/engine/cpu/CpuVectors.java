@@ -23,6 +23,7 @@ final class CpuVectors {
     return switch (op) {
       case Op.GumbelSoftmax g -> gumbelSoftmax(g, m);
       case Op.GumbelSoftmaxBackward g -> gumbelSoftmaxBackward(g, m);
+      case Op.HardMax h -> hardMax(h, m);
       case Op.Unstack u -> unstack(u, m);
       case Op.Stack s -> stack(s, m);
       case Op.CrossEntropy c -> crossEntropy(c, m);
@@ -85,7 +86,10 @@ final class CpuVectors {
       for (int at = 0; at < total; at += k) {
         double max = Double.NEGATIVE_INFINITY;
         for (int i = 0; i < k; i++) {
-          float noise = GumbelNoise.of(Philox.word(s, g.stream(), t, at + i));
+          float noise =
+              g.stream() == Op.GumbelSoftmax.NO_NOISE
+                  ? 0
+                  : GumbelNoise.of(Philox.word(s, g.stream(), t, at + i));
           scores[i] = ((double) get(theta, at % perRow + i) + noise) / get(tau, 0);
           max = Math.max(max, scores[i]);
         }
@@ -96,6 +100,26 @@ final class CpuVectors {
         }
         for (int i = 0; i < k; i++) {
           set(out, at + i, scores[i] / sum);
+        }
+      }
+    };
+  }
+
+  private static Kernel hardMax(Op.HardMax h, Function<Value, MemorySegment> m) {
+    MemorySegment x = m.apply(h.x());
+    MemorySegment y = m.apply(h.y());
+    int k = h.x().shape().get(2);
+    int total = size(h.x());
+    return () -> {
+      for (int at = 0; at < total; at += k) {
+        int best = 0;
+        float sum = 0;
+        for (int i = 0; i < k; i++) {
+          best = get(x, at + i) > get(x, at + best) ? i : best;
+          sum += get(x, at + i);
+        }
+        for (int i = 0; i < k; i++) {
+          set(y, at + i, Float.isNaN(sum) ? Float.NaN : i == best ? 1 : 0);
         }
       }
     };

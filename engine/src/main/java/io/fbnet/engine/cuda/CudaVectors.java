@@ -32,6 +32,7 @@ final class CudaVectors {
     return switch (op) {
       case Op.GumbelSoftmax g -> gumbelSoftmax(context, g, m);
       case Op.GumbelSoftmaxBackward g -> gumbelSoftmaxBackward(context, g, m);
+      case Op.HardMax h -> hardMax(context, h, m);
       case Op.Unstack u -> unstack(context, u, m);
       case Op.Stack s -> stack(context, s, m);
       case Op.Linear l -> linear(context, l, m);
@@ -137,6 +138,20 @@ final class CudaVectors {
             .i32(layers)
             .i32(g.m().shape().get(2))
             .i32(g.stream()));
+  }
+
+  private static Kernel hardMax(
+      CudaContext context, Op.HardMax h, Function<Value, MemorySegment> m) {
+    int rows = h.x().shape().get(0) * h.x().shape().get(1);
+    return context.elements(
+        "gumbel_softmax",
+        "hard_max",
+        rows,
+        new CudaArguments()
+            .pointer(m.apply(h.x()))
+            .pointer(m.apply(h.y()))
+            .i32(rows)
+            .i32(h.x().shape().get(2)));
   }
 
   private static Kernel gumbelSoftmaxBackward(

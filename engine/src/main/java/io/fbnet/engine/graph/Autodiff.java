@@ -145,6 +145,7 @@ public final class Autodiff {
       case Op.WeightedSum w -> weightedSum(w, dy);
       case Op.GumbelSoftmax g ->
           builder.add(new Op.GumbelSoftmaxBackward(g.m(), dy, g.tau(), fresh(g.theta())));
+      case Op.HardMax h -> contribute(h.x(), dy);
       case Op.GlobalPool p -> builder.add(new Op.GlobalPoolBackward(dy, fresh(p.x())));
       case Op.Linear l -> linear(l, dy);
       case Op.CrossEntropy ce ->

@@ -255,6 +255,21 @@ public final class GraphBuilder {
     return m;
   }
 
+  /** A constant everywhere. */
+  public Value fill(float constant, int... shape) {
+    Value y = value("constant", Shape.of(shape));
+    add(new Op.Fill(constant, y));
+    return y;
+  }
+
+  /** See {@link Op.HardMax}. */
+  public Value hardMax(Value x) {
+    require(x.shape().rank() == 3, "hardMax takes three axes, not %s", x);
+    Value y = value("hard", x.shape());
+    add(new Op.HardMax(x, y));
+    return y;
+  }
+
   /** x[:, l, :] for every l. */
   public List<Value> unstack(Value x) {
     require(x.shape().rank() == 3, "unstack takes three axes, not %s", x);

@@ -228,10 +228,13 @@ public sealed interface Op {
 
   /**
    * m[r,l,:] = softmax((theta[l,:] + g[r,l,:]) / tau), g Gumbel noise keyed by (seed, stream, step,
-   * index in m); tau [1], seed and step [1] of 64 bits.
+   * index in m), or 0 where the stream is {@link #NO_NOISE}; tau [1], seed and step [1] of 64 bits.
    */
   record GumbelSoftmax(Value theta, Value tau, Value seed, Value step, Value m, int stream)
       implements Op {
+    /** The stream of a plain softmax. */
+    public static final int NO_NOISE = -1;
+
     @Override
     public List<Value> inputs() {
       return List.of(theta, tau, seed, step);
@@ -240,6 +243,23 @@ public sealed interface Op {
     @Override
     public List<Value> outputs() {
       return List.of(m);
+    }
+  }
+
+  /**
+   * y = 1 at the first of the largest elements along the last axis and 0 elsewhere, NaN where one
+   * of them is; x of shape [R,L,K]. Autodiff passes the gradient straight through, as if y were x
+   * (arXiv 1308.3432).
+   */
+  record HardMax(Value x, Value y) implements Op {
+    @Override
+    public List<Value> inputs() {
+      return List.of(x);
+    }
+
+    @Override
+    public List<Value> outputs() {
+      return List.of(y);
     }
   }
 

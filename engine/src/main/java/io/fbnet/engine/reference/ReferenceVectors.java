@@ -20,6 +20,7 @@ final class ReferenceVectors {
       case Op.Sum s -> sum(s.xs().stream().map(t).toList(), t.apply(s.y()));
       case Op.GumbelSoftmax g -> gumbelSoftmax(g, t);
       case Op.GumbelSoftmaxBackward g -> gumbelSoftmaxBackward(g, t);
+      case Op.HardMax h -> hardMax(t.apply(h.x()), t.apply(h.y()));
       case Op.Unstack u -> unstack(t.apply(u.x()), u.ys().stream().map(t).toList());
       case Op.Stack s -> stack(s, t);
       case Op.Linear l -> linear(t.apply(l.x()), t.apply(l.w()), t.apply(l.b()), t.apply(l.y()));
@@ -90,12 +91,32 @@ final class ReferenceVectors {
       for (int at = 0; at < m.size(); at += k) {
         double max = Double.NEGATIVE_INFINITY;
         for (int i = 0; i < k; i++) {
-          int word = Philox.word(seed.word64(), g.stream(), step.word64(), at + i);
-          double v = (theta.get(at % perRow + i) + GumbelNoise.of(word)) / tau.get(0);
+          double noise =
+              g.stream() == Op.GumbelSoftmax.NO_NOISE
+                  ? 0
+                  : GumbelNoise.of(Philox.word(seed.word64(), g.stream(), step.word64(), at + i));
+          double v = (theta.get(at % perRow + i) + noise) / tau.get(0);
           m.set(at + i, v);
           max = Math.max(max, v);
         }
         softmax(m, at, k, max);
+      }
+    };
+  }
+
+  private static Kernel hardMax(Tensor x, Tensor y) {
+    int k = x.dim(2);
+    return () -> {
+      for (int at = 0; at < x.size(); at += k) {
+        int best = 0;
+        double total = 0;
+        for (int i = 0; i < k; i++) {
+          best = x.get(at + i) > x.get(at + best) ? i : best;
+          total += x.get(at + i);
+        }
+        for (int i = 0; i < k; i++) {
+          y.set(at + i, Double.isNaN(total) ? Double.NaN : i == best ? 1 : 0);
+        }
       }
     };
   }

@@ -58,6 +58,18 @@ class AutodiffTest {
   }
 
   @Test
+  void hardMaxPassesTheGradientStraightThrough() {
+    Value x = parameter("x", 2, 3, 4);
+    Constants constants = Constants.of(new float[] {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
+    Value hard = b.hardMax(x);
+    Value loss = b.mean(b.dotConstants(hard, constants, 0));
+    Value gradient = Autodiff.gradients(b, loss, List.of(x)).get(x);
+    List<Op> makers =
+        b.build().ops().stream().filter(op -> op.outputs().contains(gradient)).toList();
+    assertInstanceOf(Op.DotConstantsBackward.class, makers.getFirst());
+  }
+
+  @Test
   void ranksCarryNoGradient() {
     Value logits = parameter("logits", 2, 3);
     Value rank = b.labelRank(logits, b.input("labels", Type.I32, 2));

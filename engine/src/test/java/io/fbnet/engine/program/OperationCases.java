@@ -192,6 +192,19 @@ final class OperationCases {
             "label rank",
             0,
             b -> b.labelRank(b.input("x", Type.F32, 6, 5), b.input("labels", Type.I32, 6))));
+    cases.add(
+        new Case(
+            "softmax without noise",
+            FEW,
+            b ->
+                b.gumbelSoftmax(
+                    b.input("theta", Type.F32, 5, 9),
+                    b.control("tau", Type.F32),
+                    b.control("seed", Type.I64),
+                    b.control("step", Type.I64),
+                    1,
+                    Op.GumbelSoftmax.NO_NOISE)));
+    cases.add(new Case("hard max", 0, b -> b.hardMax(b.input("x", Type.F32, 3, 5, 9))));
     for (int rows : new int[] {1, 3}) {
       cases.add(
           new Case(

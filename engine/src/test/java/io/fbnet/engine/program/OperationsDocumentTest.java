@@ -59,6 +59,7 @@ class OperationsDocumentTest {
     for (Class<? extends Op> op :
         List.of(
             Op.GumbelSoftmax.class,
+            Op.HardMax.class,
             Op.GumbelSoftmaxBackward.class,
             Op.Unstack.class,
             Op.Stack.class,
@@ -96,7 +97,7 @@ class OperationsDocumentTest {
   private static String kernelFile(String operation) {
     return switch (operation) {
       case "BatchNorm", "BatchNormInference", "BatchNormBackward" -> "batch_norm";
-      case "GumbelSoftmax", "GumbelSoftmaxBackward" -> "gumbel_softmax";
+      case "GumbelSoftmax", "GumbelSoftmaxBackward", "HardMax" -> "gumbel_softmax";
       case "GlobalPool", "GlobalPoolBackward" -> "global_pool";
       case "CrossEntropy", "CrossEntropyBackward", "LabelRank" -> "cross_entropy";
       case "Sum" -> "sum";

@@ -49,8 +49,11 @@ record Subject(Graph graph, List<Value> wanted, Map<Value, Value> gradients) {
     return new Subject(b.build(), wanted, gradients);
   }
 
+  /** Whether there is one that finite differences can confirm: hard max's is not its derivative. */
   static boolean hasGradient(Op op) {
-    return !(op instanceof Op.LabelRank || op instanceof Op.BatchNormInference);
+    return !(op instanceof Op.LabelRank
+        || op instanceof Op.BatchNormInference
+        || op instanceof Op.HardMax);
   }
 
   private static boolean differentiable(Storage storage, Value v) {

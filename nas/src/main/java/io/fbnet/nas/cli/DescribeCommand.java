@@ -1,14 +1,15 @@
 package io.fbnet.nas.cli;
 
+import io.fbnet.nas.UserException;
 import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.network.Description;
+import io.fbnet.nas.network.Published;
 import io.fbnet.nas.space.Architecture;
-import io.fbnet.nas.space.Description;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
 /** {@code fbnet describe}: layers, multiply-adds, parameters and latency of an architecture. */
@@ -19,12 +20,7 @@ final class DescribeCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
   @Mixin ConfigOption config;
 
-  @Parameters(
-      paramLabel = "NAME|FILE",
-      description =
-          "A published network (fbnet-a, fbnet-b, fbnet-c, fbnet-s8, fbnet-iphonex) or a JSON"
-              + " file.")
-  private String architecture;
+  @Mixin ArchitectureFlags architecture;
 
   @Option(
       names = "--lut",
@@ -35,10 +31,25 @@ final class DescribeCommand implements Callable<Integer> {
   @Option(names = "--json", description = "Prints JSON.")
   private boolean json;
 
+  @Option(
+      names = "--compare",
+      description =
+          "Sets a published network's counts beside the paper's, and says why they differ.")
+  private boolean compare;
+
   @Override
   public Integer call() {
     Console console = new Console(spec);
-    Architecture network = Architecture.load(architecture);
+    Architecture network = architecture.load();
+    Published published =
+        !compare
+            ? null
+            : Published.of(network.name())
+                .orElseThrow(
+                    () ->
+                        UserException.usage(
+                            "--compare needs a published network (%s), not '%s'",
+                            String.join(", ", Architecture.builtIns()), architecture.architecture));
     Description description = Description.of(network);
     if (lut != null) {
       LatencyTable table = LatencyTable.load(lut);
@@ -49,6 +60,9 @@ final class DescribeCommand implements Callable<Integer> {
       console.print(description.json());
     } else {
       console.print(description.text());
+      if (published != null) {
+        console.print(published.compare(network));
+      }
     }
     return 0;
   }

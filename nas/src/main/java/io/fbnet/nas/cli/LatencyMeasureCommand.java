@@ -20,6 +20,7 @@ final class LatencyMeasureCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
   @Mixin ConfigOption config;
   @Mixin DeviceFlags device;
+  @Mixin SpaceFlags spaceFlags;
 
   @Option(
       names = "--space",
@@ -43,7 +44,7 @@ final class LatencyMeasureCommand implements Callable<Integer> {
       throw UserException.usage("--batch must be at least 1, but is %d", batch);
     }
     Console console = new Console(spec);
-    SearchSpace searched = SearchSpace.load(space);
+    SearchSpace searched = spaceFlags.apply(SearchSpace.load(space));
     Path target = out == null ? Path.of(searched.name() + "-latency.json") : out;
     try (Backend backend = device.open(console);
         ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {

@@ -27,6 +27,7 @@ final class LatencyVerifyCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
   @Mixin ConfigOption config;
   @Mixin DeviceFlags device;
+  @Mixin SpaceFlags spaceFlags;
 
   @Option(
       names = "--space",
@@ -57,13 +58,13 @@ final class LatencyVerifyCommand implements Callable<Integer> {
       throw UserException.usage("--networks must be at least 2, but is %d", networks);
     }
     Console console = new Console(spec);
-    SearchSpace searched = SearchSpace.load(space);
+    SearchSpace searched = spaceFlags.apply(SearchSpace.load(space));
     try (Backend backend = device.open(console);
         ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
       LatencyTable table = TableSource.open(lut, searched, backend, console, progress);
       LatencyMeter meter = new LatencyMeter(backend, table.fingerprint().batch());
       table.warnOfDifferences(meter.fingerprint(), console::warn);
-      Theta uniform = Theta.uniform(searched.layerCount(), searched.blocks().size());
+      Theta uniform = Theta.uniform(searched);
       List<Architecture> random =
           IntStream.range(0, networks)
               .mapToObj(i -> Architecture.of("", searched, uniform.sample(seed, i)))

@@ -1,22 +1,28 @@
 package io.fbnet.nas.cli;
 
+import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.Dataset;
+import io.fbnet.nas.network.Description;
 import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.search.ArchitectureScorer;
 import io.fbnet.nas.search.ArchitectureScorer.Score;
+import io.fbnet.nas.search.Budget;
+import io.fbnet.nas.search.BudgetDraws;
 import io.fbnet.nas.search.Evaluation;
+import io.fbnet.nas.search.Limit;
 import io.fbnet.nas.search.Theta;
 import io.fbnet.nas.space.Architecture;
-import io.fbnet.nas.space.Description;
 import io.fbnet.nas.space.SearchSpace;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.LongStream;
 
 /** Draws architectures, scores them, writes the best, and says so. */
 final class SampleReport {
   private static final int UNIFORM_TRIES = 200_000;
+  private static final int INSIDE_DRAWS = 100;
 
   private SampleReport() {}
 
@@ -36,13 +42,30 @@ final class SampleReport {
     Theta theta = session.supernet.theta();
     ArchitectureScorer scorer = session.scorer();
     int total = uniform ? 2 * count : count;
-    long seed = session.settings.seed();
+    Budget budget = session.supernet.budget();
+    List<int[]> choices = BudgetDraws.draw(theta, budget, session.settings.seed(), count);
+    if (choices.size() < count) {
+      console.warn(
+          "only %d of %d architectures were found within the budget"
+              .formatted(choices.size(), count));
+    }
     List<Score> drawn = new ArrayList<>();
-    for (int i = 0; i < count; i++) {
-      drawn.add(scorer.score(Architecture.of("", space, theta.sample(seed, i))));
+    for (int[] choice : choices) {
+      drawn.add(scorer.score(Architecture.of("", space, choice)));
       progress.update(drawn.size(), total, "scoring architectures");
     }
-    Score best = drawn.stream().min(Comparator.comparingDouble(Score::loss)).orElseThrow();
+    Comparator<Score> order =
+        budget.isEmpty()
+            ? Comparator.comparingDouble(Score::loss)
+            : Comparator.comparingDouble(Score::accuracy).reversed();
+    Score best =
+        drawn.stream()
+            .min(order)
+            .orElseThrow(
+                () ->
+                    UserException.data(
+                        "no architecture that keeps every limit was found in the draws from theta:"
+                            + " widen --max-macs or --max-params"));
     List<Score> baseline = new ArrayList<>();
     if (uniform) {
       for (int[] choice : noFaster(session, best.latencyMs(), count)) {
@@ -72,12 +95,38 @@ final class SampleReport {
     }
     console.print(text.toString());
     summary(session, folder, best, scorer.test(best.architecture()), console);
+    if (!budget.isEmpty()) {
+      console.print(budgetText(budget, theta, session.settings.seed(), best));
+    }
+  }
+
+  /** How well the architecture and theta itself keep the budget. */
+  private static String budgetText(Budget budget, Theta theta, long seed, Score best) {
+    StringBuilder text = new StringBuilder();
+    for (Limit limit : budget.limits()) {
+      double cost = limit.of(best.architecture().choice());
+      text.append(
+          String.format(
+              Locale.ROOT,
+              "  %s %s, %.3f of the %s %s; theta's expectation %s%n",
+              limit.kind().word(),
+              limit.kind().text(cost),
+              cost / limit.target(),
+              limit.kind() == Limit.Kind.LATENCY ? "target" : "most allowed,",
+              limit.kind().text(limit.target()),
+              limit.kind().text(limit.expected(theta.probabilities()))));
+    }
+    long inside =
+        LongStream.range(0, INSIDE_DRAWS).filter(i -> budget.met(theta.sample(seed, i))).count();
+    return text.append(
+            "  %d of %d draws from theta are within the budget%n".formatted(inside, INSIDE_DRAWS))
+        .toString();
   }
 
   /** Uniform draws whose latency is at least the given one, so that speed cannot excuse them. */
   private static List<int[]> noFaster(SearchSession session, double latencyMs, int count) {
     SearchSpace space = session.space;
-    Theta flat = Theta.uniform(space.layerCount(), space.blocks().size());
+    Theta flat = Theta.uniform(space);
     List<int[]> choices = new ArrayList<>();
     for (int i = 0; i < UNIFORM_TRIES && choices.size() < count; i++) {
       int[] choice = flat.sample(session.settings.seed(), i);

@@ -28,12 +28,15 @@ final class SearchFlags {
   @Option(
       names = "--space",
       paramLabel = "NAME|FILE",
-      defaultValue = "fashion",
-      description = "The search space: fashion, cifar, imagenet, or a YAML file.")
+      description =
+          "The search space: fashion, cifar, imagenet, or a YAML file. Default: the one that --lut"
+              + " was measured for, else fashion.")
   String space;
 
+  @Mixin SpaceFlags spaceFlags;
   @Mixin DataFlags data;
   @Mixin DeviceFlags device;
+  @Mixin BudgetFlags budget;
 
   @Option(
       names = "--seed",
@@ -111,6 +114,13 @@ final class SearchFlags {
   Noise noise;
 
   @Option(
+      names = "--hard",
+      description =
+          "Takes the largest of each sample alone (one-hot), with the gradient of the soft sample"
+              + " (straight-through); saves neither time nor memory.")
+  boolean hard;
+
+  @Option(
       names = "--w-loss",
       defaultValue = "product",
       description = "What w minimises: the product with the latency term, or ce alone.")
@@ -146,7 +156,13 @@ final class SearchFlags {
 
   /** Fills in what the preset says and checks ranges. */
   SearchSpace resolve() {
-    SearchSpace loaded = SearchSpace.load(space);
+    space = space != null ? space : lut == null ? "fashion" : TableSource.spaceOf(lut);
+    SearchSpace loaded = spaceFlags.apply(SearchSpace.load(space));
+    budget.check();
+    if (budget.targetLatency != null && (alpha != null || beta != null)) {
+      throw UserException.usage(
+          "--target-latency has a loss of its own: leave out --alpha and --beta, or the target");
+    }
     Preset preset = Preset.of(loaded);
     data.data = data.data == null ? preset.data() : data.data;
     device.threads = device.threads();
@@ -157,8 +173,12 @@ final class SearchFlags {
     rate = rate == null ? (Double) preset.rate() : rate;
     thetaRate = thetaRate == null ? (Double) preset.thetaRate() : thetaRate;
     tauEnd = tauEnd == null ? (Double) preset.tauEnd() : tauEnd;
-    alpha = alpha == null ? (Double) preset.alpha() : alpha;
-    beta = beta == null ? (Double) preset.beta() : beta;
+    if (budget.targetLatency == null) {
+      alpha = alpha == null ? (Double) preset.alpha() : alpha;
+      beta = beta == null ? (Double) preset.beta() : beta;
+      positive("--alpha", alpha);
+      notNegative("--beta", beta);
+    }
     atLeast("--epochs", epochs, 1);
     atLeast("--warmup-epochs", warmupEpochs, 0);
     atLeast("--batch", batch, 2);
@@ -172,8 +192,6 @@ final class SearchFlags {
     notNegative("--momentum", momentum);
     notNegative("--weight-decay", weightDecay);
     notNegative("--theta-weight-decay", thetaWeightDecay);
-    positive("--alpha", alpha);
-    notNegative("--beta", beta);
     if (warmupEpochs > epochs) {
       throw UserException.usage(
           "--warmup-epochs %d leaves theta untrained in --epochs %d: lower the one or raise the"
@@ -208,12 +226,15 @@ final class SearchFlags {
         tauEnd == 0 || thetaEpochs < 2
             ? Preset.PAPER_TAU_DECAY
             : Math.pow(tauEnd / tau, 1.0 / (thetaEpochs - 1));
+    // With a target the loss is CE and the budget's terms: a product with log(LAT)^0.
+    boolean product = budget.targetLatency == null;
     LossSettings loss =
         new LossSettings(
-            alpha,
-            beta,
+            product ? alpha : 1,
+            product ? beta : 0,
             weightLoss == WeightLoss.CE,
             noise == Noise.IMAGE,
+            hard,
             momentum,
             weightDecay,
             thetaWeightDecay);

@@ -5,6 +5,8 @@ import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.search.ArchitectureScorer;
+import io.fbnet.nas.search.Budget;
+import io.fbnet.nas.search.BudgetCheck;
 import io.fbnet.nas.search.SearchLoop;
 import io.fbnet.nas.search.SearchSettings;
 import io.fbnet.nas.search.Supernet;
@@ -52,7 +54,9 @@ final class SearchSession implements AutoCloseable {
               ? TableSource.open(flags.lut, space, backend, console, progress)
               : runTable;
       warnOfUnit(console);
-      net = new Supernet(backend, space, settings, table);
+      Budget budget = flags.budget.budget(table, space);
+      BudgetCheck.require(budget, space);
+      net = new Supernet(backend, space, settings, table, budget);
       supernet = net;
       loop = new SearchLoop(backend, supernet, settings, table, data);
       opened = true;

@@ -1,6 +1,7 @@
 package io.fbnet.nas.cli;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.CacheDirectory;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.measure.LatencyMeter;
@@ -42,7 +43,7 @@ final class TableSource {
                 + kept
                 + " (remove it to measure again)");
         return table;
-      } catch (io.fbnet.nas.UserException damaged) {
+      } catch (UserException damaged) {
         console.warn(damaged.getMessage() + "; it is measured again");
       }
     }
@@ -51,10 +52,23 @@ final class TableSource {
     try {
       Files.createDirectories(kept.getParent());
       table.write(kept);
-    } catch (IOException | io.fbnet.nas.UserException e) {
+    } catch (IOException | UserException e) {
       console.warn("the table could not be kept for next time: " + e.getMessage());
     }
     return table;
+  }
+
+  /** The built-in space that a table was measured for. */
+  static String spaceOf(String lut) {
+    LatencyTable table = LatencyTable.load(lut);
+    for (String name : SearchSpace.builtIns()) {
+      if (table.fits(SearchSpace.load(name))) {
+        return name;
+      }
+    }
+    throw UserException.usage(
+        "%s was measured for the space '%s', which is not built in: name its YAML file by --space",
+        table.source(), table.space().name());
   }
 
   /** Measures with progress shown. */

@@ -13,7 +13,6 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
 /** {@code fbnet train}: one architecture from scratch. */
@@ -28,10 +27,7 @@ final class TrainCommand implements Callable<Integer> {
   @Mixin DataFlags dataFlags;
   @Mixin DeviceFlags device;
 
-  @Parameters(
-      paramLabel = "NAME|FILE",
-      description = "A published network, or an architecture's JSON file.")
-  private String architecture;
+  @Mixin ArchitectureFlags architecture;
 
   @Option(names = "--seed", defaultValue = "1", description = "Of weights, order, augmentation.")
   private long seed;
@@ -80,7 +76,7 @@ final class TrainCommand implements Callable<Integer> {
               + " above 0");
     }
     Console console = new Console(spec);
-    Architecture read = Architecture.load(architecture);
+    Architecture read = architecture.load();
     String preset = Preset.of(read.space()).data();
     try (Dataset data = dataFlags.open(read.space(), preset, seed, device.threads(), console);
         Backend backend = device.open(console);

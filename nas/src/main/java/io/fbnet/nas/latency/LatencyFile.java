@@ -7,7 +7,7 @@ import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.Document;
 import io.fbnet.nas.file.Nearest;
 import io.fbnet.nas.file.Node;
-import io.fbnet.nas.space.BlockType;
+import io.fbnet.nas.space.Blocks;
 import io.fbnet.nas.space.SearchSpace;
 import java.io.IOException;
 import java.io.InputStream;
@@ -128,7 +128,7 @@ final class LatencyFile {
     List<String> blocks = new ArrayList<>();
     for (Node item : fields.required("blocks").list(1, MOST_LAYERS)) {
       try {
-        blocks.add(BlockType.parse(item.text()).name());
+        blocks.add(Blocks.parse(item.text()).name());
       } catch (IllegalArgumentException e) {
         throw item.wrong("is wrong: " + e.getMessage());
       }

@@ -254,6 +254,16 @@ public final class LatencyTable {
     Fit.require(source, space, SpaceKey.of(other), warnings);
   }
 
+  /** Whether {@link #requireFits} accepts a space. */
+  public boolean fits(SearchSpace other) {
+    try {
+      requireFits(other, warning -> {});
+      return true;
+    } catch (UserException difference) {
+      return false;
+    }
+  }
+
   /** Tells {@code warnings} every way in which the table's conditions differ from these. */
   public void warnOfDifferences(Fingerprint here, Consumer<String> warnings) {
     Fit.warn(source, fingerprint, here, warnings);

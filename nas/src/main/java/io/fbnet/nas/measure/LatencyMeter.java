@@ -13,7 +13,7 @@ import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.latency.Statistics;
 import io.fbnet.nas.network.ArchitectureGraphs;
 import io.fbnet.nas.space.Architecture;
-import io.fbnet.nas.space.BlockType;
+import io.fbnet.nas.space.Block;
 import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
 import java.lang.foreign.Arena;
@@ -64,9 +64,10 @@ public final class LatencyMeter {
   }
 
   /** What makes two blocks the same work. */
-  private record Key(int in, int out, int stride, int height, int width, BlockType block) {
-    static Key of(LayerSpec l, BlockType block) {
-      return new Key(l.inChannels(), l.outChannels(), l.stride(), l.inHeight(), l.inWidth(), block);
+  private record Key(int in, int out, int stride, int height, int width, String block) {
+    static Key of(LayerSpec l, Block block) {
+      return new Key(
+          l.inChannels(), l.outChannels(), l.stride(), l.inHeight(), l.inWidth(), block.name());
     }
   }
 
@@ -155,7 +156,7 @@ public final class LatencyMeter {
       fixed.add(new Subject(backend, ArchitectureGraphs.stem(space, batch)));
       fixed.add(new Subject(backend, ArchitectureGraphs.head(space, batch)));
       for (LayerSpec layer : space.layers()) {
-        for (BlockType block : space.blocks()) {
+        for (Block block : space.blocks()) {
           if (!nothing(layer, block)) {
             blocks.computeIfAbsent(
                 Key.of(layer, block),
@@ -174,7 +175,7 @@ public final class LatencyMeter {
   }
 
   /** A skip that keeps the shape is the input itself: no work. */
-  private static boolean nothing(LayerSpec layer, BlockType block) {
+  private static boolean nothing(LayerSpec layer, Block block) {
     return block.isSkip() && layer.keepsShape();
   }
 
@@ -200,7 +201,7 @@ public final class LatencyMeter {
     double[][] spread = new double[layers][candidates];
     for (LayerSpec layer : space.layers()) {
       for (int k = 0; k < candidates; k++) {
-        BlockType block = space.blocks().get(k);
+        Block block = space.blocks().get(k);
         if (!nothing(layer, block)) {
           double[] samples = blocks.get(Key.of(layer, block)).samples();
           ms[layer.index()][k] = Statistics.median(samples);

@@ -7,7 +7,7 @@ import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.nas.space.Architecture;
-import io.fbnet.nas.space.BlockType;
+import io.fbnet.nas.space.Block;
 import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
 import java.util.List;
@@ -68,7 +68,7 @@ public final class ArchitectureGraphs {
   }
 
   /** One block at its real shape, for timing: input {@code x}. */
-  public static Graph block(SearchSpace space, LayerSpec layer, BlockType block, int batch) {
+  public static Graph block(SearchSpace space, LayerSpec layer, Block block, int batch) {
     GraphBuilder b = new GraphBuilder();
     Value x = b.input("x", Type.F32, batch, layer.inChannels(), layer.inHeight(), layer.inWidth());
     b.output("y", new NetworkBuilder(b, space, NormMode.INFERENCE).block(layer, block, x));

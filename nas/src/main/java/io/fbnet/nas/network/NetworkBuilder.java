@@ -2,9 +2,11 @@ package io.fbnet.nas.network;
 
 import io.fbnet.engine.graph.GraphBuilder;
 import io.fbnet.engine.graph.ParameterSpec.Initial;
+import io.fbnet.engine.graph.Shape;
 import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
-import io.fbnet.nas.space.BlockType;
+import io.fbnet.nas.space.Block;
+import io.fbnet.nas.space.BlockBuilder;
 import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
 import java.util.ArrayList;
@@ -54,41 +56,62 @@ public final class NetworkBuilder {
   /** All candidates of a layer on the same input, in the order of the space. */
   public List<Value> candidates(LayerSpec layer, Value x) {
     List<Value> results = new ArrayList<>();
-    for (BlockType block : space.blocks()) {
+    for (Block block : space.blocks()) {
       results.add(block(layer, block, x));
     }
     return results;
   }
 
   /**
-   * One block: 1x1 convolution, batch norm, ReLU; channel shuffle if grouped; depthwise, batch
-   * norm, ReLU; 1x1 convolution, batch norm; the input added where the shape is kept, and no
-   * activation after that. Skip is the identity, or 1x1 convolution, batch norm, ReLU.
+   * One block in its place.
+   *
+   * @throws IllegalArgumentException with a sentence to show, if its output has another shape
    */
-  public Value block(LayerSpec layer, BlockType block, Value x) {
-    String name = "layers." + layer.index() + "." + block.name();
-    int out = layer.outChannels();
-    if (block.isSkip()) {
-      if (layer.keepsShape()) {
-        return x;
-      }
-      Value y = convolution(name + ".conv", x, out, 1, layer.stride(), 1);
-      return norm(name + ".bn", y, true);
+  public Value block(LayerSpec layer, Block block, Value x) {
+    Value y = block.build(new Parts("layers." + layer.index() + "." + block.name()), layer, x);
+    Shape shape = y.shape();
+    Shape wanted =
+        Shape.of(x.shape().get(0), layer.outChannels(), layer.outHeight(), layer.outWidth());
+    if (!shape.equals(wanted)) {
+      throw new IllegalArgumentException(
+          "the block %s gives %s in layer %s, which needs %s"
+              .formatted(block.name(), shape, layer.name(), wanted));
     }
-    int inner = layer.inChannels() * block.expansion();
-    Value y = x;
-    if (space.alwaysPw() || block.expansion() != 1) {
-      y = convolution(name + ".expand", y, inner, 1, 1, block.groups());
-      y = norm(name + ".expand_bn", y, true);
-      if (block.groups() > 1) {
-        y = graph.channelShuffle(y, block.groups());
-      }
+    return y;
+  }
+
+  /** The parts of a block, named after its place. */
+  private final class Parts implements BlockBuilder {
+    private final String prefix;
+
+    Parts(String prefix) {
+      this.prefix = prefix;
     }
-    y = convolution(name + ".depthwise", y, inner, block.kernel(), layer.stride(), inner);
-    y = norm(name + ".depthwise_bn", y, true);
-    y = convolution(name + ".project", y, out, 1, 1, block.groups());
-    y = norm(name + ".project_bn", y, false);
-    return layer.keepsShape() ? graph.sum(List.of(x, y)) : y;
+
+    @Override
+    public GraphBuilder graph() {
+      return graph;
+    }
+
+    @Override
+    public String name(String part) {
+      return prefix + "." + part;
+    }
+
+    @Override
+    public boolean alwaysPw() {
+      return space.alwaysPw();
+    }
+
+    @Override
+    public Value convolution(String part, Value x, int out, int kernel, int stride, int groups) {
+      return NetworkBuilder.this.convolution(name(part), x, out, kernel, stride, groups);
+    }
+
+    @Override
+    public Value norm(String part, Value x, boolean relu) {
+      return NetworkBuilder.this.norm(name(part), x, relu);
+    }
   }
 
   /** 1x1 convolution, batch norm, ReLU, global average pool, fully connected: [N,classes]. */
@@ -110,7 +133,7 @@ public final class NetworkBuilder {
   }
 
   /** A whole network of one block a layer: logits [N,classes]. */
-  public Value network(Value images, List<BlockType> blocks) {
+  public Value network(Value images, List<Block> blocks) {
     Value x = stem(images);
     for (LayerSpec layer : space.layers()) {
       x = block(layer, blocks.get(layer.index()), x);

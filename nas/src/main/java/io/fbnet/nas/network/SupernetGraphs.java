@@ -12,6 +12,7 @@ import io.fbnet.engine.graph.Value;
 import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -36,6 +37,7 @@ public final class SupernetGraphs {
   private final LossSettings loss;
   private final double fixedMs;
   private final double[][] layersMs;
+  private final List<Penalty> penalties;
 
   /**
    * What the steps minimise and how they move.
@@ -44,6 +46,8 @@ public final class SupernetGraphs {
    * @param beta exponent of log(LAT)
    * @param crossEntropyOnly whether w steps leave the latency factor out
    * @param noisePerImage whether each image draws its own m, or the batch one
+   * @param hard whether m is the one-hot of its largest, with the gradient passed straight through;
+   *     all candidates are computed all the same
    * @param momentum of SGD on w
    * @param weightDecay of w, batch norms spared
    * @param thetaWeightDecay of theta
@@ -53,17 +57,37 @@ public final class SupernetGraphs {
       double beta,
       boolean crossEntropyOnly,
       boolean noisePerImage,
+      boolean hard,
       double momentum,
       double weightDecay,
       double thetaWeightDecay) {}
+
+  /**
+   * A term that the theta step adds to its loss: a control scalar times (fixed + sum over layers l
+   * of the dot product of softmax(theta[l]) and costs[l]). It is the exact expectation: a soft
+   * sample at a high temperature says little of what will be drawn, one at a low temperature has
+   * hardly a gradient.
+   *
+   * @param control the scalar's name
+   * @param costs numbers of [layer][candidate]
+   */
+  @SuppressWarnings("ArrayRecordComponent") // never compared
+  public record Penalty(String control, double fixed, double[][] costs) {}
 
   /**
    * Steps for a space and its latencies.
    *
    * @param fixedMs milliseconds outside the searchable layers
    * @param layersMs milliseconds of [layer][candidate]
+   * @param penalties further terms of the theta step's loss
    */
-  public SupernetGraphs(SearchSpace space, LossSettings loss, double fixedMs, double[][] layersMs) {
+  public SupernetGraphs(
+      SearchSpace space,
+      LossSettings loss,
+      double fixedMs,
+      double[][] layersMs,
+      List<Penalty> penalties) {
+    this.penalties = List.copyOf(penalties);
     this.space = space;
     this.loss = loss;
     this.fixedMs = fixedMs;
@@ -71,7 +95,7 @@ public final class SupernetGraphs {
   }
 
   /** What a forward pass leaves for the two steps. */
-  private record Forward(Value theta, Value loss) {}
+  private record Forward(Value theta, Value seed, Value step, Value loss) {}
 
   private Forward forward(GraphBuilder b, int batch, NormMode mode, boolean latencyInLoss) {
     NetworkBuilder network = new NetworkBuilder(b, space, mode);
@@ -80,14 +104,11 @@ public final class SupernetGraphs {
     int layers = space.layerCount();
     int candidates = space.blocks().size();
     Value theta = b.parameter(THETA, "theta", true, new Initial.Constant(0), layers, candidates);
-    Value m =
-        b.gumbelSoftmax(
-            theta,
-            b.control("tau", Type.F32),
-            b.control("seed", Type.I64),
-            b.control("step", Type.I64),
-            loss.noisePerImage() ? batch : 1,
-            NOISE_STREAM);
+    Value seed = b.control("seed", Type.I64);
+    Value step = b.control("step", Type.I64);
+    int rows = loss.noisePerImage() ? batch : 1;
+    Value soft = b.gumbelSoftmax(theta, b.control("tau", Type.F32), seed, step, rows, NOISE_STREAM);
+    Value m = loss.hard() ? b.hardMax(soft) : soft;
     List<Value> coefficients = b.unstack(m);
     Value x = network.stem(images);
     for (LayerSpec layer : space.layers()) {
@@ -95,36 +116,55 @@ public final class SupernetGraphs {
     }
     Value logits = network.head(x);
     Value ce = b.crossEntropy(logits, labels);
-    Value latency = b.dotConstants(m, table(), (float) (fixedMs * MICROSECONDS));
+    Value latency = dot(b, m, fixedMs, layersMs, MICROSECONDS);
     Value total = ce;
     if (latencyInLoss) {
       Value log = b.pointwise(latency, Op.Function.LOG, LEAST_MICROSECONDS);
       Value power = b.pointwise(log, Op.Function.POWER, (float) loss.beta());
       total = b.multiply(ce, b.pointwise(power, Op.Function.SCALE, (float) loss.alpha()));
     }
-    Value mean = b.mean(total);
-    b.output("loss", mean);
     b.output("ce", b.mean(ce));
     b.output("latency us", b.mean(latency));
     b.output("rank", b.labelRank(logits, labels));
-    return new Forward(theta, mean);
+    return new Forward(theta, seed, step, b.mean(total));
   }
 
-  private Constants table() {
-    float[] flat = new float[space.layerCount() * space.blocks().size()];
-    int i = 0;
-    for (double[] layer : layersMs) {
-      for (double ms : layer) {
-        flat[i++] = (float) (ms * MICROSECONDS);
-      }
+  /** scale * (fixed + the dot product of each row of m and the costs). */
+  private static Value dot(GraphBuilder b, Value m, double fixed, double[][] costs, double scale) {
+    double[] flat = Arrays.stream(costs).flatMapToDouble(Arrays::stream).toArray();
+    float[] scaled = new float[flat.length];
+    for (int i = 0; i < flat.length; i++) {
+      scaled[i] = (float) (flat[i] * scale);
     }
-    return Constants.of(flat);
+    return b.dotConstants(m, Constants.of(scaled), (float) (fixed * scale));
+  }
+
+  /** The forward pass's loss and every penalty. */
+  private Value penalised(GraphBuilder b, Forward forward) {
+    if (penalties.isEmpty()) {
+      return forward.loss();
+    }
+    Value probabilities =
+        b.gumbelSoftmax(
+            forward.theta(),
+            b.fill(1, 1),
+            forward.seed(),
+            forward.step(),
+            1,
+            Op.GumbelSoftmax.NO_NOISE);
+    List<Value> terms = new ArrayList<>(List.of(forward.loss()));
+    for (Penalty penalty : penalties) {
+      Value excess = dot(b, probabilities, penalty.fixed(), penalty.costs(), 1);
+      terms.add(b.multiply(excess, b.control(penalty.control(), Type.F32)));
+    }
+    return b.sum(terms);
   }
 
   /** The step that trains w by SGD. Controls: tau, seed, step, rate, norm momentum. */
   public Graph weightStep(int batch) {
     GraphBuilder b = new GraphBuilder();
     Forward forward = forward(b, batch, NormMode.TRAIN, !loss.crossEntropyOnly());
+    b.output("loss", forward.loss());
     List<Value> weights = parameters(b, NetworkBuilder.WEIGHTS);
     Autodiff.gradients(b, forward.loss(), weights);
     Value finite = finite(b, forward.loss(), NetworkBuilder.WEIGHTS);
@@ -137,12 +177,17 @@ public final class SupernetGraphs {
     return b.build();
   }
 
-  /** The step that trains theta by Adam. Controls: tau, seed, step, rate, count. */
+  /**
+   * The step that trains theta by Adam. Controls: tau, seed, step, rate, count, and those of the
+   * penalties.
+   */
   public Graph thetaStep(int batch) {
     GraphBuilder b = new GraphBuilder();
     Forward forward = forward(b, batch, NormMode.TRAIN_WITHOUT_UPDATE, true);
-    Autodiff.gradients(b, forward.loss(), List.of(forward.theta()));
-    Value finite = finite(b, forward.loss(), THETA);
+    Value total = penalised(b, forward);
+    b.output("loss", total);
+    Autodiff.gradients(b, total, List.of(forward.theta()));
+    Value finite = finite(b, total, THETA);
     b.adam(
         THETA,
         b.control("rate", Type.F32),

@@ -37,6 +37,7 @@ public final class SearchLoop {
   private final LatencyTable table;
   private final Dataset data;
   private final Splits splits;
+  private final DualAscent ascent;
   private Position position = Position.START;
   private long lastSave = System.nanoTime();
   private int lastLoggedEpoch = -1;
@@ -55,6 +56,7 @@ public final class SearchLoop {
     this.settings = settings;
     this.table = table;
     this.data = data;
+    ascent = new DualAscent(supernet.budget());
     splits =
         Splits.split(data.train(), settings.weightShare(), settings.seed(), settings.trainImages());
   }
@@ -78,6 +80,7 @@ public final class SearchLoop {
   public void restore(Checkpoints.Found checkpoint) {
     supernet.restore(checkpoint);
     position = Position.of(checkpoint.manifest().state());
+    ascent.restore(checkpoint.manifest().state().path("multipliers"));
   }
 
   /** Steps of the whole search. */
@@ -155,6 +158,11 @@ public final class SearchLoop {
     loader.start(position.epoch(), position.batch());
     Program program = theta ? supernet.thetaStep() : supernet.weightStep();
     for (Batch batch = loader.next(); batch != null; batch = loader.next()) {
+      if (theta && !supernet.budget().isEmpty()) {
+        // The next weights depend on what the last step made of theta.
+        finish(metrics, observer);
+        ascent.update(supernet.theta().probabilities());
+      }
       StepInFlight launched = launch(program, theta, batch);
       finish(metrics, observer);
       inFlight = launched;
@@ -183,6 +191,7 @@ public final class SearchLoop {
     program.set("rate", rate);
     if (theta) {
       program.set("count", (double) (position.thetaSteps() + 1));
+      ascent.set(program);
     } else {
       program.set(NetworkBuilder.NORM_MOMENTUM, NORM_MOMENTUM);
     }
@@ -255,11 +264,15 @@ public final class SearchLoop {
       return;
     }
     Theta theta = supernet.theta();
-    double expected = table.expected(theta.probabilities());
+    double[][] probabilities = theta.probabilities();
+    double expected = table.expected(probabilities);
     Map<String, Object> line = new LinkedHashMap<>();
     line.put("epoch", position.epoch());
     line.put("phase", "epoch");
     line.put("expected_ms", expected);
+    if (!supernet.budget().isEmpty()) {
+      line.put("budget", ascent.record(probabilities));
+    }
     line.put("entropy_bits", theta.entropy());
     line.put("theta", theta.logits());
     metrics.append(position.steps(), line);
@@ -271,6 +284,7 @@ public final class SearchLoop {
     try (Arena arena = Arena.ofConfined()) {
       ObjectNode state = position.json();
       state.put("seed", settings.seed());
+      state.set("multipliers", ascent.json());
       checkpoints.write(
           new Checkpoints.Snapshot(
               position.steps(),

@@ -1,5 +1,7 @@
 package io.fbnet.nas.search;
 
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+
 import io.fbnet.engine.graph.ParameterLayout;
 import io.fbnet.engine.graph.Shape;
 import io.fbnet.engine.program.ParameterStore;
@@ -45,6 +47,21 @@ final class StoreTensors {
                 Tensor.Type.F32,
                 slice(host, entry),
                 dimensions(entry.spec().shape())));
+      }
+      store.load(set, buffer, host);
+    }
+  }
+
+  /** Overwrites one tensor of a buffer. */
+  static void load(ParameterStore store, String set, String buffer, String name, float[] values) {
+    ParameterLayout layout = store.layout(set);
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment host = arena.allocate(layout.size() * Float.BYTES, 64);
+      store.save(set, buffer, host);
+      for (ParameterLayout.Entry entry : layout.entries()) {
+        if (entry.spec().name().equals(name)) {
+          MemorySegment.copy(values, 0, slice(host, entry), JAVA_FLOAT, 0, values.length);
+        }
       }
       store.load(set, buffer, host);
     }

@@ -27,23 +27,39 @@ public final class Supernet implements AutoCloseable {
   private final SupernetGraphs graphs;
   private final Backend backend;
   private final int batch;
+  private final Budget budget;
   private Program weightStep;
   private Program thetaStep;
 
   /** Sets up the parameters; the steps are compiled when first asked for. */
-  public Supernet(Backend backend, SearchSpace space, SearchSettings settings, LatencyTable table) {
+  public Supernet(
+      Backend backend,
+      SearchSpace space,
+      SearchSettings settings,
+      LatencyTable table,
+      Budget budget) {
     this.backend = backend;
+    this.budget = budget;
     this.space = space;
     batch = settings.batch();
-    graphs = new SupernetGraphs(space, settings.loss(), table.fixed(), table.layers());
+    graphs =
+        new SupernetGraphs(
+            space, settings.loss(), table.fixed(), table.layers(), budget.penalties());
     Graph graph = graphs.weightStep(batch);
     store = new ParameterStore(backend, graph.parameters());
     store.initialise(settings.seed());
+    StoreTensors.load(
+        store, SupernetGraphs.THETA, Storage.Flat.VALUES, "theta", Theta.uniform(space).flat());
   }
 
   /** Its parameters. */
   public ParameterStore store() {
     return store;
+  }
+
+  /** What the architecture may cost. */
+  public Budget budget() {
+    return budget;
   }
 
   /** The space it covers. */

@@ -2,6 +2,7 @@ package io.fbnet.nas.search;
 
 import io.fbnet.engine.random.GumbelNoise;
 import io.fbnet.engine.random.Philox;
+import io.fbnet.nas.space.SearchSpace;
 
 /** The distribution over architectures that theta stands for: one softmax a layer. */
 public final class Theta {
@@ -17,9 +18,20 @@ public final class Theta {
     }
   }
 
-  /** The distribution in which every candidate is as likely as any other. */
-  public static Theta uniform(int layers, int candidates) {
-    return new Theta(new double[layers][candidates]);
+  /** Theta of a candidate that its layer does not allow: its probability is 0 and stays so. */
+  static final double FORBIDDEN = -1e6;
+
+  /** The distribution in which every candidate that is allowed is as likely as any other. */
+  public static Theta uniform(SearchSpace space) {
+    boolean[][] allowed = space.allowed();
+    double[][] logits = new double[allowed.length][];
+    for (int l = 0; l < logits.length; l++) {
+      logits[l] = new double[allowed[l].length];
+      for (int k = 0; k < logits[l].length; k++) {
+        logits[l][k] = allowed[l][k] ? 0 : FORBIDDEN;
+      }
+    }
+    return new Theta(logits);
   }
 
   static Theta of(float[] flat, int layers, int candidates) {
@@ -33,6 +45,15 @@ public final class Theta {
   /** Theta as [layer][candidate]; a copy. */
   public double[][] logits() {
     return new Theta(logits).logits;
+  }
+
+  /** Theta row by row. */
+  float[] flat() {
+    float[] flat = new float[logits.length * logits[0].length];
+    for (int i = 0; i < flat.length; i++) {
+      flat[i] = (float) logits[i / logits[0].length][i % logits[0].length];
+    }
+    return flat;
   }
 
   /** Searchable layers. */

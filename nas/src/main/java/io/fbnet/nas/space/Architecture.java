@@ -20,7 +20,7 @@ import java.util.Optional;
  * @param space the space it was chosen from, with its own head, classes and resolution
  * @param blocks one block a layer, each a candidate of the space
  */
-public record Architecture(String name, SearchSpace space, List<BlockType> blocks) {
+public record Architecture(String name, SearchSpace space, List<Block> blocks) {
   /**
    * Checks the blocks against the space; throws IllegalArgumentException with a sentence to show.
    */
@@ -31,11 +31,18 @@ public record Architecture(String name, SearchSpace space, List<BlockType> block
           "the space '%s' has %d layers, but the architecture names %d blocks"
               .formatted(space.name(), space.layerCount(), blocks.size()));
     }
+    List<LayerSpec> places = space.layers();
+    List<String> known = space.blockNames();
     for (int i = 0; i < blocks.size(); i++) {
-      if (!space.blocks().contains(blocks.get(i))) {
+      if (!space.allows(places.get(i), blocks.get(i))) {
+        throw new IllegalArgumentException(
+            "the space '%s' allows no skip in layer L%d, the first of its stage"
+                .formatted(space.name(), i + 1));
+      }
+      if (!known.contains(blocks.get(i).name())) {
         throw new IllegalArgumentException(
             "the block %s of layer L%d is no candidate of the space '%s'"
-                .formatted(blocks.get(i), i + 1, space.name()));
+                .formatted(blocks.get(i).name(), i + 1, space.name()));
       }
     }
   }
@@ -78,7 +85,8 @@ public record Architecture(String name, SearchSpace space, List<BlockType> block
 
   /** For every layer the index of its block among the space's candidates. */
   public int[] choice() {
-    return blocks.stream().mapToInt(space.blocks()::indexOf).toArray();
+    List<String> known = space.blockNames();
+    return blocks.stream().mapToInt(block -> known.indexOf(block.name())).toArray();
   }
 
   /** The block of every layer with the layer's place. */

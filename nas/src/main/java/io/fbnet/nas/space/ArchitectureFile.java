@@ -66,8 +66,12 @@ final class ArchitectureFile {
     } catch (IllegalArgumentException e) {
       throw node.wrong("is no architecture: " + e.getMessage());
     }
-    List<BlockType> blocks = blocks(fields.required("blocks"), space);
-    return new Architecture(fields.optional("name").map(Node::text).orElse(""), space, blocks);
+    List<Block> blocks = blocks(fields.required("blocks"), space);
+    try {
+      return new Architecture(fields.optional("name").map(Node::text).orElse(""), space, blocks);
+    } catch (IllegalArgumentException e) {
+      throw node.wrong("is no architecture: " + e.getMessage());
+    }
   }
 
   private static SearchSpace space(Node node, Path folder) {
@@ -97,7 +101,7 @@ final class ArchitectureFile {
     return SpaceFile.load(path.toString());
   }
 
-  private static List<BlockType> blocks(Node node, SearchSpace space) {
+  private static List<Block> blocks(Node node, SearchSpace space) {
     List<Node> names = node.list(0, SearchSpace.MOST_STAGES * SearchSpace.MOST_LAYERS);
     if (names.size() != space.layerCount()) {
       throw node.wrong(
@@ -105,7 +109,7 @@ final class ArchitectureFile {
               .formatted(space.layerCount(), space.name(), names.size()));
     }
     List<String> known = space.blockNames();
-    List<BlockType> blocks = new ArrayList<>();
+    List<Block> blocks = new ArrayList<>();
     for (Node item : names) {
       int index = known.indexOf(item.text());
       if (index < 0) {

@@ -1,6 +1,6 @@
 package io.fbnet.nas.space;
 
-import io.fbnet.nas.file.Nearest;
+import io.fbnet.engine.graph.Value;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -15,7 +15,7 @@ import java.util.regex.Pattern;
  * @param expansion inner channels divided by the block's input channels; 0 for skip
  * @param groups groups of both 1x1 convolutions; 0 for skip
  */
-public record BlockType(int kernel, int expansion, int groups) {
+public record BlockType(int kernel, int expansion, int groups) implements Block {
   /** The block that does nothing where it can. */
   public static final BlockType SKIP = new BlockType(0, 0, 0);
 
@@ -32,6 +32,7 @@ public record BlockType(int kernel, int expansion, int groups) {
           new BlockType(5, 6, 1),
           SKIP);
 
+  private static final String SKIP_NAME = "skip";
   private static final Pattern NAME =
       Pattern.compile("k([1-9]\\d?)_e([1-9]\\d?)(?:_g([1-9]\\d?))?");
 
@@ -57,16 +58,12 @@ public record BlockType(int kernel, int expansion, int groups) {
    * @throws IllegalArgumentException with a sentence to show, if it is none
    */
   public static BlockType parse(String name) {
-    if (name.equals("skip")) {
+    if (name.equals(SKIP_NAME)) {
       return SKIP;
     }
     Matcher matcher = NAME.matcher(name);
     if (!matcher.matches()) {
-      throw new IllegalArgumentException(
-          "'"
-              + name
-              + "' is no block"
-              + Nearest.hint(name, FBNET.stream().map(BlockType::name).toList()));
+      throw new IllegalArgumentException("'" + name + "' is no block");
     }
     int groups = matcher.group(3) == null ? 1 : Integer.parseInt(matcher.group(3));
     if (groups == 1 && matcher.group(3) != null) {
@@ -77,15 +74,54 @@ public record BlockType(int kernel, int expansion, int groups) {
         Integer.parseInt(matcher.group(1)), Integer.parseInt(matcher.group(2)), groups);
   }
 
-  /** Whether this is {@link #SKIP}. */
+  /** Whether a name has the form of a block of this kind. */
+  static boolean isName(String name) {
+    return name.equals(SKIP_NAME) || NAME.matcher(name).matches();
+  }
+
+  /** Groups of channels split every width evenly. */
+  @Override
+  public int divisor() {
+    return Math.max(1, groups);
+  }
+
+  /**
+   * 1x1 convolution, batch norm, ReLU; channel shuffle if grouped; depthwise, batch norm, ReLU; 1x1
+   * convolution, batch norm; the input added where the shape is kept, and no activation after that.
+   * Skip is the identity, or 1x1 convolution, batch norm, ReLU.
+   */
+  @Override
+  public Value build(BlockBuilder b, LayerSpec layer, Value x) {
+    int out = layer.outChannels();
+    if (isSkip()) {
+      return layer.keepsShape()
+          ? x
+          : b.norm("bn", b.convolution("conv", x, out, 1, layer.stride(), 1), true);
+    }
+    int inner = layer.inChannels() * expansion;
+    Value y = x;
+    if (b.alwaysPw() || expansion != 1) {
+      y = b.norm("expand_bn", b.convolution("expand", y, inner, 1, 1, groups), true);
+      if (groups > 1) {
+        y = b.graph().channelShuffle(y, groups);
+      }
+    }
+    y = b.convolution("depthwise", y, inner, kernel, layer.stride(), inner);
+    y = b.norm("depthwise_bn", y, true);
+    y = b.norm("project_bn", b.convolution("project", y, out, 1, 1, groups), false);
+    return layer.keepsShape() ? b.graph().sum(List.of(x, y)) : y;
+  }
+
+  @Override
   public boolean isSkip() {
     return kernel == 0;
   }
 
-  /** The name that {@link #parse} reads. */
+  /** {@code skip} or {@code k<kernel>_e<expansion>[_g<groups>]}. */
+  @Override
   public String name() {
     if (isSkip()) {
-      return "skip";
+      return SKIP_NAME;
     }
     return "k" + kernel + "_e" + expansion + (groups > 1 ? "_g" + groups : "");
   }

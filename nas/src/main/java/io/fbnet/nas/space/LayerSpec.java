@@ -6,6 +6,7 @@ package io.fbnet.nas.space;
  *
  * @param index from 0
  * @param stage from 0
+ * @param first whether it is the first of its stage
  * @param inChannels channels of the input
  * @param outChannels channels of the output
  * @param stride of the depthwise convolution
@@ -17,6 +18,7 @@ package io.fbnet.nas.space;
 public record LayerSpec(
     int index,
     int stage,
+    boolean first,
     int inChannels,
     int outChannels,
     int stride,

@@ -1,7 +1,6 @@
 package io.fbnet.nas.space;
 
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.Collectors;
@@ -18,6 +17,7 @@ import java.util.stream.Collectors;
  * @param head channels of the 1x1 convolution before the pooling
  * @param blocks the candidates of every layer, in the order of tables and of theta
  * @param alwaysPw whether the first 1x1 convolution stands even at expansion 1, as in the paper
+ * @param skips where the skip block may be chosen, if it is a candidate
  */
 public record SearchSpace(
     String name,
@@ -26,8 +26,9 @@ public record SearchSpace(
     Stem stem,
     List<Stage> stages,
     int head,
-    List<BlockType> blocks,
-    boolean alwaysPw) {
+    List<Block> blocks,
+    boolean alwaysPw,
+    SkipRule skips) {
 
   static final int LARGEST_SIDE = 4096;
   static final int LARGEST_WIDTH = 16384;
@@ -35,6 +36,14 @@ public record SearchSpace(
   static final int MOST_STAGES = 64;
   static final int MOST_LAYERS = 64;
   static final int MOST_BLOCKS = 64;
+
+  /** Where skip may be chosen. */
+  public enum SkipRule {
+    /** In every layer, as in the paper. */
+    EVERYWHERE,
+    /** Not in the first layer of a stage, which changes the shape. */
+    NOT_FIRST
+  }
 
   /**
    * Shape of one image.
@@ -62,6 +71,19 @@ public record SearchSpace(
    */
   public record Stage(int width, int layers, int stride) {}
 
+  /** A space in which skip may be chosen everywhere. */
+  public SearchSpace(
+      String name,
+      Input input,
+      int classes,
+      Stem stem,
+      List<Stage> stages,
+      int head,
+      List<Block> blocks,
+      boolean alwaysPw) {
+    this(name, input, classes, stem, stages, head, blocks, alwaysPw, SkipRule.EVERYWHERE);
+  }
+
   /**
    * Checks what no single number shows; throws IllegalArgumentException with a sentence to show.
    */
@@ -71,7 +93,7 @@ public record SearchSpace(
     if (stages.isEmpty() || blocks.isEmpty()) {
       throw new IllegalArgumentException("a space needs at least one stage and one block");
     }
-    if (new HashSet<>(blocks).size() != blocks.size()) {
+    if (blocks.stream().map(Block::name).distinct().count() != blocks.size()) {
       throw new IllegalArgumentException("a block stands twice among the candidates");
     }
     requireRange("input.channels", input.channels(), 1, 1024);
@@ -86,11 +108,26 @@ public record SearchSpace(
       requireRange("a stage's layers", stage.layers(), 1, MOST_LAYERS);
       requireRange("a stage's stride", stage.stride(), 1, 2);
     }
-    for (BlockType block : blocks) {
-      int width = block.groups() > 1 ? firstIndivisible(block.groups(), stem, stages) : 0;
+    if (skips == SkipRule.NOT_FIRST && blocks.stream().allMatch(Block::isSkip)) {
+      throw new IllegalArgumentException(
+          "the first layer of a stage has no candidate: skip is the only block and may not stand"
+              + " there");
+    }
+    for (Block block : blocks) {
+      if (!Blocks.isName(block.name())) {
+        throw new IllegalArgumentException(
+            "a block's name is letters, digits and underscores, not '" + block.name() + "'");
+      }
+      int width = firstIndivisible(block.divisor(), stem, stages);
       if (width != 0) {
         throw new IllegalArgumentException(
-            "the width " + width + " is not divisible by the groups of the block " + block);
+            "the width "
+                + width
+                + " is not divisible by "
+                + block.divisor()
+                + ", as the block "
+                + block.name()
+                + " needs");
       }
     }
   }
@@ -143,6 +180,7 @@ public record SearchSpace(
             new LayerSpec(
                 layers.size(),
                 s,
+                i == 0,
                 channels,
                 stage.width(),
                 stride,
@@ -177,15 +215,31 @@ public record SearchSpace(
     return Math.ceilDiv(size, stride);
   }
 
+  /** Whether a block may be chosen in a layer. */
+  public boolean allows(LayerSpec layer, Block block) {
+    return skips == SkipRule.EVERYWHERE || !block.isSkip() || !layer.first();
+  }
+
+  /** {@link #allows} of every [layer][candidate]. */
+  public boolean[][] allowed() {
+    boolean[][] allowed = new boolean[layerCount()][blocks.size()];
+    for (LayerSpec layer : layers()) {
+      for (int k = 0; k < blocks.size(); k++) {
+        allowed[layer.index()][k] = allows(layer, blocks.get(k));
+      }
+    }
+    return allowed;
+  }
+
   /** Where the block of this name stands among the candidates. */
-  public Optional<Integer> blockIndex(BlockType block) {
-    int index = blocks.indexOf(block);
+  public Optional<Integer> blockIndex(Block block) {
+    int index = blockNames().indexOf(block.name());
     return index < 0 ? Optional.empty() : Optional.of(index);
   }
 
   /** The candidates' names, in order. */
   public List<String> blockNames() {
-    return blocks.stream().map(BlockType::name).toList();
+    return blocks.stream().map(Block::name).toList();
   }
 
   /**
@@ -209,21 +263,59 @@ public record SearchSpace(
 
   /** This space with another number of classes. */
   public SearchSpace withClasses(int count) {
-    return new SearchSpace(name, input, count, stem, stages, head, blocks, alwaysPw);
+    return new SearchSpace(name, input, count, stem, stages, head, blocks, alwaysPw, skips);
   }
 
   /** This space with another head width. */
   public SearchSpace withHead(int width) {
-    return new SearchSpace(name, input, classes, stem, stages, width, blocks, alwaysPw);
+    return new SearchSpace(name, input, classes, stem, stages, width, blocks, alwaysPw, skips);
   }
 
   /** This space for images of another shape. */
   public SearchSpace withInput(Input shape) {
-    return new SearchSpace(name, shape, classes, stem, stages, head, blocks, alwaysPw);
+    return new SearchSpace(name, shape, classes, stem, stages, head, blocks, alwaysPw, skips);
   }
 
   /** This space for square images of this many pixels a side. */
   public SearchSpace withResolution(int side) {
     return withInput(new Input(input.channels(), side, side));
+  }
+
+  /** This space with or without the first 1x1 convolution at expansion 1. */
+  public SearchSpace withAlwaysPw(boolean value) {
+    return new SearchSpace(name, input, classes, stem, stages, head, blocks, value, skips);
+  }
+
+  /** This space with another rule on where skip may be chosen. */
+  public SearchSpace withSkips(SkipRule rule) {
+    return new SearchSpace(name, input, classes, stem, stages, head, blocks, alwaysPw, rule);
+  }
+
+  /**
+   * This space with every width (stem, stages, head) times a factor, rounded to a multiple of 8, by
+   * at most a tenth downwards.
+   */
+  public SearchSpace withWidths(double factor) {
+    return new SearchSpace(
+        name,
+        input,
+        classes,
+        new Stem(scaled(stem.width(), factor), stem.stride()),
+        stages.stream()
+            .map(s -> new Stage(scaled(s.width(), factor), s.layers(), s.stride()))
+            .toList(),
+        scaled(head, factor),
+        blocks,
+        alwaysPw,
+        skips);
+  }
+
+  private static int scaled(int width, double factor) {
+    if (factor == 1) {
+      return width;
+    }
+    double exact = width * factor;
+    int rounded = Math.max(8, (int) Math.round(exact / 8) * 8);
+    return rounded < 0.9 * exact ? rounded + 8 : rounded;
   }
 }

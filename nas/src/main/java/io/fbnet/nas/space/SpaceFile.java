@@ -16,6 +16,7 @@ import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 
 /** Reads and writes search spaces, as YAML files and as objects inside an architecture. */
 final class SpaceFile {
@@ -65,7 +66,16 @@ final class SpaceFile {
   static SearchSpace parse(Node node) {
     Node.Fields fields =
         node.fields(
-            "format", "name", "input", "classes", "stem", "stages", "head", "blocks", "always_pw");
+            "format",
+            "name",
+            "input",
+            "classes",
+            "stem",
+            "stages",
+            "head",
+            "blocks",
+            "always_pw",
+            "skips");
     fields.optional("format").ifPresent(format -> format.requireVersion(FORMAT));
     Node.Fields input = fields.required("input").fields("channels", "height", "width");
     Node.Fields stem = fields.required("stem").fields("width", "stride");
@@ -92,23 +102,32 @@ final class SpaceFile {
           stages,
           fields.required("head").integer(1, SearchSpace.LARGEST_WIDTH),
           blocks(fields.required("blocks")),
-          fields.optional("always_pw").map(Node::flag).orElse(true));
+          fields.optional("always_pw").map(Node::flag).orElse(true),
+          fields.optional("skips").map(SpaceFile::skips).orElse(SearchSpace.SkipRule.EVERYWHERE));
     } catch (IllegalArgumentException e) {
       throw node.wrong("is no search space: " + e.getMessage());
     }
   }
 
-  private static List<BlockType> blocks(Node node) {
-    List<BlockType> blocks = new ArrayList<>();
+  private static SearchSpace.SkipRule skips(Node node) {
+    return switch (node.text()) {
+      case "everywhere" -> SearchSpace.SkipRule.EVERYWHERE;
+      case "not_first" -> SearchSpace.SkipRule.NOT_FIRST;
+      default -> throw node.wrong("must be everywhere or not_first, but is '" + node.text() + "'");
+    };
+  }
+
+  private static List<Block> blocks(Node node) {
+    List<Block> blocks = new ArrayList<>();
     for (Node item : node.list(1, SearchSpace.MOST_BLOCKS)) {
-      BlockType block;
+      Block block;
       try {
-        block = BlockType.parse(item.text());
+        block = Blocks.parse(item.text());
       } catch (IllegalArgumentException e) {
         throw item.wrong("is wrong: " + e.getMessage());
       }
-      if (blocks.contains(block)) {
-        throw item.wrong("names the block " + block + " a second time");
+      if (blocks.stream().anyMatch(b -> b.name().equals(item.text()))) {
+        throw item.wrong("names the block " + block.name() + " a second time");
       }
       blocks.add(block);
     }
@@ -137,6 +156,7 @@ final class SpaceFile {
     ArrayNode blocks = tree.putArray("blocks");
     space.blockNames().forEach(blocks::add);
     tree.put("always_pw", space.alwaysPw());
+    tree.put("skips", space.skips().name().toLowerCase(Locale.ROOT));
     return tree;
   }
 }

@@ -18,6 +18,7 @@ import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.network.SupernetGraphs.LossSettings;
 import io.fbnet.nas.run.MetricsLog;
 import io.fbnet.nas.run.RunFolder;
+import io.fbnet.nas.search.Budget;
 import io.fbnet.nas.search.SearchLoop;
 import io.fbnet.nas.search.SearchObserver;
 import io.fbnet.nas.search.SearchSettings;
@@ -112,7 +113,7 @@ class CudaSearchIT {
             5,
             0.956,
             new Augmentation(2, true),
-            new LossSettings(0.2, 0.6, false, false, MOMENTUM, 1e-4, 5e-4));
+            new LossSettings(0.2, 0.6, false, false, false, MOMENTUM, 1e-4, 5e-4));
     double[][] ms = new double[space.layerCount()][space.blocks().size()];
     for (int l = 0; l < ms.length; l++) {
       for (int k = 0; k < ms[l].length; k++) {
@@ -126,7 +127,7 @@ class CudaSearchIT {
     try (Dataset data = DataSource.open(options);
         RunFolder out = RunFolder.create(folder.resolve(name));
         MetricsLog metrics = MetricsLog.open(out.metrics());
-        Supernet supernet = new Supernet(backend, space, settings, table)) {
+        Supernet supernet = new Supernet(backend, space, settings, table, Budget.NONE)) {
       new SearchLoop(backend, supernet, settings, table, data).run(out, metrics, run);
       run.theta = supernet.theta().logits();
     }

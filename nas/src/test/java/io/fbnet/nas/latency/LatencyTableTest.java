@@ -10,6 +10,7 @@ import io.fbnet.nas.Refusals;
 import io.fbnet.nas.file.Document;
 import io.fbnet.nas.file.JsonText;
 import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.space.Block;
 import io.fbnet.nas.space.BlockType;
 import io.fbnet.nas.space.SearchSpace;
 import java.nio.file.Path;
@@ -147,7 +148,7 @@ class LatencyTableTest {
   }
 
   private static SearchSpace with(
-      List<SearchSpace.Stage> stages, List<BlockType> blocks, int stemWidth) {
+      List<SearchSpace.Stage> stages, List<Block> blocks, int stemWidth) {
     return new SearchSpace(
         "tiny", SPACE.input(), 10, new SearchSpace.Stem(stemWidth, 1), stages, 16, blocks, true);
   }

@@ -40,19 +40,19 @@ class SearchSpaceTest {
   void builtInSpacesHaveTheirLayers() {
     SearchSpace imagenet = SearchSpace.load("imagenet");
     assertEquals(22, imagenet.layers().size());
-    assertEquals(new LayerSpec(1, 1, 16, 24, 2, 112, 112, 56, 56), imagenet.layers().get(1));
-    assertEquals(new LayerSpec(21, 6, 184, 352, 1, 7, 7, 7, 7), imagenet.layers().get(21));
+    assertEquals(new LayerSpec(1, 1, true, 16, 24, 2, 112, 112, 56, 56), imagenet.layers().get(1));
+    assertEquals(new LayerSpec(21, 6, true, 184, 352, 1, 7, 7, 7, 7), imagenet.layers().get(21));
     assertEquals(1984, imagenet.head());
     assertEquals(BlockType.FBNET, imagenet.blocks());
 
     SearchSpace cifar = SearchSpace.load("cifar");
-    assertEquals(new LayerSpec(0, 0, 16, 16, 1, 32, 32, 32, 32), cifar.layers().get(0));
+    assertEquals(new LayerSpec(0, 0, true, 16, 16, 1, 32, 32, 32, 32), cifar.layers().get(0));
     assertEquals(4, cifar.layers().get(21).outHeight());
     assertEquals(1504, cifar.head());
 
     SearchSpace fashion = SearchSpace.load("fashion");
     assertEquals(9, fashion.layerCount());
-    assertEquals(new LayerSpec(7, 3, 40, 64, 2, 7, 7, 4, 4), fashion.layers().get(7));
+    assertEquals(new LayerSpec(7, 3, true, 40, 64, 2, 7, 7, 4, 4), fashion.layers().get(7));
     for (String name : SearchSpace.builtIns()) {
       SearchSpace space = SearchSpace.load(name);
       assertEquals(name, space.name());
@@ -64,8 +64,8 @@ class SearchSpaceTest {
   @Test
   void oddSizesAreRoundedUp() {
     SearchSpace space = parse(GOOD);
-    assertEquals(new LayerSpec(0, 0, 8, 8, 1, 5, 4, 5, 4), space.layers().get(0));
-    assertEquals(new LayerSpec(1, 1, 8, 12, 2, 5, 4, 3, 2), space.layers().get(1));
+    assertEquals(new LayerSpec(0, 0, true, 8, 8, 1, 5, 4, 5, 4), space.layers().get(0));
+    assertEquals(new LayerSpec(1, 1, true, 8, 12, 2, 5, 4, 3, 2), space.layers().get(1));
     assertTrue(space.layers().get(2).keepsShape());
     assertFalse(space.layers().get(1).keepsShape());
     assertTrue(space.alwaysPw());

@@ -1,8 +1,15 @@
-package io.fbnet.nas.space;
+package io.fbnet.nas.network;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.fbnet.engine.graph.Graph;
+import io.fbnet.engine.graph.Op;
+import io.fbnet.engine.graph.Value;
+import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.space.Block;
+import io.fbnet.nas.space.LayerSpec;
+import io.fbnet.nas.space.SearchSpace;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -41,10 +48,6 @@ public record Description(Architecture architecture, List<Layer> layers, Optiona
     public String toString() {
       return channels + "x" + height + "x" + width;
     }
-
-    long pixels() {
-      return (long) height * width;
-    }
   }
 
   /** Copies the list. */
@@ -59,30 +62,27 @@ public record Description(Architecture architecture, List<Layer> layers, Optiona
     Shape image =
         new Shape(space.input().channels(), space.input().height(), space.input().width());
     Shape stem = new Shape(space.stem().width(), space.stemHeight(), space.stemWidth());
-    Count count = new Count();
-    count.convolution(image.channels(), stem.channels(), 3, 1, stem.pixels());
-    layers.add(count.layer("stem", "conv3x3", image, stem));
-
-    Shape last = stem;
-    for (LayerSpec place : architecture.layers()) {
-      BlockType block = architecture.blocks().get(place.index());
-      Shape input = new Shape(place.inChannels(), place.inHeight(), place.inWidth());
-      last = new Shape(place.outChannels(), place.outHeight(), place.outWidth());
-      count = new Count();
-      count.block(block, place, space.alwaysPw());
-      layers.add(count.layer(place.name(), block.name(), input, last));
+    layers.add(Count.of(ArchitectureGraphs.stem(space, 1)).layer("stem", "conv3x3", image, stem));
+    for (LayerSpec place : space.layers()) {
+      layers.add(layer(space, place, architecture.blocks().get(place.index())));
     }
-
+    Shape last = layers.getLast().output();
     Shape head = new Shape(space.head(), last.height(), last.width());
-    count = new Count();
-    count.convolution(last.channels(), head.channels(), 1, 1, head.pixels());
-    layers.add(count.layer("head", "conv1x1", last, head));
-
-    count = new Count();
-    count.macs = (long) space.head() * space.classes();
-    count.parameters = count.macs + space.classes();
-    layers.add(count.layer("classifier", "pool, linear", head, new Shape(space.classes(), 1, 1)));
+    Count all = Count.of(ArchitectureGraphs.head(space, 1));
+    long weights = (long) space.head() * space.classes();
+    Count classifier = new Count(weights, weights + space.classes());
+    layers.add(all.minus(classifier).layer("head", "conv1x1", last, head));
+    layers.add(
+        classifier.layer("classifier", "pool, linear", head, new Shape(space.classes(), 1, 1)));
     return new Description(architecture, layers, OptionalDouble.empty());
+  }
+
+  /** What one block costs in its place. */
+  public static Layer layer(SearchSpace space, LayerSpec place, Block block) {
+    Shape input = new Shape(place.inChannels(), place.inHeight(), place.inWidth());
+    Shape output = new Shape(place.outChannels(), place.outHeight(), place.outWidth());
+    return Count.of(ArchitectureGraphs.block(space, place, block, 1))
+        .layer(place.name(), block.name(), input, output);
   }
 
   /** This description with a latency in milliseconds. */
@@ -161,33 +161,34 @@ public record Description(Architecture architecture, List<Layer> layers, Optiona
     list.add(shape.channels()).add(shape.height()).add(shape.width());
   }
 
-  /** Adds up the convolutions of one layer. */
-  private static final class Count {
-    private long macs;
-    private long parameters;
-
-    /** One convolution without bias, and the batch norm that follows every one. */
-    void convolution(int in, int out, int kernel, int groups, long outPixels) {
-      long weights = (long) (in / groups) * out * kernel * kernel;
-      macs += weights * outPixels;
-      parameters += weights + 2L * out;
+  /** Multiply-adds for one image, and trainable numbers. */
+  private record Count(long macs, long parameters) {
+    /** What a graph for one image holds, whatever its blocks are. */
+    static Count of(Graph graph) {
+      long macs = 0;
+      for (Op op : graph.ops()) {
+        macs +=
+            switch (op) {
+              case Op.Convolution c -> c.y().shape().elements() * perOutput(c.w());
+              case Op.Linear l -> l.y().shape().elements() * perOutput(l.w());
+              default -> 0;
+            };
+      }
+      long parameters =
+          graph.parameters().stream()
+              .filter(p -> p.set().equals(NetworkBuilder.WEIGHTS))
+              .mapToLong(p -> p.shape().elements())
+              .sum();
+      return new Count(macs, parameters);
     }
 
-    void block(BlockType block, LayerSpec place, boolean alwaysPw) {
-      long inPixels = (long) place.inHeight() * place.inWidth();
-      long outPixels = (long) place.outHeight() * place.outWidth();
-      if (block.isSkip()) {
-        if (!place.keepsShape()) {
-          convolution(place.inChannels(), place.outChannels(), 1, 1, outPixels);
-        }
-        return;
-      }
-      int inner = place.inChannels() * block.expansion();
-      if (alwaysPw || block.expansion() > 1) {
-        convolution(place.inChannels(), inner, 1, block.groups(), inPixels);
-      }
-      convolution(inner, inner, block.kernel(), inner, outPixels);
-      convolution(inner, place.outChannels(), 1, block.groups(), outPixels);
+    /** Products that one output element of a convolution or linear layer sums. */
+    private static long perOutput(Value weight) {
+      return weight.shape().elements() / weight.shape().get(0);
+    }
+
+    Count minus(Count part) {
+      return new Count(macs - part.macs, parameters - part.parameters);
     }
 
     Layer layer(String name, String block, Shape input, Shape output) {

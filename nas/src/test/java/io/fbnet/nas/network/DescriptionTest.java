@@ -1,9 +1,12 @@
-package io.fbnet.nas.space;
+package io.fbnet.nas.network;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.space.BlockType;
+import io.fbnet.nas.space.SearchSpace;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 

@@ -1,0 +1,109 @@
+package io.fbnet.nas.cli;
+
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.search.Budget;
+import io.fbnet.nas.search.Limit;
+import io.fbnet.nas.space.SearchSpace;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import picocli.CommandLine.Option;
+
+/** What the architecture may cost. */
+final class BudgetFlags {
+  private static final Pattern QUANTITY =
+      Pattern.compile("([0-9]+(?:\\.[0-9]*)?(?:[eE][-+]?[0-9]+)?)\\s*([a-zA-Z]*)");
+
+  @Option(
+      names = "--target-latency",
+      paramLabel = "TIME",
+      description =
+          "A latency by the table, such as 12ms or 850us, that the architecture takes to within 5%%"
+              + " below and 2%% above. The loss is then CE + lambda * (E[LAT] / TIME - 1), lambda"
+              + " adapted, in place of the paper's product.")
+  String targetLatency;
+
+  @Option(
+      names = "--max-macs",
+      paramLabel = "COUNT",
+      description = "At most this many multiply-adds, such as 300M.")
+  String maxMacs;
+
+  @Option(
+      names = "--max-params",
+      paramLabel = "COUNT",
+      description = "At most this many parameters, such as 4.5M.")
+  String maxParams;
+
+  /** Checks what needs no table. */
+  void check() {
+    milliseconds(targetLatency);
+    count("--max-macs", maxMacs);
+    count("--max-params", maxParams);
+  }
+
+  /** The limits on a table and a space. */
+  Budget budget(LatencyTable table, SearchSpace space) {
+    List<Limit> limits = new ArrayList<>();
+    if (targetLatency != null) {
+      limits.add(Limit.latency(table, milliseconds(targetLatency)));
+    }
+    if (maxMacs != null) {
+      limits.add(Limit.macs(space, count("--max-macs", maxMacs)));
+    }
+    if (maxParams != null) {
+      limits.add(Limit.parameters(space, count("--max-params", maxParams)));
+    }
+    return new Budget(limits);
+  }
+
+  private static double milliseconds(String text) {
+    if (text == null) {
+      return 0;
+    }
+    Matcher m = QUANTITY.matcher(text.strip());
+    double factor =
+        !m.matches()
+            ? 0
+            : switch (m.group(2)) {
+              case "us" -> 1e-3;
+              case "ms" -> 1;
+              case "s" -> 1e3;
+              default -> 0;
+            };
+    double value = factor == 0 ? 0 : factor * Double.parseDouble(m.group(1));
+    if (!(value > 0 && Double.isFinite(value))) {
+      throw UserException.usage(
+          "--target-latency must be a time above 0 with its unit, such as 12ms, 850us or 0.02s, but"
+              + " is '%s'",
+          text);
+    }
+    return value;
+  }
+
+  private static double count(String flag, String text) {
+    if (text == null) {
+      return 0;
+    }
+    Matcher m = QUANTITY.matcher(text.strip());
+    double factor =
+        !m.matches()
+            ? 0
+            : switch (m.group(2)) {
+              case "" -> 1;
+              case "k", "K" -> 1e3;
+              case "M" -> 1e6;
+              case "G" -> 1e9;
+              default -> 0;
+            };
+    double value = factor == 0 ? 0 : factor * Double.parseDouble(m.group(1));
+    if (!(value > 0 && Double.isFinite(value))) {
+      throw UserException.usage(
+          "%s must be a number above 0, such as 4500000, 4.5M, 800k or 1.2G, but is '%s'",
+          flag, text);
+    }
+    return value;
+  }
+}

@@ -1,0 +1,93 @@
+package io.fbnet.nas.search;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.fbnet.engine.program.Program;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * The weights of a budget's terms by the method of multipliers (augmented Lagrangian): before every
+ * theta step each multiplier moves by {@link #STEP} times the relative excess of the expected cost
+ * over the target, and the weight is the multiplier plus {@link #DAMPING} times the excess. The
+ * second part answers at once, the first removes what would be left of the excess. A latency target
+ * is to be used up, so its weight may be negative; the others' may not.
+ *
+ * <p>The expectation is the exact one of drawing from theta: at high temperatures the soft sample m
+ * says little about what will be drawn.
+ */
+final class DualAscent {
+  /** How far a multiplier moves for an excess of 1. */
+  private static final double STEP = 0.2;
+
+  /** The weight's immediate answer to an excess of 1. */
+  private static final double DAMPING = 10;
+
+  /**
+   * A larger excess counts as this: Adam's step does not grow with the gradient, but its memory of
+   * large gradients makes the way back slow.
+   */
+  private static final double LARGEST_EXCESS = 0.2;
+
+  private final List<Limit> limits;
+  private final double[] multipliers;
+  private final double[] weights;
+
+  DualAscent(Budget budget) {
+    limits = budget.limits();
+    multipliers = new double[limits.size()];
+    weights = new double[limits.size()];
+  }
+
+  /** Moves every multiplier by what theta, as probabilities, costs on average. */
+  void update(double[][] probabilities) {
+    for (int i = 0; i < multipliers.length; i++) {
+      Limit limit = limits.get(i);
+      double excess =
+          Math.clamp(
+              limit.expected(probabilities) / limit.target() - 1, -LARGEST_EXCESS, LARGEST_EXCESS);
+      boolean usedUp = limit.kind().least() > 0;
+      double least = usedUp ? Double.NEGATIVE_INFINITY : 0;
+      multipliers[i] = Math.max(least, multipliers[i] + STEP * excess);
+      weights[i] = Math.max(least, multipliers[i] + DAMPING * excess);
+    }
+  }
+
+  /** Hands the weights to the theta step. */
+  void set(Program thetaStep) {
+    for (int i = 0; i < weights.length; i++) {
+      thetaStep.set(Budget.control(limits.get(i)), weights[i]);
+    }
+  }
+
+  /** For the run's record: by limit its target, the expected cost and the weight. */
+  Map<String, Map<String, Double>> record(double[][] probabilities) {
+    Map<String, Map<String, Double>> record = new LinkedHashMap<>();
+    for (int i = 0; i < weights.length; i++) {
+      Limit limit = limits.get(i);
+      Map<String, Double> entry = new LinkedHashMap<>();
+      entry.put("target", limit.target());
+      entry.put("expected", limit.expected(probabilities));
+      entry.put("lambda", weights[i]);
+      record.put(limit.kind().word(), entry);
+    }
+    return record;
+  }
+
+  /** What a resumed run needs. */
+  ObjectNode json() {
+    ObjectNode node = JsonNodeFactory.instance.objectNode();
+    for (int i = 0; i < multipliers.length; i++) {
+      node.put(limits.get(i).kind().word(), multipliers[i]);
+    }
+    return node;
+  }
+
+  void restore(JsonNode node) {
+    for (int i = 0; i < multipliers.length; i++) {
+      multipliers[i] = node.path(limits.get(i).kind().word()).asDouble();
+    }
+  }
+}

@@ -1,0 +1,137 @@
+package io.fbnet.nas.search;
+
+import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.network.Description;
+import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.space.Block;
+import io.fbnet.nas.space.LayerSpec;
+import io.fbnet.nas.space.SearchSpace;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * One cost of an architecture, a sum over its layers, and how much of it is allowed.
+ *
+ * @param kind what is counted
+ * @param target how much of it, in the kind's unit
+ * @param fixed what every architecture pays
+ * @param costs what the candidates of each layer add, [layer][candidate]
+ */
+@SuppressWarnings("ArrayRecordComponent") // never compared
+public record Limit(Kind kind, double target, double fixed, double[][] costs) {
+  /** What can be limited. */
+  public enum Kind {
+    /** Milliseconds of the latency table; the target is to be used up, not only kept. */
+    LATENCY("latency", 0.95, 1.02),
+    /** Multiply-adds. */
+    MACS("multiply-adds", 0, 1),
+    /** Trainable numbers. */
+    PARAMETERS("parameters", 0, 1);
+
+    private final String word;
+    private final double least;
+    private final double most;
+
+    Kind(String word, double least, double most) {
+      this.word = word;
+      this.least = least;
+      this.most = most;
+    }
+
+    /** What messages call it. */
+    public String word() {
+      return word;
+    }
+
+    /** The least share of the target that an architecture may cost, 0 where there is none. */
+    public double least() {
+      return least;
+    }
+
+    /** The largest share of the target that an architecture may cost. */
+    public double most() {
+      return most;
+    }
+
+    /** An amount for people. */
+    public String text(double amount) {
+      return this == LATENCY
+          ? String.format(Locale.ROOT, "%.4f ms", amount)
+          : String.format(Locale.ROOT, "%.3f M %s", amount / 1e6, word);
+    }
+  }
+
+  /** A latency target on a table's sums, in ms. */
+  public static Limit latency(LatencyTable table, double ms) {
+    return new Limit(Kind.LATENCY, ms, table.fixed(), table.layers());
+  }
+
+  /** At most this many multiply-adds. */
+  public static Limit macs(SearchSpace space, double most) {
+    return counted(space, Kind.MACS, most);
+  }
+
+  /** At most this many trainable numbers. */
+  public static Limit parameters(SearchSpace space, double most) {
+    return counted(space, Kind.PARAMETERS, most);
+  }
+
+  private static Limit counted(SearchSpace space, Kind kind, double most) {
+    List<LayerSpec> layers = space.layers();
+    double[][] costs = new double[layers.size()][];
+    List<Block> some = new ArrayList<>();
+    for (int l = 0; l < costs.length; l++) {
+      LayerSpec place = layers.get(l);
+      costs[l] =
+          space.blocks().stream()
+              .mapToDouble(block -> amount(kind, Description.layer(space, place, block)))
+              .toArray();
+      some.add(
+          space.blocks().stream().filter(b -> space.allows(place, b)).findFirst().orElseThrow());
+    }
+    Architecture network = new Architecture("", space, some);
+    double whole =
+        Description.of(network).layers().stream().mapToDouble(layer -> amount(kind, layer)).sum();
+    double fixed = whole - new Limit(kind, most, 0, costs).of(network.choice());
+    return new Limit(kind, most, fixed, costs);
+  }
+
+  private static double amount(Kind kind, Description.Layer layer) {
+    return kind == Kind.MACS ? layer.macs() : layer.parameters();
+  }
+
+  /** The cost of one candidate a layer. */
+  public double of(int[] choice) {
+    double sum = fixed;
+    for (int l = 0; l < choice.length; l++) {
+      sum += costs[l][choice[l]];
+    }
+    return sum;
+  }
+
+  /** The expected cost where candidates are drawn with these probabilities [layer][candidate]. */
+  public double expected(double[][] probabilities) {
+    double sum = fixed;
+    for (int l = 0; l < costs.length; l++) {
+      for (int k = 0; k < costs[l].length; k++) {
+        sum += probabilities[l][k] * costs[l][k];
+      }
+    }
+    return sum;
+  }
+
+  /** The least and the largest cost that is allowed. */
+  double least() {
+    return kind.least() * target;
+  }
+
+  double most() {
+    return kind.most() * target;
+  }
+
+  /** Whether a cost is allowed. */
+  public boolean met(double cost) {
+    return cost >= least() && cost <= most();
+  }
+}

@@ -1,0 +1,40 @@
+package io.fbnet.nas.space;
+
+import io.fbnet.nas.file.Nearest;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.ServiceLoader;
+import java.util.regex.Pattern;
+
+/** Every block that has a name: the paper's and those of the providers on the class path. */
+public final class Blocks {
+  private static final Pattern NAME = Pattern.compile("[A-Za-z][A-Za-z0-9_]*");
+
+  private Blocks() {}
+
+  /**
+   * The block of this name.
+   *
+   * @throws IllegalArgumentException with a sentence to show, if there is none
+   */
+  public static Block parse(String name) {
+    if (BlockType.isName(name)) {
+      return BlockType.parse(name);
+    }
+    List<String> known = new ArrayList<>(BlockType.FBNET.stream().map(Block::name).toList());
+    for (BlockProvider provider : ServiceLoader.load(BlockProvider.class)) {
+      Optional<Block> found = provider.block(name);
+      if (found.isPresent()) {
+        return found.get();
+      }
+      known.addAll(provider.examples());
+    }
+    throw new IllegalArgumentException("'" + name + "' is no block" + Nearest.hint(name, known));
+  }
+
+  /** Whether a block may be called this. */
+  public static boolean isName(String name) {
+    return NAME.matcher(name).matches();
+  }
+}

@@ -1,0 +1,192 @@
+package io.fbnet.nas.search;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.fbnet.nas.Refusals;
+import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.network.Description;
+import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.space.SearchSpace;
+import io.fbnet.nas.space.SearchSpace.SkipRule;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class BudgetTest {
+  private static final long SEED = 20261124L;
+  private static final SearchSpace CIFAR = SearchSpace.load("cifar");
+
+  private static Theta randomTheta(SearchSpace space, double spread) {
+    Random random = new Random(SEED);
+    double[][] logits = Theta.uniform(space).logits();
+    for (double[] layer : logits) {
+      for (int k = 0; k < layer.length; k++) {
+        layer[k] += spread * random.nextGaussian();
+      }
+    }
+    return new Theta(logits);
+  }
+
+  @Test
+  void costsAreTheDescriptions() {
+    Theta theta = randomTheta(CIFAR, 1);
+    Limit macs = Limit.macs(CIFAR, 1e8);
+    Limit parameters = Limit.parameters(CIFAR, 1e6);
+    for (int i = 0; i < 20; i++) {
+      int[] choice = theta.sample(SEED, i);
+      Description whole = Description.of(Architecture.of("", CIFAR, choice));
+      assertEquals((double) whole.macs(), macs.of(choice), 1e-3, "seed " + SEED);
+      assertEquals((double) whole.parameters(), parameters.of(choice), 1e-3, "seed " + SEED);
+    }
+  }
+
+  @Test
+  void expectationIsTheMeanOfDraws() {
+    Theta theta = randomTheta(CIFAR, 1);
+    Limit limit = Limit.latency(LatencyTable.load("pixel2"), 10);
+    double mean = 0;
+    int draws = 20_000;
+    for (int i = 0; i < draws; i++) {
+      mean += limit.of(theta.sample(SEED, i)) / draws;
+    }
+    assertEquals(limit.expected(theta.probabilities()), mean, 0.01 * mean, "seed " + SEED);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"raspi4", "titan_rtx_64", "samsung_s7", "fpga", "gold_6226"})
+  void drawsKeepTheTargetWhereverThetaStands(String name) {
+    LatencyTable table = LatencyTable.load(name);
+    double least = table.latencyOf(table.fastest());
+    double mean = table.expected(Theta.uniform(CIFAR).probabilities());
+    for (double share : new double[] {0.15, 0.5, 1, 1.3}) {
+      double target = least + share * (mean - least);
+      Budget budget = new Budget(List.of(Limit.latency(table, target)));
+      BudgetCheck.require(budget, CIFAR);
+      for (double spread : new double[] {0, 1, 4}) {
+        List<int[]> choices = BudgetDraws.draw(randomTheta(CIFAR, spread), budget, SEED, 6);
+        assertEquals(6, choices.size(), name + " " + target + " ms, seed " + SEED);
+        for (int[] choice : choices) {
+          double share2 = table.latencyOf(choice) / target;
+          assertTrue(share2 >= 0.95 && share2 <= 1.02, share2 + " of the target, seed " + SEED);
+        }
+      }
+    }
+  }
+
+  @Test
+  void limitsHoldTogether() {
+    LatencyTable table = LatencyTable.load("pixel3");
+    Theta theta = randomTheta(CIFAR, 1);
+    double ms = 0.8 * table.expected(theta.probabilities());
+    Limit latency = Limit.latency(table, ms);
+    Limit macs = Limit.macs(CIFAR, 1);
+    // What draws of this latency cost on average, less a tenth: both limits pull.
+    Theta alone = BudgetDraws.tilt(theta, new Budget(List.of(latency)));
+    double most = 0.9 * macs.expected(alone.probabilities());
+    Budget both = new Budget(List.of(latency, Limit.macs(CIFAR, most)));
+    List<int[]> choices = BudgetDraws.draw(theta, both, SEED, 6);
+    assertEquals(6, choices.size(), "seed " + SEED);
+    for (int[] choice : choices) {
+      assertTrue(both.met(choice));
+      assertTrue(macs.of(choice) <= most);
+    }
+  }
+
+  @Test
+  void aLimitThatIsKeptAnywayMovesNothing() {
+    Theta theta = randomTheta(CIFAR, 1);
+    Limit slack = Limit.parameters(CIFAR, 1e9);
+    double[][] before = theta.probabilities();
+    double[][] after = BudgetDraws.tilt(theta, new Budget(List.of(slack))).probabilities();
+    for (int l = 0; l < before.length; l++) {
+      assertArrayEquals(before[l], after[l], 1e-9);
+    }
+  }
+
+  @Test
+  void whatNoNetworkKeepsIsRefused() {
+    LatencyTable table = LatencyTable.load("raspi4");
+    Refusals.data(
+        () -> BudgetCheck.require(new Budget(List.of(Limit.latency(table, 7))), CIFAR),
+        "latency of 7.0000 ms",
+        "7.7982 ms",
+        "skip | skip");
+    Refusals.data(
+        () -> BudgetCheck.require(new Budget(List.of(Limit.latency(table, 500))), CIFAR),
+        "slowest takes 79.2216 ms");
+    Refusals.data(
+        () -> BudgetCheck.require(new Budget(List.of(Limit.parameters(CIFAR, 1000))), CIFAR),
+        "parameters",
+        "least possible");
+    // Where a stage may not begin with skip, the fastest network is slower.
+    SearchSpace strict = CIFAR.withSkips(SkipRule.NOT_FIRST);
+    Refusals.data(
+        () -> BudgetCheck.require(new Budget(List.of(Limit.latency(table, 8))), strict),
+        "least possible");
+  }
+
+  @Test
+  void aGapBetweenSumsIsRefusedWithItsNeighbours() {
+    SearchSpace one =
+        new SearchSpace(
+            "one",
+            new SearchSpace.Input(3, 8, 8),
+            10,
+            new SearchSpace.Stem(8, 1),
+            List.of(new SearchSpace.Stage(8, 2, 1)),
+            16,
+            CIFAR.blocks().subList(0, 2),
+            true);
+    LatencyTable table =
+        LatencyTable.builder("here", one).fixed(1).layers(new double[][] {{1, 5}, {1, 5}}).build();
+    Refusals.data(
+        () -> BudgetCheck.require(new Budget(List.of(Limit.latency(table, 5))), one),
+        "3.0000 ms and 7.0000 ms");
+    BudgetCheck.require(new Budget(List.of(Limit.latency(table, 7))), one);
+  }
+
+  @Test
+  void skipIsNeverDrawnWhereItIsForbidden() {
+    SearchSpace strict = CIFAR.withSkips(SkipRule.NOT_FIRST);
+    Theta uniform = Theta.uniform(strict);
+    int skip = strict.blockNames().indexOf("skip");
+    boolean elsewhere = false;
+    for (int i = 0; i < 200; i++) {
+      int[] choice = uniform.sample(SEED, i);
+      for (int first : new int[] {0, 1, 5, 9, 13, 17, 21}) {
+        assertFalse(choice[first] == skip, "seed " + SEED);
+      }
+      elsewhere |= choice[2] == skip;
+    }
+    assertTrue(elsewhere);
+    assertEquals(0, uniform.probabilities()[0][skip]);
+  }
+
+  @Test
+  void multipliersFollowTheExcessAndSurviveTheRecord() {
+    LatencyTable table = LatencyTable.load("raspi4");
+    double[][] uniform = Theta.uniform(CIFAR).probabilities();
+    double mean = table.expected(uniform);
+    Budget budget =
+        new Budget(List.of(Limit.latency(table, 1.1 * mean), Limit.parameters(CIFAR, 1e9)));
+    DualAscent ascent = new DualAscent(budget);
+    ascent.update(uniform);
+    // Too fast: the weight of latency is negative, that of what is kept stays 0.
+    assertTrue(ascent.record(uniform).get("latency").get("lambda") < 0);
+    assertEquals(0, ascent.record(uniform).get("parameters").get("lambda"));
+    DualAscent resumed = new DualAscent(budget);
+    resumed.restore(ascent.json());
+    ascent.update(uniform);
+    resumed.update(uniform);
+    assertEquals(ascent.record(uniform), resumed.record(uniform));
+    // Twice as far from the multiplier's start: it grows while the excess lasts.
+    assertTrue(
+        ascent.json().get("latency").asDouble() < 0
+            && ascent.json().get("parameters").asDouble() == 0);
+  }
+}
