@@ -31,6 +31,7 @@ import picocli.CommandLine.ScopeType;
       SearchCommand.class,
       SampleCommand.class,
       TrainCommand.class,
+      ImportCommand.class,
       DescribeCommand.class,
       LatencyCommand.class,
       DataCommand.class,
