@@ -32,6 +32,7 @@ import picocli.CommandLine.ScopeType;
       SampleCommand.class,
       TrainCommand.class,
       ImportCommand.class,
+      ExportCommand.class,
       DescribeCommand.class,
       LatencyCommand.class,
       DataCommand.class,
