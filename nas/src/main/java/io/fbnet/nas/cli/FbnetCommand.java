@@ -31,6 +31,8 @@ import picocli.CommandLine.ScopeType;
       SearchCommand.class,
       SampleCommand.class,
       TrainCommand.class,
+      ImportCommand.class,
+      ExportCommand.class,
       DescribeCommand.class,
       LatencyCommand.class,
       DataCommand.class,

@@ -8,6 +8,7 @@ import io.fbnet.nas.search.ArchitectureTrainer;
 import io.fbnet.nas.space.Architecture;
 import java.nio.file.Path;
 import java.util.Locale;
+import java.util.OptionalDouble;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -65,7 +66,7 @@ final class TrainCommand implements Callable<Integer> {
   @Option(
       names = "--out",
       paramLabel = "FILE",
-      description = "Where the weights go, as safetensors.")
+      description = "Where the model file goes (safetensors).")
   private Path out;
 
   @Override
@@ -102,9 +103,10 @@ final class TrainCommand implements Callable<Integer> {
                     total,
                     String.format(Locale.ROOT, "epoch %d, loss %.4f", epoch + 1, loss)));
         progress.clear();
+        double accuracy = trainer.accuracy(data.test());
         if (out != null) {
-          trainer.save(out);
-          console.note("weights written to " + out);
+          trainer.network(OptionalDouble.of(accuracy)).write(out);
+          console.note("model written to " + out);
         }
         console.print(
             String.format(
@@ -112,7 +114,7 @@ final class TrainCommand implements Callable<Integer> {
                 "accuracy on the %d test images of %s: %.4f%n",
                 data.test().size(),
                 data.name(),
-                trainer.accuracy(data.test())));
+                accuracy));
       }
     }
     return 0;

@@ -3,7 +3,6 @@ package io.fbnet.nas.search;
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.engine.backend.Readback;
 import io.fbnet.engine.graph.Graph;
-import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.program.Program;
 import io.fbnet.nas.ExitCode;
@@ -14,18 +13,14 @@ import io.fbnet.nas.data.BatchLoader;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.ImageSet;
 import io.fbnet.nas.data.Splits;
+import io.fbnet.nas.model.Normalisation;
+import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.ArchitectureGraphs;
 import io.fbnet.nas.network.NetworkBuilder;
-import io.fbnet.nas.run.Safetensors;
-import io.fbnet.nas.run.Tensor;
 import io.fbnet.nas.space.Architecture;
-import java.io.IOException;
-import java.lang.foreign.Arena;
-import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.List;
-import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalDouble;
 
 /** Trains one architecture from scratch: SGD with momentum, cosine decay, cross-entropy. */
 public final class ArchitectureTrainer implements AutoCloseable {
@@ -150,17 +145,20 @@ public final class ArchitectureTrainer implements AutoCloseable {
     }
   }
 
-  /** Writes weights and running statistics under their documented names. */
-  public void save(Path file) {
-    try (Arena arena = Arena.ofConfined()) {
-      List<Tensor> tensors = new ArrayList<>();
-      String values = Storage.Flat.VALUES;
-      tensors.addAll(StoreTensors.of(store, NetworkBuilder.WEIGHTS, values, "", arena));
-      tensors.addAll(StoreTensors.of(store, NetworkBuilder.STATISTICS, values, "", arena));
-      Safetensors.write(file, tensors, Map.of("blocks", architecture.blockLine()));
-    } catch (IOException e) {
-      throw UserException.storage(e, "%s cannot be written: %s", file, e.getMessage());
-    }
+  /**
+   * The network as it is now.
+   *
+   * @param testAccuracy if the test images have been read
+   */
+  public TrainedNetwork network(OptionalDouble testAccuracy) {
+    return new TrainedNetwork(
+        architecture,
+        TrainedNetwork.tensors(architecture, store),
+        Normalisation.of(data.mean(), data.std()),
+        data.classes(),
+        data.name(),
+        Optional.empty(),
+        testAccuracy);
   }
 
   @Override

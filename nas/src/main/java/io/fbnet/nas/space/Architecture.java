@@ -78,6 +78,17 @@ public record Architecture(String name, SearchSpace space, List<Block> blocks) {
     return ArchitectureFile.load(nameOrPath);
   }
 
+  /**
+   * Reads JSON text as {@link #json} gives it. The space must be built in or written out, since a
+   * text has no folder that the path of a file could start from.
+   *
+   * @param source what complaints call the text
+   * @throws UserException (exit code 3) if it is no architecture
+   */
+  public static Architecture parse(String source, String json) {
+    return ArchitectureFile.parse(source, json);
+  }
+
   /** The names of the networks that come with the program. */
   public static List<String> builtIns() {
     return ArchitectureFile.BUILT_IN;

@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 
 /** Reads architecture files and the published networks among the resources. */
 final class ArchitectureFile {
@@ -26,7 +27,7 @@ final class ArchitectureFile {
     if (BUILT_IN.contains(name)) {
       String resource = name + ".json";
       String text = SpaceFile.resource(ArchitectureFile.class, resource);
-      return parse(Document.json(resource, text), Path.of(""));
+      return parse(resource, text);
     }
     if (!SpaceFile.isFile(nameOrPath)) {
       throw UserException.data(
@@ -41,12 +42,20 @@ final class ArchitectureFile {
     return parse(Document.json(path), path.toAbsolutePath().getParent());
   }
 
+  static Architecture parse(String source, String json) {
+    return parse(Document.json(source, json), Optional.empty());
+  }
+
   /**
    * Reads an architecture.
    *
    * @param folder what a relative path of a space file starts from
    */
   static Architecture parse(Node node, Path folder) {
+    return parse(node, Optional.of(folder));
+  }
+
+  private static Architecture parse(Node node, Optional<Path> folder) {
     Node.Fields fields =
         node.fields("format", "name", "space", "head", "classes", "resolution", "blocks");
     fields.optional("format").ifPresent(format -> format.requireVersion(FORMAT));
@@ -74,7 +83,7 @@ final class ArchitectureFile {
     }
   }
 
-  private static SearchSpace space(Node node, Path folder) {
+  private static SearchSpace space(Node node, Optional<Path> folder) {
     if (node.isMapping()) {
       return SpaceFile.parse(node);
     }
@@ -82,9 +91,14 @@ final class ArchitectureFile {
     if (SpaceFile.BUILT_IN.contains(reference)) {
       return SpaceFile.load(reference);
     }
+    if (folder.isEmpty()) {
+      throw node.wrong(
+          "must be a built-in space (%s) or written out in full"
+              .formatted(String.join(", ", SpaceFile.BUILT_IN)));
+    }
     Path path;
     try {
-      path = folder.resolve(reference);
+      path = folder.get().resolve(reference);
     } catch (InvalidPathException e) {
       throw node.wrong("is no path: " + e.getReason());
     }

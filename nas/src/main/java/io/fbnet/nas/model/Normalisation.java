@@ -1,0 +1,72 @@
+package io.fbnet.nas.model;
+
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/**
+ * What is done to every pixel, on the scale 0 to 1, before a network sees it: {@code (pixel -
+ * mean[c]) / std[c]} for channel c.
+ *
+ * @param mean one number a channel
+ * @param std one number a channel, above 0
+ */
+public record Normalisation(List<Float> mean, List<Float> std) {
+  /** Checks the numbers; throws IllegalArgumentException with a sentence to show. */
+  public Normalisation {
+    mean = List.copyOf(mean);
+    std = List.copyOf(std);
+    if (mean.size() != std.size() || mean.isEmpty()) {
+      throw new IllegalArgumentException(
+          "mean and std need one number a channel, but have %d and %d"
+              .formatted(mean.size(), std.size()));
+    }
+    for (float m : mean) {
+      if (!Float.isFinite(m)) {
+        throw new IllegalArgumentException("a mean must be a finite number, not " + m);
+      }
+    }
+    for (float s : std) {
+      if (!Float.isFinite(s) || s <= 0) {
+        throw new IllegalArgumentException("a std must be a finite number above 0, not " + s);
+      }
+    }
+  }
+
+  /** From one number a channel each. */
+  public static Normalisation of(float[] mean, float[] std) {
+    return new Normalisation(list(mean), list(std));
+  }
+
+  /** Mean 0 and std 1: images are taken as they are, from 0 to 1. */
+  public static Normalisation none(int channels) {
+    float[] ones = new float[channels];
+    Arrays.fill(ones, 1);
+    return of(new float[channels], ones);
+  }
+
+  /** How many channels it is for. */
+  public int channels() {
+    return mean.size();
+  }
+
+  /**
+   * Mean or std as a JSON list. The numbers are written as doubles, so that a reader that rounds to
+   * double first gets the same floats back.
+   */
+  public static String json(List<Float> values) {
+    ArrayNode list = JsonNodeFactory.instance.arrayNode();
+    values.forEach(value -> list.add((double) value));
+    return list.toString();
+  }
+
+  private static List<Float> list(float[] values) {
+    List<Float> list = new ArrayList<>();
+    for (float value : values) {
+      list.add(value);
+    }
+    return list;
+  }
+}

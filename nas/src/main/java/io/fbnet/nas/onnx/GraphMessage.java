@@ -1,0 +1,121 @@
+package io.fbnet.nas.onnx;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.List;
+
+/**
+ * A GraphProto of ONNX under construction. The numbers of fields and types are those of the public
+ * {@code onnx.proto}; only the messages that inference graphs need are here.
+ */
+final class GraphMessage {
+  /** The first dimension of every input and output, whatever batch the graph was built for. */
+  static final String BATCH = "batch";
+
+  private static final int FLOAT = 1;
+  private static final int INT64 = 7;
+
+  private static final int ATTRIBUTE_FLOAT = 1;
+  private static final int ATTRIBUTE_INT = 2;
+  private static final int ATTRIBUTE_INTS = 7;
+
+  private final Message nodes = new Message();
+  private final Message initializers = new Message();
+  private final Message inputs = new Message();
+  private final Message outputs = new Message();
+  private final String name;
+
+  GraphMessage(String name) {
+    this.name = name;
+  }
+
+  /** A node without attributes yet; {@link #add} puts it into the graph. */
+  static Node node(String name, String operation, List<String> inputs, String output) {
+    Message message = new Message();
+    inputs.forEach(input -> message.text(1, input));
+    message.text(2, output).text(3, name).text(4, operation);
+    return new Node(message);
+  }
+
+  /** A NodeProto, to which attributes are added in alphabetical order. */
+  record Node(Message message) {
+    Node with(String attribute, long value) {
+      return with(new Message().text(1, attribute).integer(3, value), ATTRIBUTE_INT);
+    }
+
+    Node with(String attribute, float value) {
+      return with(new Message().text(1, attribute).real(2, value), ATTRIBUTE_FLOAT);
+    }
+
+    Node with(String attribute, long[] values) {
+      Message message = new Message().text(1, attribute);
+      for (long value : values) {
+        message.integer(8, value);
+      }
+      return with(message, ATTRIBUTE_INTS);
+    }
+
+    private Node with(Message attribute, int type) {
+      message.message(5, attribute.integer(20, type));
+      return this;
+    }
+  }
+
+  /** Adds a node behind those that are there. */
+  void add(Node node) {
+    nodes.message(1, node.message());
+  }
+
+  /** Adds a constant tensor of floats. */
+  void constant(String name, long[] shape, float[] values) {
+    ByteBuffer raw =
+        ByteBuffer.allocate(Math.multiplyExact(values.length, Float.BYTES))
+            .order(ByteOrder.LITTLE_ENDIAN);
+    raw.asFloatBuffer().put(values);
+    constant(name, shape, FLOAT, raw.array());
+  }
+
+  /** Adds a constant vector of 64-bit integers. */
+  void constant(String name, long[] values) {
+    ByteBuffer raw = ByteBuffer.allocate(values.length * Long.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+    raw.asLongBuffer().put(values);
+    constant(name, new long[] {values.length}, INT64, raw.array());
+  }
+
+  private void constant(String name, long[] shape, int type, byte[] raw) {
+    Message tensor = new Message();
+    for (long dimension : shape) {
+      tensor.integer(1, dimension);
+    }
+    initializers.message(5, tensor.integer(2, type).text(8, name).bytes(9, raw));
+  }
+
+  /** Declares an input of floats, [batch, ...]. */
+  void input(String name, long[] shape) {
+    inputs.message(11, images(name, shape));
+  }
+
+  /** Declares an output of floats, [batch, ...]. */
+  void output(String name, long[] shape) {
+    outputs.message(12, images(name, shape));
+  }
+
+  private static Message images(String name, long[] shape) {
+    Message dimensions = new Message().message(1, new Message().text(2, BATCH));
+    for (int i = 1; i < shape.length; i++) {
+      dimensions.message(1, new Message().integer(1, shape[i]));
+    }
+    Message tensor = new Message().integer(1, FLOAT).message(2, dimensions);
+    return new Message().text(1, name).message(2, new Message().message(1, tensor));
+  }
+
+  /** The whole graph, with fields in the order of their numbers. */
+  Message message() {
+    return new Message()
+        .append(nodes)
+        .text(2, name)
+        .append(initializers)
+        .append(inputs)
+        .append(outputs);
+  }
+}

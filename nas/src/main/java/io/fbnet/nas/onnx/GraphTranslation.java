@@ -1,0 +1,339 @@
+package io.fbnet.nas.onnx;
+
+import io.fbnet.engine.graph.Graph;
+import io.fbnet.engine.graph.Op;
+import io.fbnet.engine.graph.Shape;
+import io.fbnet.engine.graph.Storage;
+import io.fbnet.engine.graph.Type;
+import io.fbnet.engine.graph.Value;
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.model.Normalisation;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Consumer;
+
+/**
+ * Translates a graph for inference operation by operation. The first dimension of inputs and
+ * outputs becomes symbolic; no node depends on the batch that the graph was built for.
+ */
+final class GraphTranslation {
+  private final Graph graph;
+  private final ParameterValues values;
+  private final OnnxExport.Options options;
+  private final GraphMessage target;
+  private final Names names = new Names();
+  private final Names nodeNames = new Names();
+  private final Map<Value, Integer> readers = new HashMap<>();
+  private final Map<Value, Op.BatchNormInference> normOf = new HashMap<>();
+  private final Set<Op> folded = new HashSet<>();
+
+  private GraphTranslation(Graph graph, ParameterValues values, OnnxExport.Options options) {
+    this.graph = graph;
+    this.values = values;
+    this.options = options;
+    target = new GraphMessage(options.name());
+  }
+
+  static Message of(Graph graph, ParameterValues values, OnnxExport.Options options) {
+    return new GraphTranslation(graph, values, options).translate();
+  }
+
+  /** A node of this name, or the first of name_2, name_3, ... that no other node has. */
+  private GraphMessage.Node node(
+      String name, String operation, List<String> inputs, String output) {
+    return GraphMessage.node(nodeNames.fresh(name), operation, inputs, output);
+  }
+
+  private Message translate() {
+    findReaders();
+    reserveNames();
+    inputs();
+    for (Op op : graph.ops()) {
+      translate(op);
+    }
+    outputs();
+    return target.message();
+  }
+
+  private void findReaders() {
+    for (Op op : graph.ops()) {
+      op.inputs().forEach(value -> readers.merge(value, 1, Integer::sum));
+      if (op instanceof Op.BatchNormInference norm) {
+        normOf.put(norm.x(), norm);
+      }
+    }
+    graph.outputs().values().forEach(value -> readers.merge(value, 1, Integer::sum));
+  }
+
+  private void reserveNames() {
+    graph
+        .storage()
+        .forEach(
+            (value, storage) -> {
+              if (storage instanceof Storage.Input input) {
+                reserve(value, input.name());
+              }
+            });
+    graph.outputs().forEach((name, value) -> reserve(value, name));
+  }
+
+  private void reserve(Value value, String name) {
+    if (!names.reserve(value, name)) {
+      throw UserException.data(
+          "the graph has two inputs or outputs '%s', and ONNX tells them apart by name", name);
+    }
+  }
+
+  private void inputs() {
+    int batch = 0;
+    for (Map.Entry<Value, Storage> entry : graph.storage().entrySet()) {
+      if (!(entry.getValue() instanceof Storage.Input input)) {
+        continue;
+      }
+      Value value = entry.getKey();
+      int first = value.shape().get(0);
+      if (value.type() != Type.F32 || (batch != 0 && batch != first)) {
+        throw UserException.data(
+            "the input %s of type %s has no translation to ONNX: inputs are f32 of one batch",
+            value, value.type());
+      }
+      batch = first;
+      names.alias(value, input.name());
+      target.input(input.name(), dimensions(value.shape()));
+      if (options.normalisation().isPresent()) {
+        normalise(value, input.name(), options.normalisation().get());
+      }
+    }
+  }
+
+  /**
+   * Nodes of their own: a convolution pads with zeros of normalised pixels, so folding mean and std
+   * into its weights would change the borders.
+   */
+  private void normalise(Value value, String input, Normalisation normalisation) {
+    int channels = normalisation.channels();
+    if (value.shape().rank() != 4 || value.shape().get(1) != channels) {
+      throw UserException.data(
+          "the input %s cannot be normalised: mean and std are for images of %d channels",
+          value, channels);
+    }
+    long[] shape = {1, channels, 1, 1};
+    String mean = names.fresh(input + ".mean");
+    String std = names.fresh(input + ".std");
+    target.constant(mean, shape, floats(normalisation.mean()));
+    target.constant(std, shape, floats(normalisation.std()));
+    String centred = names.fresh(input + ".centred");
+    String normalised = names.fresh(input + ".normalised");
+    target.add(node(centred, "Sub", List.of(input, mean), centred));
+    target.add(node(normalised, "Div", List.of(centred, std), normalised));
+    names.alias(value, normalised);
+  }
+
+  private void outputs() {
+    for (Map.Entry<String, Value> output : graph.outputs().entrySet()) {
+      String name = output.getKey();
+      Value value = output.getValue();
+      if (!names.has(value)) {
+        throw UserException.data(
+            "the output '%s' has no translation to ONNX: no operation computes it", name);
+      }
+      String known = names.of(value);
+      if (!known.equals(name)) {
+        target.add(node(name, "Identity", List.of(known), name));
+      }
+      target.output(name, dimensions(value.shape()));
+    }
+  }
+
+  private void translate(Op op) {
+    switch (op) {
+      case Op.Convolution c -> convolution(c);
+      case Op.BatchNormInference bn -> {
+        if (!folded.contains(bn)) {
+          batchNorm(bn);
+        }
+      }
+      case Op.Sum sum -> sum(sum);
+      case Op.ChannelShuffle shuffle -> channelShuffle(shuffle);
+      case Op.GlobalPool pool -> globalPool(pool);
+      case Op.Linear linear -> linear(linear);
+      case Op.BatchNorm bn ->
+          throw UserException.data(
+              "%s by a batch's own statistics has no translation to ONNX: export a graph for"
+                  + " inference",
+              bn.name());
+      default -> throw UserException.data("the operation %s has no translation to ONNX", op.name());
+    }
+  }
+
+  private void convolution(Op.Convolution c) {
+    String layer = Names.layer(c.w());
+    Op.BatchNormInference norm = normOf.get(c.y());
+    boolean fold = options.foldBatchNorm() && norm != null && readers.get(c.y()) == 1;
+    if (!fold) {
+      String y = names.define(c.y(), layer);
+      target.add(convolution(c, layer, List.of(computed(c.x()), parameter(c.w())), y));
+      return;
+    }
+    FoldedConvolution merged =
+        new FoldedConvolution(
+            read(c.w()),
+            read(norm.gamma()),
+            read(norm.beta()),
+            read(norm.runningMean()),
+            read(norm.runningVariance()),
+            norm.epsilon());
+    String weights = names.fresh(layer + ".weight");
+    String bias = names.fresh(layer + ".bias");
+    target.constant(weights, dimensions(c.w().shape()), merged.weights());
+    target.constant(bias, new long[] {merged.bias().length}, merged.bias());
+    List<String> inputs = List.of(computed(c.x()), weights, bias);
+    withRelu(norm, layer, y -> target.add(convolution(c, layer, inputs, y)));
+    folded.add(norm);
+  }
+
+  /**
+   * The engine pads by half the kernel on every side, so that stride s gives ceil(in / s); ONNX is
+   * told so in numbers, since its SAME_UPPER puts an odd pixel of padding elsewhere.
+   */
+  private GraphMessage.Node convolution(
+      Op.Convolution c, String name, List<String> inputs, String y) {
+    long kernel = c.w().shape().get(2);
+    long pad = kernel / 2;
+    return node(name, "Conv", inputs, y)
+        .with("dilations", new long[] {1, 1})
+        .with("group", c.groups())
+        .with("kernel_shape", new long[] {kernel, kernel})
+        .with("pads", new long[] {pad, pad, pad, pad})
+        .with("strides", new long[] {c.stride(), c.stride()});
+  }
+
+  private void batchNorm(Op.BatchNormInference bn) {
+    String layer = Names.layer(bn.gamma());
+    List<String> inputs =
+        List.of(
+            computed(bn.x()),
+            parameter(bn.gamma()),
+            parameter(bn.beta()),
+            parameter(bn.runningMean()),
+            parameter(bn.runningVariance()));
+    withRelu(
+        bn,
+        layer,
+        y ->
+            target.add(node(layer, "BatchNormalization", inputs, y).with("epsilon", bn.epsilon())));
+  }
+
+  /** Adds what {@code body} makes of a batch norm's output, and the ReLU where there is one. */
+  private void withRelu(Op.BatchNormInference bn, String layer, Consumer<String> body) {
+    if (!bn.relu()) {
+      body.accept(names.define(bn.y(), layer));
+      return;
+    }
+    String before = names.fresh(layer);
+    body.accept(before);
+    String y = names.define(bn.y(), layer + ".relu");
+    target.add(node(layer + ".relu", "Relu", List.of(before), y));
+  }
+
+  private void sum(Op.Sum sum) {
+    List<String> inputs = sum.xs().stream().map(this::computed).toList();
+    String y = names.define(sum.y(), "sum");
+    String operation =
+        switch (inputs.size()) {
+          case 1 -> "Identity";
+          case 2 -> "Add";
+          default -> "Sum";
+        };
+    target.add(node(y, operation, inputs, y));
+  }
+
+  private void channelShuffle(Op.ChannelShuffle shuffle) {
+    Shape shape = shuffle.x().shape();
+    long channels = shape.get(1);
+    long groups = shuffle.groups();
+    String y = names.define(shuffle.y(), "shuffle");
+    // A 0 keeps the dimension of the input, which is the batch, whatever it is.
+    String apart = names.fresh(y + ".groups");
+    String apartShape = names.fresh(y + ".groups.shape");
+    target.constant(
+        apartShape, new long[] {0, groups, channels / groups, shape.get(2), shape.get(3)});
+    target.add(node(apart, "Reshape", List.of(computed(shuffle.x()), apartShape), apart));
+    String swapped = names.fresh(y + ".swapped");
+    target.add(
+        node(swapped, "Transpose", List.of(apart), swapped)
+            .with("perm", new long[] {0, 2, 1, 3, 4}));
+    String wholeShape = names.fresh(y + ".shape");
+    target.constant(wholeShape, new long[] {0, channels, shape.get(2), shape.get(3)});
+    target.add(node(y, "Reshape", List.of(swapped, wholeShape), y));
+  }
+
+  private void globalPool(Op.GlobalPool pool) {
+    String images = names.fresh("pool.images");
+    target.add(node(images, "GlobalAveragePool", List.of(computed(pool.x())), images));
+    String y = names.define(pool.y(), "pool");
+    target.add(node(y, "Flatten", List.of(images), y).with("axis", 1));
+  }
+
+  private void linear(Op.Linear linear) {
+    List<String> inputs =
+        List.of(computed(linear.x()), parameter(linear.w()), parameter(linear.b()));
+    String layer = Names.layer(linear.w());
+    String y = names.define(linear.y(), layer);
+    target.add(node(layer, "Gemm", inputs, y).with("transB", 1));
+  }
+
+  /** The name of an input or of an operation's result. */
+  private String computed(Value value) {
+    Storage storage = graph.storage().get(value);
+    if (storage != null && !(storage instanceof Storage.Input)) {
+      throw UserException.data(
+          "%s has no translation to ONNX here: only images that an input or an operation gives do",
+          value);
+    }
+    return names.of(value);
+  }
+
+  /** The name of a parameter, whose numbers are added when it is first used. */
+  private String parameter(Value value) {
+    if (!names.has(value)) {
+      float[] numbers = read(value);
+      target.constant(names.define(value, value.name()), dimensions(value.shape()), numbers);
+    }
+    return names.of(value);
+  }
+
+  private float[] read(Value value) {
+    if (!(graph.storage().get(value) instanceof Storage.Parameter parameter)) {
+      throw UserException.data(
+          "%s has no translation to ONNX: weights that are no parameters are computed while the"
+              + " graph runs",
+          value);
+    }
+    float[] numbers = values.of(parameter.set(), parameter.name());
+    if (numbers.length != value.shape().elements()) {
+      throw new IllegalArgumentException(
+          value + " needs " + value.shape().elements() + " numbers, not " + numbers.length);
+    }
+    return numbers;
+  }
+
+  private static long[] dimensions(Shape shape) {
+    long[] dimensions = new long[shape.rank()];
+    for (int i = 0; i < dimensions.length; i++) {
+      dimensions[i] = shape.get(i);
+    }
+    return dimensions;
+  }
+
+  private static float[] floats(List<Float> list) {
+    float[] numbers = new float[list.size()];
+    for (int i = 0; i < numbers.length; i++) {
+      numbers[i] = list.get(i);
+    }
+    return numbers;
+  }
+}
