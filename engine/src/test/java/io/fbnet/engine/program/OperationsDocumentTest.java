@@ -123,6 +123,9 @@ class OperationsDocumentTest {
     if (op == Op.Fill.class) {
       return "none: a constant";
     }
+    if (op == Op.HardMax.class) {
+      return "straight through: `AutodiffTest`";
+    }
     if (op == Op.Stack.class || op.getSimpleName().contains("Backward")) {
       return "is one";
     }

@@ -20,7 +20,7 @@ public record BlockType(int kernel, int expansion, int groups) implements Block 
   public static final BlockType SKIP = new BlockType(0, 0, 0);
 
   /** The nine candidates of the FBNet paper, in the order every table uses. */
-  public static final List<BlockType> FBNET =
+  public static final List<Block> FBNET =
       List.of(
           new BlockType(3, 1, 1),
           new BlockType(3, 1, 2),

@@ -17,6 +17,7 @@ import io.fbnet.nas.network.ArchitectureGraphs;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.BlockType;
+import io.fbnet.nas.space.Blocks;
 import io.fbnet.nas.space.SearchSpace;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -46,13 +47,13 @@ final class Networks {
         32,
         Stream.concat(
                 BlockType.FBNET.stream(),
-                Stream.of("k7_e2_g4", "k9_e1_g8", "k11_e1").map(BlockType::parse))
+                Stream.of("k7_e2_g4", "k9_e1_g8", "k11_e1").map(Blocks::parse))
             .toList(),
         alwaysPw);
   }
 
   static Architecture architecture(SearchSpace space, String... blocks) {
-    return new Architecture("small", space, Arrays.stream(blocks).map(BlockType::parse).toList());
+    return new Architecture("small", space, Arrays.stream(blocks).map(Blocks::parse).toList());
   }
 
   /**

@@ -23,7 +23,7 @@ import io.fbnet.nas.model.Normalisation;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.ArchitectureGraphs;
 import io.fbnet.nas.space.Architecture;
-import io.fbnet.nas.space.BlockType;
+import io.fbnet.nas.space.Block;
 import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
 import java.io.IOException;
@@ -90,7 +90,7 @@ class OnnxExportTest {
         check(ArchitectureGraphs.stem(space, 2), fold);
         check(ArchitectureGraphs.head(space, 2), fold);
         for (LayerSpec layer : space.layers()) {
-          for (BlockType block : BlockType.FBNET) {
+          for (Block block : space.blocks()) {
             String file = check(ArchitectureGraphs.block(space, layer, block, 2), fold);
             assertEquals(
                 !fold && !(block.isSkip() && layer.keepsShape()),

@@ -120,7 +120,7 @@ class SearchSpaceTest {
 
   @Test
   void blockNamesRoundTrip() {
-    for (BlockType block : BlockType.FBNET) {
+    for (Block block : BlockType.FBNET) {
       assertEquals(block, BlockType.parse(block.name()));
     }
     assertEquals(new BlockType(7, 4, 8), BlockType.parse("k7_e4_g8"));
