@@ -163,6 +163,7 @@ final class SearchCommand implements Callable<Integer> {
               .formatted(session.loop.stepsDone(), session.loop.totalSteps(), folder.root()));
     }
     SampleReport.run(session, folder, flags.samples, false, console, progress);
+    ReportCommand.write(folder.files(), console);
     return 0;
   }
 
