@@ -182,7 +182,6 @@ final class LinePlot {
       if (mark.at > x.from() && mark.at < x.to()) {
         double at = x.at(mark.at);
         out.leaf("line", "class", "event", "x1", at, "x2", at, "y1", TOP, "y2", BOTTOM);
-        out.words("text", mark.name, "class", "event", "x", at + 4, "y", TOP + 10);
       }
     }
     for (Line line : lines) {
@@ -207,6 +206,11 @@ final class LinePlot {
             y.at(bin.mean()),
             "r",
             line.bins.size() > 40 ? 1.8 : 3.0);
+      }
+    }
+    for (Mark mark : upright) {
+      if (mark.at > x.from() && mark.at < x.to()) {
+        out.words("text", mark.name, "class", "event", "x", x.at(mark.at) + 5, "y", TOP + 10);
       }
     }
     for (Mark mark : across) {

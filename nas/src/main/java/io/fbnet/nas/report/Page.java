@@ -125,7 +125,7 @@ final class Page {
                 out,
                 "test accuracy",
                 format("%.1f%%", 100 * s.testAccuracy()),
-                format("%,d images, supernet's weights", s.testImages())));
+                format("%,d images, shared weights", s.testImages())));
     run.architecture.ifPresent(
         a -> {
           Description d = Description.of(a);
@@ -357,8 +357,8 @@ final class Page {
     LinePlot tau = new LinePlot("Temperature", "").line("tau", "w", run.series("w", "tau"));
     LinePlot lambda = steps("Weight of the target, lambda", "", "lambda");
     lambda.dotted("epoch", "e", run.series("epoch", "lambda"));
-    LinePlot macs = new LinePlot("Expected multiply-adds", "");
-    macs.dotted("expected", "e", run.series("epoch", "expected_macs"));
+    LinePlot macs = new LinePlot("Expected multiply-adds", "M");
+    macs.dotted("expected", "e", run.series("epoch", "expected_macs").times(1e-6));
     LinePlot entropy = new LinePlot("Entropy of theta", "bits a layer");
     entropy.dotted("mean over layers", "e", run.series("epoch", "entropy_bits"));
     List<LinePlot> plots =

@@ -42,6 +42,11 @@ final class SamplePlot {
     return front;
   }
 
+  private static boolean isOn(List<Sample> front, Sample sample) {
+    return front.stream()
+        .anyMatch(f -> f.latencyMs() == sample.latencyMs() && f.accuracy() == sample.accuracy());
+  }
+
   static String blocks(Sample sample) {
     return sample.blocks().stream().map(BlockType::name).collect(Collectors.joining(" "));
   }
@@ -131,7 +136,7 @@ final class SamplePlot {
       String style =
           "point "
               + (sample.uniform() ? "uniform" : "drawn")
-              + (front.contains(sample) ? " pareto" : "");
+              + (isOn(front, sample) ? " pareto" : "");
       String tip =
           String.format(
               Locale.ROOT,

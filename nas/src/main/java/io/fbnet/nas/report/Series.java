@@ -36,6 +36,15 @@ final class Series {
     values[size++] = value;
   }
 
+  /** The numbers in another unit. */
+  Series times(double factor) {
+    Series scaled = new Series();
+    for (int i = 0; i < size; i++) {
+      scaled.add(steps[i], values[i] * factor);
+    }
+    return scaled;
+  }
+
   /** How many numbers it has. */
   int size() {
     return size;
