@@ -17,7 +17,9 @@ import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.run.Checkpoints;
 import io.fbnet.nas.run.MetricsLog;
 import io.fbnet.nas.run.Tensor;
+import io.fbnet.nas.search.SamplesFile;
 import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.space.BlockType;
 import io.fbnet.nas.space.SearchSpace;
 import java.io.IOException;
 import java.io.InputStream;
@@ -149,6 +151,22 @@ class SchemaTest {
     doesNotFit(schema, with(good, "", "step", "3"));
     doesNotFit(schema, with(good, "", "format", 2));
     doesNotFit(schema, without(good, "step"));
+  }
+
+  @Test
+  void samples() throws IOException {
+    JsonSchema schema = schema("samples");
+    SamplesFile.Sample best =
+        new SamplesFile.Sample(BlockType.FBNET, 0.5, 0.75, Double.NaN, false, true);
+    ObjectNode good = new SamplesFile(List.of(best), 0.7, 1000).json();
+    fits(schema, good);
+    fits(schema, with(good, "/samples/0", "loss", 0.5));
+    doesNotFit(schema, with(good, "/samples/0", "drawn", "by hand"));
+    doesNotFit(schema, with(good, "/samples/0", "accuracy", 1.5));
+    doesNotFit(schema, with(good, "/samples/0", "blocks", List.of("k4_e1")));
+    doesNotFit(schema, with(good, "", "format", 2));
+    doesNotFit(schema, with(good, "", "tests", 2));
+    doesNotFit(schema, without(good, "test_images"));
   }
 
   @Test

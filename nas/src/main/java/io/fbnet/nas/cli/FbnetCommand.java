@@ -30,6 +30,7 @@ import picocli.CommandLine.ScopeType;
     subcommands = {
       SearchCommand.class,
       SampleCommand.class,
+      ReportCommand.class,
       TrainCommand.class,
       ImportCommand.class,
       ExportCommand.class,

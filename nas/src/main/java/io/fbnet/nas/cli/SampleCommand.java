@@ -73,6 +73,7 @@ final class SampleCommand implements Callable<Integer> {
               "the search is not finished; theta is that of step " + found.manifest().step());
         }
         SampleReport.run(session, folder, count, uniform, console, progress);
+        ReportCommand.write(folder.files(), console);
       }
     }
     return 0;

@@ -10,6 +10,7 @@ import io.fbnet.nas.search.Budget;
 import io.fbnet.nas.search.BudgetDraws;
 import io.fbnet.nas.search.Evaluation;
 import io.fbnet.nas.search.Limit;
+import io.fbnet.nas.search.SamplesFile;
 import io.fbnet.nas.search.Theta;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.SearchSpace;
@@ -94,7 +95,10 @@ final class SampleReport {
               baseline.stream().mapToDouble(Score::latencyMs).average().orElseThrow()));
     }
     console.print(text.toString());
-    summary(session, folder, best, scorer.test(best.architecture()), console);
+    Evaluation test = scorer.test(best.architecture());
+    SamplesFile.of(drawn, baseline, best, test, session.data.test().size())
+        .write(folder.files().samples());
+    summary(session, folder, best, test, console);
     if (!budget.isEmpty()) {
       console.print(budgetText(budget, theta, session.settings.seed(), best));
     }
@@ -141,13 +145,14 @@ final class SampleReport {
     text.append(
         String.format(
             Locale.ROOT, "%-18s %10s %10s %8s   blocks%n", title, "latency", "accuracy", "loss"));
+    int star = scores.indexOf(best);
     for (int i = 0; i < scores.size(); i++) {
       Score s = scores.get(i);
       text.append(
           String.format(
               Locale.ROOT,
               "%s %-16d %7.4f ms %10.4f %8.4f   %s%n",
-              s.equals(best) ? "*" : " ",
+              i == star ? "*" : " ",
               i + 1,
               s.latencyMs(),
               s.accuracy(),

@@ -6,6 +6,7 @@ import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.run.Checkpoints;
+import io.fbnet.nas.run.EventFile;
 import io.fbnet.nas.run.MetricsLog;
 import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.search.SearchObserver;
@@ -139,7 +140,9 @@ final class SearchCommand implements Callable<Integer> {
     }
     session.supernet.weightStep().slowKernels().forEach(console::warn);
     boolean finished;
-    try (MetricsLog metrics = MetricsLog.open(folder.metrics())) {
+    try (EventFile events = EventFile.begin(folder.root(), session.loop.stepsDone() + 1);
+        MetricsLog metrics = MetricsLog.open(folder.metrics())) {
+      metrics.mirrorTo(events);
       finished = session.loop.run(folder, metrics, new Watcher(console, progress, signals));
     } catch (UserException e) {
       if (e.exitCode() == ExitCode.DIVERGED) {
@@ -160,6 +163,7 @@ final class SearchCommand implements Callable<Integer> {
               .formatted(session.loop.stepsDone(), session.loop.totalSteps(), folder.root()));
     }
     SampleReport.run(session, folder, flags.samples, false, console, progress);
+    ReportCommand.write(folder.files(), console);
     return 0;
   }
 

@@ -154,6 +154,11 @@ public final class Node {
     return value instanceof Map<?, ?>;
   }
 
+  /** Whether this is null, or a key without a value. */
+  public boolean isNull() {
+    return value == null;
+  }
+
   /** Whether this is a list. */
   public boolean isList() {
     return value instanceof List<?>;

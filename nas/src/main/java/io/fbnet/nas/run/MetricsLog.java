@@ -29,6 +29,7 @@ public final class MetricsLog implements AutoCloseable {
 
   private final Path path;
   private final FileChannel channel;
+  private EventFile mirror;
 
   private MetricsLog(Path path, FileChannel channel) {
     this.path = path;
@@ -50,6 +51,11 @@ public final class MetricsLog implements AutoCloseable {
     } catch (IOException e) {
       throw AtomicFile.unwritable(path, e);
     }
+  }
+
+  /** Writes the numbers of every line from now on to {@code events} too; the caller closes it. */
+  public synchronized void mirrorTo(EventFile events) {
+    mirror = events;
   }
 
   /** Length of the log up to and with its last line break. */
@@ -85,6 +91,9 @@ public final class MetricsLog implements AutoCloseable {
       }
     } catch (IOException e) {
       throw AtomicFile.unwritable(path, e);
+    }
+    if (mirror != null) {
+      mirror.append(step, fields);
     }
   }
 

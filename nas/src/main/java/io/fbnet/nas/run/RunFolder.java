@@ -22,7 +22,6 @@ import java.util.stream.Stream;
  */
 public final class RunFolder implements AutoCloseable {
   private static final String LOCK = ".lock";
-  private static final String CONFIG = "config.yaml";
 
   /**
    * The folders that this process holds. A second channel on a lock file must not even be opened:
@@ -74,7 +73,7 @@ public final class RunFolder implements AutoCloseable {
     try (Stream<Path> entries = Files.list(root)) {
       names = entries.map(entry -> entry.getFileName().toString()).sorted().toList();
     }
-    if (names.contains(CONFIG)) {
+    if (names.contains(RunFiles.CONFIG)) {
       throw UserException.usage(
           "%s already holds a run, which is never overwritten: resume it or name a new folder",
           root);
@@ -93,11 +92,7 @@ public final class RunFolder implements AutoCloseable {
    * @throws UserException (exit code 2) if there is none, (exit code 5) if another process uses it
    */
   public static RunFolder open(Path root) {
-    if (!Files.isRegularFile(root.resolve(CONFIG))) {
-      throw UserException.usage(
-          "%s holds no run (it has no %s): name the folder of a run", root, CONFIG);
-    }
-    return lock(root);
+    return lock(RunFiles.existing(root).root());
   }
 
   private static RunFolder lock(Path root) {
@@ -155,24 +150,29 @@ public final class RunFolder implements AutoCloseable {
     return root;
   }
 
-  /** The resolved configuration: every flag of the run. Written first; it marks a run. */
-  public Path config() {
-    return root.resolve(CONFIG);
+  /** Where its files lie. */
+  public RunFiles files() {
+    return new RunFiles(root);
   }
 
-  /** The latency table that the run uses, a copy of its own. */
+  /** The resolved configuration; see {@link RunFiles#config}. */
+  public Path config() {
+    return files().config();
+  }
+
+  /** The run's latency table; see {@link RunFiles#latency}. */
   public Path latency() {
-    return root.resolve("latency.json");
+    return files().latency();
   }
 
   /** The record of steps and epochs; see {@link MetricsLog}. */
   public Path metrics() {
-    return root.resolve("metrics.jsonl");
+    return files().metrics();
   }
 
   /** The folder of {@link Checkpoints}. */
   public Path checkpointsFolder() {
-    return root.resolve("checkpoints");
+    return files().checkpoints();
   }
 
   /** The checkpoints, of which {@code keep} are kept. */
@@ -182,7 +182,7 @@ public final class RunFolder implements AutoCloseable {
 
   /** The run's result. */
   public Path architecture() {
-    return root.resolve("architecture.json");
+    return files().architecture();
   }
 
   /** Releases the lock; harmless a second time. */

@@ -62,16 +62,27 @@ final class DualAscent {
     }
   }
 
-  /** For the run's record: by limit its target, the expected cost and the weight. */
-  Map<String, Map<String, Double>> record(double[][] probabilities) {
-    Map<String, Map<String, Double>> record = new LinkedHashMap<>();
+  /** For the run's record: of each limit the target, the expected cost and the weight. */
+  Map<String, Double> record(double[][] probabilities) {
+    Map<String, Double> record = new LinkedHashMap<>();
     for (int i = 0; i < weights.length; i++) {
       Limit limit = limits.get(i);
-      Map<String, Double> entry = new LinkedHashMap<>();
-      entry.put("target", limit.target());
-      entry.put("expected", limit.expected(probabilities));
-      entry.put("lambda", weights[i]);
-      record.put(limit.kind().word(), entry);
+      switch (limit.kind()) {
+        case LATENCY -> {
+          record.put("target_ms", limit.target());
+          record.put("lambda", weights[i]);
+        }
+        case MACS -> {
+          record.put("max_macs", limit.target());
+          record.put("expected_macs", limit.expected(probabilities));
+          record.put("lambda_macs", weights[i]);
+        }
+        case PARAMETERS -> {
+          record.put("max_params", limit.target());
+          record.put("expected_params", limit.expected(probabilities));
+          record.put("lambda_params", weights[i]);
+        }
+      }
     }
     return record;
   }

@@ -270,9 +270,7 @@ public final class SearchLoop {
     line.put("epoch", position.epoch());
     line.put("phase", "epoch");
     line.put("expected_ms", expected);
-    if (!supernet.budget().isEmpty()) {
-      line.put("budget", ascent.record(probabilities));
-    }
+    line.putAll(ascent.record(probabilities));
     line.put("entropy_bits", theta.entropy());
     line.put("theta", theta.logits());
     metrics.append(position.steps(), line);

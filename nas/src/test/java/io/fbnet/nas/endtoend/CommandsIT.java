@@ -171,6 +171,7 @@ class CommandsIT {
       {"3", "does not fit", "search", "--data", "shapes", "--lut", "raspi4"},
       {"2", "holds no run", "search", "--resume", "nowhere"},
       {"2", "holds no run", "sample", "nowhere"},
+      {"2", "holds no run", "report", "nowhere"},
       {"2", "--threads", "search", "--threads", "0", "--data", "shapes"},
       {"3", "fbnet", "describe", "fbnet-z"},
     };

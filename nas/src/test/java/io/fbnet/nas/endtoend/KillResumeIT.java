@@ -27,6 +27,9 @@ class KillResumeIT {
   private static final long SEED = 20260301L;
   private static final int KILLS = 20;
 
+  /** A limit that bites, so that its multiplier is part of what must survive. */
+  private static final String[] BUDGET = {"--max-macs", "30k"};
+
   @TempDir Path folder;
   private Fbnet fbnet;
   private Path space;
@@ -54,7 +57,7 @@ class KillResumeIT {
   @Test
   void killedAtTwentySeededPointsItContinuesBitForBit() throws Exception {
     Path unbroken = folder.resolve("unbroken");
-    Fbnet.Outcome whole = fbnet.run(Fbnet.tinySearch(space, table, unbroken));
+    Fbnet.Outcome whole = fbnet.run(Fbnet.tinySearch(space, table, unbroken, BUDGET));
     assertEquals(0, whole.code(), whole.err());
     Random random = new Random(SEED);
     int insideWrite = 0;
@@ -64,7 +67,7 @@ class KillResumeIT {
       boolean first = !Files.exists(broken.resolve("config.yaml"));
       String[] arguments =
           first
-              ? Fbnet.tinySearch(space, table, broken)
+              ? Fbnet.tinySearch(space, table, broken, BUDGET)
               : new String[] {"search", "--resume", broken.toString()};
       Path err = folder.resolve("killed.err");
       long started = System.currentTimeMillis();

@@ -177,8 +177,8 @@ class BudgetTest {
     DualAscent ascent = new DualAscent(budget);
     ascent.update(uniform);
     // Too fast: the weight of latency is negative, that of what is kept stays 0.
-    assertTrue(ascent.record(uniform).get("latency").get("lambda") < 0);
-    assertEquals(0, ascent.record(uniform).get("parameters").get("lambda"));
+    assertTrue(ascent.record(uniform).get("lambda") < 0);
+    assertEquals(0, ascent.record(uniform).get("lambda_params"));
     DualAscent resumed = new DualAscent(budget);
     resumed.restore(ascent.json());
     ascent.update(uniform);

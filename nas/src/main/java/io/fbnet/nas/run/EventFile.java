@@ -1,0 +1,233 @@
+package io.fbnet.nas.run;
+
+import io.fbnet.nas.file.AtomicFile;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.Map;
+import java.util.stream.Stream;
+import java.util.zip.CRC32C;
+
+/**
+ * A TensorBoard event file: the numbers of the metrics lines as scalars, each readable as soon as
+ * it is written. Records are framed as in a TFRecord file; the few messages of {@code event.proto}
+ * and {@code summary.proto} that scalars need are encoded here.
+ */
+public final class EventFile implements AutoCloseable {
+  private static final String PREFIX = "events.out.tfevents.";
+  private static final String SUFFIX = ".fbnet";
+  private static final String VERSION = "brain.Event:2";
+  private static final int CRC_MASK_DELTA = 0xa282ead8;
+
+  // Numbers of fields in the public message definitions.
+  private static final int EVENT_WALL_TIME = 1;
+  private static final int EVENT_STEP = 2;
+  private static final int EVENT_FILE_VERSION = 3;
+  private static final int EVENT_SUMMARY = 5;
+  private static final int EVENT_SESSION_LOG = 7;
+  private static final int SUMMARY_VALUE = 1;
+  private static final int VALUE_TAG = 1;
+  private static final int VALUE_SIMPLE_VALUE = 2;
+  private static final int SESSION_STATUS = 1;
+  private static final int SESSION_START = 1;
+
+  private final Path path;
+  private final FileChannel channel;
+
+  private EventFile(Path path, FileChannel channel) {
+    this.path = path;
+    this.channel = channel;
+  }
+
+  /**
+   * Begins a new event file in a run's folder. Readers forget what older files of the folder say of
+   * {@code firstStep} and later, so what a resumed run does again stands once.
+   *
+   * @param firstStep the number of the first step that this file will have
+   * @throws io.fbnet.nas.UserException (exit code 5) if it cannot be written
+   */
+  public static EventFile begin(Path folder, long firstStep) {
+    Path path = folder;
+    try {
+      // Readers take the files in the order of their names.
+      long second = Math.max(System.currentTimeMillis() / 1000, newest(folder) + 1);
+      FileChannel channel = null;
+      while (channel == null) {
+        path = folder.resolve(PREFIX + "%010d".formatted(second++) + SUFFIX);
+        channel = create(path);
+      }
+      EventFile file = new EventFile(path, channel);
+      file.record(event(0).text(EVENT_FILE_VERSION, VERSION));
+      Message session = new Message(16).varint(SESSION_STATUS, SESSION_START);
+      file.record(event(firstStep).message(EVENT_SESSION_LOG, session));
+      return file;
+    } catch (IOException e) {
+      throw AtomicFile.unwritable(path, e);
+    }
+  }
+
+  private static FileChannel create(Path path) throws IOException {
+    try {
+      return FileChannel.open(path, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+    } catch (FileAlreadyExistsException e) {
+      return null;
+    }
+  }
+
+  /** The second in the name of the newest event file, -1 if there is none of ours. */
+  private static long newest(Path folder) throws IOException {
+    try (Stream<Path> entries = Files.list(folder)) {
+      return entries
+          .map(entry -> entry.getFileName().toString())
+          .filter(name -> name.matches("events\\.out\\.tfevents\\.\\d{10}\\.fbnet"))
+          .mapToLong(name -> Long.parseLong(name.substring(PREFIX.length(), PREFIX.length() + 10)))
+          .max()
+          .orElse(-1);
+    }
+  }
+
+  /** Its path. */
+  public Path path() {
+    return path;
+  }
+
+  /**
+   * Writes the numbers of one metrics line, tagged {@code NAME/PHASE} so that the phases of one
+   * quantity are shown together. Other values are left out, and so is the epoch, which is no
+   * measurement.
+   */
+  public synchronized void append(long step, Map<String, ?> fields) {
+    Message summary = new Message(512);
+    boolean any = false;
+    for (Map.Entry<String, ?> field : fields.entrySet()) {
+      if (field.getValue() instanceof Number number && !field.getKey().equals("epoch")) {
+        String tag = field.getKey() + "/" + fields.get("phase");
+        Message value = new Message(128);
+        value.text(VALUE_TAG, tag).fixed32(VALUE_SIMPLE_VALUE, number.floatValue());
+        summary.message(SUMMARY_VALUE, value);
+        any = true;
+      }
+    }
+    if (any) {
+      try {
+        record(event(step).message(EVENT_SUMMARY, summary));
+      } catch (IOException e) {
+        throw AtomicFile.unwritable(path, e);
+      }
+    }
+  }
+
+  private static Message event(long step) {
+    return new Message(1024)
+        .fixed64(EVENT_WALL_TIME, System.currentTimeMillis() / 1000.0)
+        .varint(EVENT_STEP, step);
+  }
+
+  /** Length, its checksum, data, its checksum. */
+  private void record(Message message) throws IOException {
+    ByteBuffer data = message.bytes();
+    ByteBuffer record = ByteBuffer.allocate(data.remaining() + 16).order(ByteOrder.LITTLE_ENDIAN);
+    record.putLong(data.remaining());
+    record.putInt(checksum(record.duplicate().flip()));
+    record.put(data.duplicate());
+    record.putInt(checksum(data));
+    record.flip();
+    while (record.hasRemaining()) {
+      channel.write(record);
+    }
+  }
+
+  /** CRC32C, rotated and shifted so that a checksum of data with checksums stays a good one. */
+  private static int checksum(ByteBuffer data) {
+    CRC32C crc = new CRC32C();
+    crc.update(data);
+    return Integer.rotateRight((int) crc.getValue(), 15) + CRC_MASK_DELTA;
+  }
+
+  @Override
+  public synchronized void close() {
+    try {
+      channel.close();
+    } catch (IOException e) {
+      throw AtomicFile.unwritable(path, e);
+    }
+  }
+
+  /** A protobuf message under construction; it grows as needed. */
+  private static final class Message {
+    private static final int VARINT = 0;
+    private static final int FIXED64 = 1;
+    private static final int BYTES = 2;
+    private static final int FIXED32 = 5;
+    private static final int LONGEST_VARINT = 10;
+
+    private ByteBuffer out;
+
+    Message(int capacity) {
+      out = ByteBuffer.allocate(capacity).order(ByteOrder.LITTLE_ENDIAN);
+    }
+
+    Message varint(int field, long value) {
+      key(field, VARINT, LONGEST_VARINT);
+      raw(value);
+      return this;
+    }
+
+    Message fixed64(int field, double value) {
+      key(field, FIXED64, Double.BYTES);
+      out.putDouble(value);
+      return this;
+    }
+
+    Message fixed32(int field, float value) {
+      key(field, FIXED32, Float.BYTES);
+      out.putFloat(value);
+      return this;
+    }
+
+    Message text(int field, String value) {
+      return bytes(field, ByteBuffer.wrap(value.getBytes(StandardCharsets.UTF_8)));
+    }
+
+    Message message(int field, Message value) {
+      return bytes(field, value.bytes());
+    }
+
+    private Message bytes(int field, ByteBuffer value) {
+      key(field, BYTES, LONGEST_VARINT + value.remaining());
+      raw(value.remaining());
+      out.put(value);
+      return this;
+    }
+
+    private void key(int field, int wire, int bytesThatFollow) {
+      int needed = LONGEST_VARINT + bytesThatFollow;
+      if (out.remaining() < needed) {
+        out =
+            ByteBuffer.allocate(2 * out.capacity() + needed)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .put(out.flip());
+      }
+      raw((long) field << 3 | wire);
+    }
+
+    private void raw(long value) {
+      long rest = value;
+      while ((rest & ~0x7fL) != 0) {
+        out.put((byte) (rest & 0x7f | 0x80));
+        rest >>>= 7;
+      }
+      out.put((byte) rest);
+    }
+
+    ByteBuffer bytes() {
+      return out.duplicate().flip();
+    }
+  }
+}

@@ -1,0 +1,63 @@
+package io.fbnet.nas.run;
+
+import io.fbnet.nas.UserException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/**
+ * Where the files of a run lie. It locks nothing, so a run can be looked at while it goes on.
+ *
+ * @param root the run's folder
+ */
+public record RunFiles(Path root) {
+  static final String CONFIG = "config.yaml";
+
+  /**
+   * The files of an existing run.
+   *
+   * @throws UserException (exit code 2) if the folder holds none
+   */
+  public static RunFiles existing(Path root) {
+    RunFiles files = new RunFiles(root);
+    if (!Files.isRegularFile(files.config())) {
+      throw UserException.usage(
+          "%s holds no run (it has no %s): name the folder of a run", root, CONFIG);
+    }
+    return files;
+  }
+
+  /** The resolved configuration: every flag of the run. Written first; it marks a run. */
+  public Path config() {
+    return root.resolve(CONFIG);
+  }
+
+  /** The latency table that the run uses, a copy of its own. */
+  public Path latency() {
+    return root.resolve("latency.json");
+  }
+
+  /** The record of steps and epochs; see {@link MetricsLog}. */
+  public Path metrics() {
+    return root.resolve("metrics.jsonl");
+  }
+
+  /** The folder of {@link Checkpoints}. */
+  public Path checkpoints() {
+    return root.resolve("checkpoints");
+  }
+
+  /** The run's result. */
+  public Path architecture() {
+    return root.resolve("architecture.json");
+  }
+
+  /** The architectures that were drawn and scored when the result was chosen. */
+  public Path samples() {
+    return root.resolve("samples.json");
+  }
+
+  /** The run as one page for people. */
+  public Path report() {
+    return root.resolve("report.html");
+  }
+}

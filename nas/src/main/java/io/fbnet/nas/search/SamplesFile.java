@@ -1,0 +1,160 @@
+package io.fbnet.nas.search;
+
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.file.Document;
+import io.fbnet.nas.file.JsonText;
+import io.fbnet.nas.file.Node;
+import io.fbnet.nas.search.ArchitectureScorer.Score;
+import io.fbnet.nas.space.Block;
+import io.fbnet.nas.space.Blocks;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * A run's {@code samples.json}: the architectures that were drawn and scored, and which was taken.
+ *
+ * @param samples those drawn from theta first, in the order of their draws
+ * @param testAccuracy of the best on the test images, 0 to 1
+ * @param testImages how many those are
+ */
+public record SamplesFile(List<Sample> samples, double testAccuracy, int testImages) {
+  private static final int FORMAT = 1;
+  private static final int MOST = 1 << 20;
+  private static final String THETA = "theta";
+  private static final String UNIFORM = "uniform";
+
+  /**
+   * One scored architecture.
+   *
+   * @param blocks one a layer
+   * @param latencyMs the table's sum
+   * @param accuracy with the supernet's weights on the theta split, 0 to 1
+   * @param loss crossEntropy * alpha * log(latency in microseconds)^beta, NaN if it was no number
+   * @param uniform whether it was drawn uniformly, not from theta
+   * @param best whether it is the run's result; one at most
+   */
+  public record Sample(
+      List<Block> blocks,
+      double latencyMs,
+      double accuracy,
+      double loss,
+      boolean uniform,
+      boolean best) {
+    /** Copies the list. */
+    public Sample {
+      blocks = List.copyOf(blocks);
+    }
+  }
+
+  /** Copies the list. */
+  public SamplesFile {
+    samples = List.copyOf(samples);
+  }
+
+  /**
+   * What a sampling gives.
+   *
+   * @param best among {@code drawn}; of equal ones the first counts
+   * @param test the best on the test images
+   */
+  public static SamplesFile of(
+      List<Score> drawn, List<Score> uniform, Score best, Evaluation test, int testImages) {
+    List<Sample> samples = new ArrayList<>();
+    int first = drawn.indexOf(best);
+    for (int i = 0; i < drawn.size(); i++) {
+      samples.add(sample(drawn.get(i), false, i == first));
+    }
+    uniform.forEach(score -> samples.add(sample(score, true, false)));
+    return new SamplesFile(samples, test.accuracy(), testImages);
+  }
+
+  private static Sample sample(Score s, boolean uniform, boolean best) {
+    return new Sample(
+        s.architecture().blocks(), s.latencyMs(), s.accuracy(), s.loss(), uniform, best);
+  }
+
+  /** The JSON tree that {@link #write} writes. */
+  public ObjectNode json() {
+    ObjectNode tree = JsonNodeFactory.instance.objectNode();
+    tree.put("format", FORMAT);
+    tree.put("test_accuracy", testAccuracy).put("test_images", testImages);
+    ArrayNode list = tree.putArray("samples");
+    for (Sample sample : samples) {
+      ObjectNode item = list.addObject();
+      item.put("drawn", sample.uniform ? UNIFORM : THETA).put("best", sample.best);
+      item.put("latency_ms", sample.latencyMs).put("accuracy", sample.accuracy);
+      if (Double.isFinite(sample.loss)) {
+        item.put("loss", sample.loss);
+      } else {
+        item.putNull("loss");
+      }
+      ArrayNode blocks = item.putArray("blocks");
+      sample.blocks.forEach(block -> blocks.add(block.name()));
+    }
+    return tree;
+  }
+
+  /** Writes the JSON file, whole or not at all; a failure is a storage error (exit code 5). */
+  public void write(Path target) {
+    AtomicFile.writeText(target, JsonText.of(json()));
+  }
+
+  /**
+   * Reads the JSON file.
+   *
+   * @throws UserException (exit code 3) if it is missing or wrong
+   */
+  public static SamplesFile read(Path file) {
+    Node.Fields fields =
+        Document.json(file).fields("format", "test_accuracy", "test_images", "samples");
+    fields.required("format").requireVersion(FORMAT);
+    List<Sample> samples = new ArrayList<>();
+    boolean taken = false;
+    for (Node node : fields.required("samples").list(0, MOST)) {
+      Node.Fields item = node.fields("drawn", "best", "latency_ms", "accuracy", "loss", "blocks");
+      boolean best = item.required("best").flag();
+      if (best && taken) {
+        throw item.required("best").wrong("marks a second best");
+      }
+      taken |= best;
+      Node loss = item.required("loss");
+      samples.add(
+          new Sample(
+              blocks(item.required("blocks")),
+              item.required("latency_ms").number(0, Double.MAX_VALUE),
+              item.required("accuracy").number(0, 1),
+              loss.isNull() ? Double.NaN : loss.number(-Double.MAX_VALUE, Double.MAX_VALUE),
+              uniform(item.required("drawn")),
+              best));
+    }
+    return new SamplesFile(
+        samples,
+        fields.required("test_accuracy").number(0, 1),
+        fields.required("test_images").integer(0, Integer.MAX_VALUE));
+  }
+
+  private static boolean uniform(Node drawn) {
+    return switch (drawn.text()) {
+      case THETA -> false;
+      case UNIFORM -> true;
+      default -> throw drawn.wrong("must be \"theta\" or \"uniform\", but is " + drawn.shown());
+    };
+  }
+
+  private static List<Block> blocks(Node node) {
+    List<Block> blocks = new ArrayList<>();
+    for (Node name : node.list(1, MOST)) {
+      try {
+        blocks.add(Blocks.parse(name.text()));
+      } catch (IllegalArgumentException e) {
+        throw name.wrong("is wrong: " + e.getMessage());
+      }
+    }
+    return blocks;
+  }
+}
