@@ -36,6 +36,7 @@ import picocli.CommandLine.ScopeType;
       ExportCommand.class,
       DescribeCommand.class,
       LatencyCommand.class,
+      CompareDevicesCommand.class,
       DataCommand.class,
       DoctorCommand.class,
       CompletionCommand.class

@@ -1,13 +1,7 @@
 package io.fbnet.nas.measure;
 
-import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.fbnet.engine.backend.Backend;
-import io.fbnet.engine.graph.Graph;
-import io.fbnet.engine.graph.Storage;
-import io.fbnet.engine.graph.Value;
-import io.fbnet.engine.program.ParameterStore;
-import io.fbnet.engine.program.Program;
 import io.fbnet.nas.latency.Fingerprint;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.latency.Statistics;
@@ -16,33 +10,32 @@ import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.Block;
 import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.time.LocalDate;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
 
 /**
- * Measures a space's latency table by running each distinct block at its real shape, and whole
- * networks to check what the table's sums are worth. Every program is warmed up first; then all are
- * timed in rounds, so that a slow second of the machine does not fall on one block alone. The
- * figure is the median of all samples; a GPU takes them by its own clock.
+ * Measures a space's latency table, and whole networks to check what the table's sums are worth.
+ *
+ * <p>Each distinct block is timed at its real shape twice: in a row, and one run at a time in turn
+ * with all others, since in a large network a block's weights come from far caches. A block by
+ * itself also pays for being started, which a layer inside a network does not. How these make up a
+ * layer's time is settled on a few random whole networks ({@link Additivity}), and the table holds
+ * what comes out of it. Every program is warmed up first; figures are medians; a GPU takes times by
+ * its own clock.
  */
 public final class LatencyMeter {
   private static final int ROUNDS = 5;
-  private static final int STEADY_WINDOWS = 3;
-  private static final double STEADY_RATIO = 1.05;
-  private static final long WINDOW_NANOS = 15_000_000L;
+  private static final int NETWORKS_AT_ONCE = 32;
+  private static final int FIT_NETWORKS = 24;
+  private static final long FIT_SEED = 2025;
   private static final int FIRST_PROGRAMS = 4;
-  private static final long FIRST_WARM_UP_NANOS = 500_000_000L;
-  private static final long LONGEST_WARM_UP_NANOS = 2_000_000_000L;
-  private static final long ROUND_NANOS = 8_000_000L;
-  private static final int LEAST_RUNS = 3;
-  private static final int MOST_RUNS = 200;
+  private static final double TURNS_SECONDS = 6;
+  private static final int LEAST_TURNS = 3;
+  private static final int MOST_TURNS = 20;
 
   private final Backend backend;
   private final int batch;
@@ -71,106 +64,33 @@ public final class LatencyMeter {
     }
   }
 
-  /** A compiled program, its input filled, and the times it took in milliseconds. */
-  private static final class Subject implements AutoCloseable {
-    private final ParameterStore store;
-    private final Program program;
-    private final List<Double> times = new ArrayList<>();
-
-    Subject(Backend backend, Graph graph) {
-      store = new ParameterStore(backend, graph.parameters());
-      store.initialise(1);
-      program = Program.compileFixed(backend, graph, store);
-      Random random = new Random(1);
-      for (Map.Entry<Value, Storage> entry : graph.storage().entrySet()) {
-        if (entry.getValue() instanceof Storage.Input input) {
-          try (Arena arena = Arena.ofConfined()) {
-            long n = entry.getKey().shape().elements();
-            MemorySegment host = arena.allocate(n * Float.BYTES, 64);
-            for (long i = 0; i < n; i++) {
-              host.setAtIndex(JAVA_FLOAT, i, (float) random.nextGaussian());
-            }
-            program.write(input.name(), host);
-          }
-        }
-      }
-    }
-
-    /**
-     * Runs until three windows in a row take the same time: Java compiles what runs often step by
-     * step, and its first forms are many times slower.
-     *
-     * @param least nanoseconds: the first programs of all wait long on a plateau for the last form
-     */
-    void warmUp(long least) {
-      long start = System.nanoTime();
-      double[] last = new double[STEADY_WINDOWS];
-      for (int window = 0; ; window++) {
-        last[window % STEADY_WINDOWS] = windowMedian();
-        double[] sorted = last.clone();
-        Arrays.sort(sorted);
-        boolean steady =
-            window + 1 >= STEADY_WINDOWS && sorted[STEADY_WINDOWS - 1] <= STEADY_RATIO * sorted[0];
-        long passed = System.nanoTime() - start;
-        if (steady && passed > least || passed > LONGEST_WARM_UP_NANOS) {
-          return;
-        }
-      }
-    }
-
-    private double windowMedian() {
-      long start = System.nanoTime();
-      List<Double> window = new ArrayList<>();
-      do {
-        for (double ms : program.time(LEAST_RUNS)) {
-          window.add(ms);
-        }
-      } while (System.nanoTime() - start < WINDOW_NANOS);
-      return Statistics.median(window.stream().mapToDouble(Double::doubleValue).toArray());
-    }
-
-    void round() {
-      double first = program.time(1)[0];
-      int runs = (int) Math.clamp(ROUND_NANOS / 1e6 / first, LEAST_RUNS, MOST_RUNS);
-      for (double ms : program.time(runs)) {
-        times.add(ms);
-      }
-    }
-
-    double[] samples() {
-      return times.stream().mapToDouble(Double::doubleValue).toArray();
-    }
-
-    @Override
-    public void close() {
-      program.close();
-      store.close();
-    }
-  }
-
   /** Measures a table: absolute milliseconds, stem, head and classifier in the fixed part. */
   public LatencyTable measure(SearchSpace space, Progress progress) {
-    Map<Key, Subject> blocks = new LinkedHashMap<>();
-    List<Subject> fixed = new ArrayList<>();
+    Map<Key, TimedProgram> blocks = new LinkedHashMap<>();
+    List<TimedProgram> fixed = new ArrayList<>();
     try {
-      fixed.add(new Subject(backend, ArchitectureGraphs.stem(space, batch)));
-      fixed.add(new Subject(backend, ArchitectureGraphs.head(space, batch)));
+      fixed.add(new TimedProgram(backend, ArchitectureGraphs.stem(space, batch)));
+      fixed.add(new TimedProgram(backend, ArchitectureGraphs.head(space, batch)));
       for (LayerSpec layer : space.layers()) {
         for (Block block : space.blocks()) {
           if (!nothing(layer, block)) {
             blocks.computeIfAbsent(
                 Key.of(layer, block),
-                key -> new Subject(backend, ArchitectureGraphs.block(space, layer, block, batch)));
+                key -> new TimedProgram(backend, ArchitectureGraphs.block(space, layer, block, batch)));
           }
         }
       }
-      List<Subject> all = new ArrayList<>(fixed);
+      List<TimedProgram> all = new ArrayList<>(fixed);
       all.addAll(blocks.values());
-      time(all, progress);
-      return table(space, fixed, blocks);
+      int total = 2 * all.size() + FIT_NETWORKS;
+      time(all, progress, total);
+      List<Architecture> networks = random(space);
+      double[] whole =
+          whole(networks, true, (done, of, what) -> progress.at(2 * all.size() + done, total, what));
+      return table(space, fixed, blocks, networks, whole);
     } finally {
-      fixed.forEach(Subject::close);
-      blocks.values().forEach(Subject::close);
+      fixed.forEach(TimedProgram::close);
+      blocks.values().forEach(TimedProgram::close);
     }
   }
 
@@ -179,51 +99,107 @@ public final class LatencyMeter {
     return block.isSkip() && layer.keepsShape();
   }
 
-  private static void time(List<Subject> subjects, Progress progress) {
-    int total = subjects.size() * (ROUNDS + 1);
+  private static void time(List<TimedProgram> programs, Progress progress, int total) {
     int done = 0;
-    for (Subject subject : subjects) {
-      subject.warmUp(done < FIRST_PROGRAMS ? FIRST_WARM_UP_NANOS : 0);
+    for (TimedProgram program : programs) {
+      program.warmUp(done < FIRST_PROGRAMS);
       progress.at(++done, total, "warm-up");
     }
-    for (int round = 1; round <= ROUNDS; round++) {
-      for (Subject subject : subjects) {
-        subject.round();
-        progress.at(++done, total, "round " + round + " of " + ROUNDS);
+    long start = System.nanoTime();
+    programs.forEach(TimedProgram::once);
+    double seconds = (System.nanoTime() - start) / 1e9;
+    int turns = (int) Math.clamp(TURNS_SECONDS / ROUNDS / seconds, LEAST_TURNS, MOST_TURNS);
+    // In rounds, so that a slow second of the machine does not fall on one kind of sample alone.
+    for (int round = 0; round < ROUNDS; round++) {
+      programs.forEach(TimedProgram::round);
+      for (int turn = 0; turn < turns; turn++) {
+        programs.forEach(TimedProgram::once);
       }
+      progress.at(done + programs.size() * (round + 1) / ROUNDS, total, "blocks");
     }
   }
 
-  private LatencyTable table(SearchSpace space, List<Subject> fixed, Map<Key, Subject> blocks) {
+  /** Networks to settle the scale on. */
+  private static List<Architecture> random(SearchSpace space) {
+    Random random = new Random(FIT_SEED);
+    boolean[][] allowed = space.allowed();
+    List<Architecture> networks = new ArrayList<>();
+    for (int i = 0; i < FIT_NETWORKS; i++) {
+      int[] choice = new int[allowed.length];
+      for (int l = 0; l < choice.length; l++) {
+        do {
+          choice[l] = random.nextInt(allowed[l].length);
+        } while (!allowed[l][choice[l]]);
+      }
+      networks.add(Architecture.of("", space, choice));
+    }
+    return networks;
+  }
+
+  private LatencyTable table(
+      SearchSpace space,
+      List<TimedProgram> fixed,
+      Map<Key, TimedProgram> blocks,
+      List<Architecture> networks,
+      double[] whole) {
     int layers = space.layerCount();
     int candidates = space.blocks().size();
-    double[][] ms = new double[layers][candidates];
+    double[][] warm = new double[layers][candidates];
+    double[][] cold = new double[layers][candidates];
     double[][] spread = new double[layers][candidates];
     for (LayerSpec layer : space.layers()) {
       for (int k = 0; k < candidates; k++) {
         Block block = space.blocks().get(k);
         if (!nothing(layer, block)) {
-          double[] samples = blocks.get(Key.of(layer, block)).samples();
-          ms[layer.index()][k] = Statistics.median(samples);
-          spread[layer.index()][k] = Statistics.relativeSpread(samples);
+          TimedProgram part = blocks.get(Key.of(layer, block));
+          warm[layer.index()][k] = Statistics.median(part.warm());
+          cold[layer.index()][k] = Statistics.median(part.cold());
+          spread[layer.index()][k] = Statistics.relativeSpread(part.warm());
         }
       }
     }
-    double fixedMs = 0;
+    double fixedWarm = 0;
+    double fixedCold = 0;
     double fixedSpread = 0;
-    for (Subject subject : fixed) {
-      double median = Statistics.median(subject.samples());
-      fixedMs += median;
-      fixedSpread += median * Statistics.relativeSpread(subject.samples());
+    for (TimedProgram part : fixed) {
+      double median = Statistics.median(part.warm());
+      fixedWarm += median;
+      fixedCold += Statistics.median(part.cold());
+      fixedSpread += median * Statistics.relativeSpread(part.warm());
+    }
+    double[] warmSums = new double[networks.size()];
+    double[] coldSums = new double[networks.size()];
+    double[] parts = new double[networks.size()];
+    for (int i = 0; i < parts.length; i++) {
+      warmSums[i] = fixedWarm;
+      coldSums[i] = fixedCold;
+      parts[i] = fixed.size();
+      int[] choice = networks.get(i).choice();
+      for (int l = 0; l < layers; l++) {
+        warmSums[i] += warm[l][choice[l]];
+        coldSums[i] += cold[l][choice[l]];
+        parts[i] += warm[l][choice[l]] > 0 ? 1 : 0;
+      }
+    }
+    Additivity fit = Additivity.fit(warmSums, coldSums, parts, whole);
+    double[][] ms = new double[layers][candidates];
+    for (int l = 0; l < layers; l++) {
+      for (int k = 0; k < candidates; k++) {
+        ms[l][k] = warm[l][k] == 0 ? 0 : fit.inside(warm[l][k], cold[l][k], 1);
+      }
     }
     return LatencyTable.builder(backend.device(), space)
-        .fixed(fixedMs)
-        .fixedSpread(fixedSpread / fixedMs)
+        .fixed(fit.inside(fixedWarm, fixedCold, fixed.size()))
+        .fixedSpread(fixedSpread / fixedWarm)
         .layers(ms)
         .spread(spread)
         .relative(false)
-        .validated("not validated on whole networks; 'fbnet latency verify' does that")
-        .origin("measured by fbnet latency measure")
+        .validated(
+            "sums were fitted to %d random whole networks, mean relative error there %.1f%%; 'fbnet latency verify' measures others"
+                .formatted(whole.length, 100 * fit.error()))
+        .origin(
+            "measured by fbnet latency measure: %.3f times a block in a row and %.3f times in turn with others, less %.4f ms"
+                .formatted(fit.warm(), fit.cold(), fit.start()))
         .fingerprint(fingerprint())
         .build();
   }
@@ -274,21 +250,38 @@ public final class LatencyMeter {
   /** Measures whole networks twice, each time from the start. */
   public Verification verify(LatencyTable table, List<Architecture> networks, Progress progress) {
     double[] predicted = networks.stream().mapToDouble(table::latencyOf).toArray();
-    double[][] measured = new double[2][networks.size()];
-    for (int pass = 0; pass < 2; pass++) {
-      for (int i = 0; i < networks.size(); i++) {
-        try (Subject subject =
-            new Subject(backend, ArchitectureGraphs.inference(networks.get(i), batch))) {
-          subject.warmUp(pass == 0 && i < FIRST_PROGRAMS ? FIRST_WARM_UP_NANOS : 0);
-          for (int round = 0; round < ROUNDS; round++) {
-            subject.round();
-          }
-          measured[pass][i] = Statistics.median(subject.samples());
+    int n = networks.size();
+    double[] first = whole(networks, true, (done, of, what) -> progress.at(done, 2 * n, what));
+    double[] again = whole(networks, false, (done, of, what) -> progress.at(n + done, 2 * n, what));
+    return new Verification(predicted, first, again);
+  }
+
+  /**
+   * Medians of whole networks in ms.
+   *
+   * @param cold whether Java has run no network before
+   */
+  private double[] whole(List<Architecture> networks, boolean cold, Progress progress) {
+    double[] ms = new double[networks.size()];
+    for (int from = 0; from < ms.length; from += NETWORKS_AT_ONCE) {
+      List<TimedProgram> group = new ArrayList<>();
+      try {
+        for (int i = from; i < Math.min(ms.length, from + NETWORKS_AT_ONCE); i++) {
+          group.add(
+              new TimedProgram(backend, ArchitectureGraphs.inference(networks.get(i), batch)));
+          group.getLast().warmUp(cold && i < FIRST_PROGRAMS);
+          progress.at(i + 1, ms.length, "whole networks");
         }
-        int done = pass * networks.size() + i + 1;
-        progress.at(done, 2 * networks.size(), "whole networks");
+        for (int round = 0; round < ROUNDS; round++) {
+          group.forEach(TimedProgram::round);
+        }
+        for (int i = 0; i < group.size(); i++) {
+          ms[from + i] = Statistics.median(group.get(i).warm());
+        }
+      } finally {
+        group.forEach(TimedProgram::close);
       }
     }
-    return new Verification(predicted, measured[0], measured[1]);
+    return ms;
   }
 }
