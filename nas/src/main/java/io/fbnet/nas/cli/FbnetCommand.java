@@ -31,6 +31,7 @@ import picocli.CommandLine.ScopeType;
       SearchCommand.class,
       SampleCommand.class,
       TrainCommand.class,
+      EvaluateCommand.class,
       ImportCommand.class,
       ExportCommand.class,
       DescribeCommand.class,

@@ -271,6 +271,17 @@ public final class LatencyMeter {
     }
   }
 
+  /** The median time of one whole network, in milliseconds. */
+  public double measure(Architecture network) {
+    try (Subject subject = new Subject(backend, ArchitectureGraphs.inference(network, batch))) {
+      subject.warmUp(FIRST_WARM_UP_NANOS);
+      for (int round = 0; round < ROUNDS; round++) {
+        subject.round();
+      }
+      return Statistics.median(subject.samples());
+    }
+  }
+
   /** Measures whole networks twice, each time from the start. */
   public Verification verify(LatencyTable table, List<Architecture> networks, Progress progress) {
     double[] predicted = networks.stream().mapToDouble(table::latencyOf).toArray();
