@@ -1,6 +1,6 @@
 // Softmax cross-entropy of [n, classes] f32 logits with int labels: the loss a row, its gradient, and the
 // label's rank (how many other logits are larger; a NaN counts as larger, so a broken network is never
-// called right). A label outside 0 .. classes - 1 gives a NaN loss and gradient and the rank `classes`.
+// called right). Smoothing moves a share of the target from the label to all classes alike. A label outside 0 .. classes - 1 gives a NaN loss and gradient and the rank `classes`.
 //
 // One warp a row, lanes over the classes; a row is read two or three times, all but the first from cache.
 // Bound by the launch and the memory: logits are read once, the gradient written once.
@@ -26,15 +26,24 @@ INLINE LogSum logSumExp(const float* x, int classes, int lane) {
 }
 
 KERNEL cross_entropy_forward(const float* __restrict__ logits, const int* __restrict__ labels,
-                             float* __restrict__ loss, int n, int classes) {
+                             float* __restrict__ loss, int n, int classes,
+                             float smoothing) {
   const int lane = (int)(threadIdx.x & 31u);
   for (long long row = threadOfGrid() >> 5; row < n; row += threadsOfGrid() >> 5) {
     const float* x = logits + row * classes;
     const LogSum s = logSumExp(x, classes, lane);
     const int label = labels[row];
+    float below = 0.0f;  // how far all logits lie below the largest
+    if (smoothing > 0.0f) {
+      for (int i = lane; i < classes; i += 32) {
+        below += s.largest - x[i];
+      }
+      below = warpSum(below);
+    }
     if (lane == 0) {
       const bool known = label >= 0 && label < classes;
-      loss[row] = known ? s.logTotal + (s.largest - x[label]) : notANumber();
+      const float own = known ? s.largest - x[label] : notANumber();
+      loss[row] = s.logTotal + (smoothing > 0.0f ? (1.0f - smoothing) * own + smoothing * below / (float)classes : own);
     }
   }
 }
@@ -42,7 +51,7 @@ EXPORT_KERNEL(cross_entropy_forward)
 
 KERNEL cross_entropy_backward(const float* __restrict__ logits, const int* __restrict__ labels,
                               const float* __restrict__ dloss, float* __restrict__ dlogits, int n,
-                              int classes) {
+                              int classes, float smoothing) {
   const int lane = (int)(threadIdx.x & 31u);
   for (long long row = threadOfGrid() >> 5; row < n; row += threadsOfGrid() >> 5) {
     const float* x = logits + row * classes;
@@ -51,7 +60,8 @@ KERNEL cross_entropy_backward(const float* __restrict__ logits, const int* __res
     const float scale = label >= 0 && label < classes ? dloss[row] : notANumber();
     for (int i = lane; i < classes; i += 32) {
       const float p = expf((x[i] - s.largest) - s.logTotal);
-      dlogits[row * classes + i] = (p - (i == label ? 1.0f : 0.0f)) * scale;
+      const float target = (i == label ? 1.0f - smoothing : 0.0f) + smoothing / (float)classes;
+      dlogits[row * classes + i] = (p - target) * scale;
     }
   }
 }

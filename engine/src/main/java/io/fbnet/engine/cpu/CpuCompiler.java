@@ -92,6 +92,7 @@ final class CpuCompiler implements GraphCompiler {
       case Op.LinearBackwardWeights l -> CpuLinear.backwardWeights(context, l, memory);
       case Op.AllFinite f -> CpuUpdates.allFinite(context, f, memory);
       case Op.SgdUpdate s -> CpuUpdates.sgd(context, s, memory);
+      case Op.Blend b -> CpuUpdates.blend(context, b, memory);
       case Op.AdamUpdate a -> CpuUpdates.adam(a, memory);
       default -> {
         requireVectors(op);

@@ -70,6 +70,30 @@ final class CpuUpdates {
     };
   }
 
+  static Kernel blend(CpuContext context, Op.Blend b, Function<Value, MemorySegment> m) {
+    MemorySegment target = m.apply(b.target());
+    MemorySegment source = m.apply(b.source());
+    MemorySegment keep = m.apply(b.keep());
+    MemorySegment share = m.apply(b.share());
+    MemorySegment finite = m.apply(b.finite());
+    long unit = 4L * context.loops.lanes();
+    int units = Math.toIntExact(b.target().shape().elements() * Float.BYTES / unit);
+    CpuContext.Body body =
+        (from, to, thread) ->
+            context.loops.blend(
+                target,
+                source,
+                from * unit,
+                (to - from) * unit,
+                keep.get(JAVA_FLOAT, 0),
+                share.get(JAVA_FLOAT, 0));
+    return () -> {
+      if (finite.get(JAVA_FLOAT, 0) == 1) {
+        context.parallel(units, unit, body);
+      }
+    };
+  }
+
   /** Theta has a few hundred elements: a plain loop. */
   static Kernel adam(Op.AdamUpdate a, Function<Value, MemorySegment> m) {
     MemorySegment value = m.apply(a.value());

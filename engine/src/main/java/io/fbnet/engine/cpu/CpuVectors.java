@@ -197,11 +197,20 @@ final class CpuVectors {
     MemorySegment loss = m.apply(c.loss());
     int batch = size(c.loss());
     int classes = c.logits().shape().get(1);
+    double smoothing = c.smoothing();
     return () -> {
       for (int n = 0; n < batch; n++) {
         long at = (long) n * classes;
-        double own = get(logits, at + labels.getAtIndex(JAVA_INT, n));
-        set(loss, n, logSumExp(logits, at, classes) - own);
+        double lse = logSumExp(logits, at, classes);
+        double nll = lse - get(logits, at + labels.getAtIndex(JAVA_INT, n));
+        if (smoothing > 0) {
+          double all = 0;
+          for (int i = 0; i < classes; i++) {
+            all += lse - get(logits, at + i);
+          }
+          nll = (1 - smoothing) * nll + smoothing * all / classes;
+        }
+        set(loss, n, nll);
       }
     };
   }
@@ -214,6 +223,7 @@ final class CpuVectors {
     MemorySegment dlogits = m.apply(c.dlogits());
     int batch = size(c.dloss());
     int classes = c.logits().shape().get(1);
+    double smoothing = c.smoothing();
     return () -> {
       for (int n = 0; n < batch; n++) {
         long at = (long) n * classes;
@@ -221,7 +231,8 @@ final class CpuVectors {
         int label = labels.getAtIndex(JAVA_INT, n);
         for (int i = 0; i < classes; i++) {
           double p = Math.exp(get(logits, at + i) - lse);
-          set(dlogits, at + i, (p - (i == label ? 1 : 0)) * get(dloss, n));
+          double target = (i == label ? 1 - smoothing : 0) + smoothing / classes;
+          set(dlogits, at + i, (p - target) * get(dloss, n));
         }
       }
     };

@@ -91,6 +91,10 @@ interface Loops {
       float momentum,
       float decay);
 
+  /** See the operation Blend. */
+  void blend(
+      MemorySegment target, MemorySegment source, long at, long bytes, float keep, float share);
+
   /** Whether every element is finite. */
   boolean finite(MemorySegment x, long at, long bytes);
 

@@ -188,6 +188,15 @@ final class ScalarLoops implements Loops {
   }
 
   @Override
+  public void blend(
+      MemorySegment target, MemorySegment source, long at, long bytes, float keep, float share) {
+    for (long o = at; o < at + bytes; o += 4) {
+      float x = share * get(source, o);
+      set(target, o, keep == 0 ? x : Math.fma(keep, get(target, o), x));
+    }
+  }
+
+  @Override
   public boolean finite(MemorySegment x, long at, long bytes) {
     for (long o = at; o < at + bytes; o += 4) {
       if (!Float.isFinite(get(x, o))) {

@@ -271,6 +271,17 @@ final class VectorLoops implements Loops {
   }
 
   @Override
+  public void blend(
+      MemorySegment target, MemorySegment source, long at, long bytes, float keep, float share) {
+    FloatVector kept = FloatVector.broadcast(SPECIES, keep);
+    FloatVector added = FloatVector.broadcast(SPECIES, share);
+    for (long o = at; o < at + bytes; o += STEP) {
+      FloatVector x = added.mul(load(source, o));
+      (keep == 0 ? x : kept.fma(load(target, o), x)).intoMemorySegment(target, o, ORDER);
+    }
+  }
+
+  @Override
   public boolean finite(MemorySegment x, long at, long bytes) {
     // x * 0 is 0 for finite x and NaN otherwise, and NaN stays in a sum.
     FloatVector zero = FloatVector.zero(SPECIES);

@@ -56,6 +56,7 @@ final class CudaCompiler implements GraphCompiler {
       case Op.GlobalPoolBackward p -> CudaMix.globalPoolBackward(context, p, memory);
       case Op.AllFinite f -> CudaUpdates.allFinite(context, f, memory);
       case Op.SgdUpdate s -> CudaUpdates.sgd(context, s, memory);
+      case Op.Blend b -> CudaUpdates.blend(context, b, memory);
       case Op.AdamUpdate a -> CudaUpdates.adam(context, a, memory);
       default -> {
         requireVectors(op);

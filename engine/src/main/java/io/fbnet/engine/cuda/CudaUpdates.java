@@ -51,6 +51,21 @@ final class CudaUpdates {
             .f32(s.weightDecay()));
   }
 
+  static Kernel blend(CudaContext context, Op.Blend b, Function<Value, MemorySegment> m) {
+    long n = b.target().shape().elements();
+    return context.elements(
+        "blend",
+        "blend_update",
+        n,
+        new CudaArguments()
+            .pointer(m.apply(b.target()))
+            .pointer(m.apply(b.source()))
+            .pointer(m.apply(b.keep()))
+            .pointer(m.apply(b.share()))
+            .pointer(m.apply(b.finite()))
+            .i64(n));
+  }
+
   static Kernel adam(CudaContext context, Op.AdamUpdate a, Function<Value, MemorySegment> m) {
     long n = a.value().shape().elements();
     return context.elements(

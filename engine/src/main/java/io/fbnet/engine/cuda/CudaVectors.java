@@ -39,19 +39,24 @@ final class CudaVectors {
       case Op.LinearBackwardData l -> linearBackwardData(context, l, m);
       case Op.LinearBackwardWeights l -> linearBackwardWeights(context, l, m);
       case Op.CrossEntropy c ->
-          rows(context, "cross_entropy_forward", c.logits(), m, c.logits(), c.labels(), c.loss());
+          rows(
+              context,
+              "cross_entropy_forward",
+              c.logits(),
+              rowArguments(c.logits(), m, c.logits(), c.labels(), c.loss()).f32(c.smoothing()));
       case Op.CrossEntropyBackward c ->
           rows(
               context,
               "cross_entropy_backward",
               c.logits(),
-              m,
-              c.logits(),
-              c.labels(),
-              c.dloss(),
-              c.dlogits());
+              rowArguments(c.logits(), m, c.logits(), c.labels(), c.dloss(), c.dlogits())
+                  .f32(c.smoothing()));
       case Op.LabelRank r ->
-          rows(context, "label_rank", r.logits(), m, r.logits(), r.labels(), r.rank());
+          rows(
+              context,
+              "label_rank",
+              r.logits(),
+              rowArguments(r.logits(), m, r.logits(), r.labels(), r.rank()));
       case Op.DotConstants d -> dotConstants(context, d, m);
       case Op.DotConstantsBackward d -> dotConstantsBackward(context, d, m);
       case Op.Pointwise p ->
@@ -217,18 +222,18 @@ final class CudaVectors {
 
   /** A kernel with one warp a row of logits. */
   private static Kernel rows(
-      CudaContext context,
-      String name,
-      Value logits,
-      Function<Value, MemorySegment> m,
-      Value... pointers) {
+      CudaContext context, String name, Value logits, CudaArguments arguments) {
+    return context.elements("cross_entropy", name, (long) WARP * logits.shape().get(0), arguments);
+  }
+
+  /** Pointers, then rows and columns of the logits. */
+  private static CudaArguments rowArguments(
+      Value logits, Function<Value, MemorySegment> m, Value... pointers) {
     CudaArguments arguments = new CudaArguments();
     for (Value v : pointers) {
       arguments.pointer(m.apply(v));
     }
-    int n = logits.shape().get(0);
-    arguments.i32(n).i32(logits.shape().get(1));
-    return context.elements("cross_entropy", name, (long) WARP * n, arguments);
+    return arguments.i32(logits.shape().get(0)).i32(logits.shape().get(1));
   }
 
   /** A row-major matrix of its own. */

@@ -150,7 +150,8 @@ public final class Autodiff {
       case Op.Linear l -> linear(l, dy);
       case Op.CrossEntropy ce ->
           builder.add(
-              new Op.CrossEntropyBackward(ce.logits(), ce.labels(), dy, fresh(ce.logits())));
+              new Op.CrossEntropyBackward(
+                  ce.logits(), ce.labels(), dy, fresh(ce.logits()), ce.smoothing()));
       case Op.DotConstants d ->
           builder.add(new Op.DotConstantsBackward(dy, d.constants(), fresh(d.x())));
       case Op.Pointwise p ->

@@ -305,11 +305,17 @@ public final class GraphBuilder {
     return y;
   }
 
-  /** See {@link Op.CrossEntropy}. */
+  /** See {@link Op.CrossEntropy}, without smoothing. */
   public Value crossEntropy(Value logits, Value labels) {
+    return crossEntropy(logits, labels, 0);
+  }
+
+  /** See {@link Op.CrossEntropy}. */
+  public Value crossEntropy(Value logits, Value labels, float smoothing) {
     requireLabels(logits, labels);
+    require(smoothing >= 0 && smoothing < 1, "smoothing lies from 0 to below 1, not %s", smoothing);
     Value loss = value("ce", Shape.of(logits.shape().get(0)));
-    add(new Op.CrossEntropy(logits, labels, loss));
+    add(new Op.CrossEntropy(logits, labels, loss, smoothing));
     return loss;
   }
 
@@ -375,12 +381,24 @@ public final class GraphBuilder {
     return y;
   }
 
+  /** See {@link Op.Blend}; both are buffers of a set. */
+  public void blend(
+      String set, String target, String source, Value keep, Value share, Value finite) {
+    add(new Op.Blend(flat(set, target), flat(set, source), keep, share, finite));
+  }
+
   /** See {@link Op.SgdUpdate}; velocity lives in the set's buffer {@code velocity}. */
   public void sgd(String set, Value rate, Value finite, float momentum, float weightDecay) {
+    sgd(set, Storage.Flat.GRADIENTS, rate, finite, momentum, weightDecay);
+  }
+
+  /** As the other, by the gradients in another buffer of the set. */
+  public void sgd(
+      String set, String gradients, Value rate, Value finite, float momentum, float weightDecay) {
     add(
         new Op.SgdUpdate(
             flat(set, Storage.Flat.VALUES),
-            flat(set, Storage.Flat.GRADIENTS),
+            flat(set, gradients),
             flat(set, "velocity"),
             rate,
             finite,

@@ -375,8 +375,11 @@ public sealed interface Op {
     }
   }
 
-  /** loss[N] = -log softmax(logits[N,classes])[label[N]], natural logarithm. */
-  record CrossEntropy(Value logits, Value labels, Value loss) implements Op {
+  /**
+   * loss[n] = -the sum over i of target[i] * log softmax(logits[n])[i], natural logarithm; the
+   * target is 1 - smoothing at label[n], and smoothing / classes is added everywhere.
+   */
+  record CrossEntropy(Value logits, Value labels, Value loss, float smoothing) implements Op {
     @Override
     public List<Value> inputs() {
       return List.of(logits, labels);
@@ -388,9 +391,9 @@ public sealed interface Op {
     }
   }
 
-  /** dlogits[n] = (softmax(logits[n]) - onehot(label[n])) * dloss[n]. */
-  record CrossEntropyBackward(Value logits, Value labels, Value dloss, Value dlogits)
-      implements Op {
+  /** dlogits[n] = (softmax(logits[n]) - target) * dloss[n], as in {@link CrossEntropy}. */
+  record CrossEntropyBackward(
+      Value logits, Value labels, Value dloss, Value dlogits, float smoothing) implements Op {
     @Override
     public List<Value> inputs() {
       return List.of(logits, labels, dloss);
@@ -571,6 +574,22 @@ public sealed interface Op {
     @Override
     public List<Value> outputs() {
       return List.of(value, velocity);
+    }
+  }
+
+  /**
+   * Where finite[1] is 1: target = keep[1] * target + share[1] * source. Keep 0 forgets what the
+   * target held, even where that was no number. A moving average, or a sum over several steps.
+   */
+  record Blend(Value target, Value source, Value keep, Value share, Value finite) implements Op {
+    @Override
+    public List<Value> inputs() {
+      return List.of(target, source, keep, share, finite);
+    }
+
+    @Override
+    public List<Value> outputs() {
+      return List.of(target);
     }
   }
 

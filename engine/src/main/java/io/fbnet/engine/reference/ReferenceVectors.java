@@ -29,10 +29,8 @@ final class ReferenceVectors {
       case Op.LinearBackwardWeights l ->
           linearBackwardWeights(t.apply(l.x()), t.apply(l.dy()), t.apply(l.dw()), t.apply(l.db()));
       case Op.CrossEntropy c ->
-          crossEntropy(t.apply(c.logits()), t.apply(c.labels()), t.apply(c.loss()));
-      case Op.CrossEntropyBackward c ->
-          crossEntropyBackward(
-              t.apply(c.logits()), t.apply(c.labels()), t.apply(c.dloss()), t.apply(c.dlogits()));
+          crossEntropy(t.apply(c.logits()), t.apply(c.labels()), t.apply(c.loss()), c.smoothing());
+      case Op.CrossEntropyBackward c -> crossEntropyBackward(c, t);
       case Op.LabelRank r -> labelRank(t.apply(r.logits()), t.apply(r.labels()), t.apply(r.rank()));
       case Op.DotConstants d ->
           dotConstants(t.apply(d.x()), d.constants(), d.offset(), t.apply(d.y()));
@@ -54,6 +52,7 @@ final class ReferenceVectors {
       }
       case Op.AllFinite f -> allFinite(f.xs().stream().map(t).toList(), t.apply(f.finite()));
       case Op.SgdUpdate s -> sgd(s, t);
+      case Op.Blend b -> blend(b, t);
       case Op.AdamUpdate a -> adam(a, t);
       default ->
           throw new IllegalArgumentException(
@@ -241,25 +240,37 @@ final class ReferenceVectors {
     return max + Math.log(total);
   }
 
-  private static Kernel crossEntropy(Tensor logits, Tensor labels, Tensor loss) {
+  private static Kernel crossEntropy(Tensor logits, Tensor labels, Tensor loss, double smoothing) {
     int classes = logits.dim(1);
     return () -> {
       for (int n = 0; n < loss.size(); n++) {
         double lse = logSumExp(logits, n * classes, classes);
-        loss.set(n, lse - logits.get(n * classes + labels.label(n)));
+        double nll = lse - logits.get(n * classes + labels.label(n));
+        if (smoothing > 0) {
+          double all = 0;
+          for (int i = 0; i < classes; i++) {
+            all += lse - logits.get(n * classes + i);
+          }
+          nll = (1 - smoothing) * nll + smoothing * all / classes;
+        }
+        loss.set(n, nll);
       }
     };
   }
 
-  private static Kernel crossEntropyBackward(
-      Tensor logits, Tensor labels, Tensor dloss, Tensor dlogits) {
+  private static Kernel crossEntropyBackward(Op.CrossEntropyBackward c, Function<Value, Tensor> t) {
+    Tensor logits = t.apply(c.logits());
+    Tensor labels = t.apply(c.labels());
+    Tensor dloss = t.apply(c.dloss());
+    Tensor dlogits = t.apply(c.dlogits());
+    double smoothing = c.smoothing();
     int classes = logits.dim(1);
     return () -> {
       for (int n = 0; n < dloss.size(); n++) {
         double lse = logSumExp(logits, n * classes, classes);
         for (int i = 0; i < classes; i++) {
           double p = Math.exp(logits.get(n * classes + i) - lse);
-          double target = i == labels.label(n) ? 1 : 0;
+          double target = (i == labels.label(n) ? 1 - smoothing : 0) + smoothing / classes;
           dlogits.set(n * classes + i, (p - target) * dloss.get(n));
         }
       }
@@ -387,6 +398,23 @@ final class ReferenceVectors {
         double g = gradient.get(i) + decay * value.get(i);
         velocity.set(i, s.momentum() * velocity.get(i) + g);
         value.set(i, value.get(i) - rate.get(0) * velocity.get(i));
+      }
+    };
+  }
+
+  private static Kernel blend(Op.Blend b, Function<Value, Tensor> t) {
+    Tensor target = t.apply(b.target());
+    Tensor source = t.apply(b.source());
+    Tensor keep = t.apply(b.keep());
+    Tensor share = t.apply(b.share());
+    Tensor finite = t.apply(b.finite());
+    return () -> {
+      if (finite.get(0) != 1) {
+        return;
+      }
+      for (int i = 0; i < target.size(); i++) {
+        double kept = keep.get(0) == 0 ? 0 : keep.get(0) * target.get(i);
+        target.set(i, kept + share.get(0) * source.get(i));
       }
     };
   }

@@ -187,6 +187,15 @@ final class OperationCases {
             "cross entropy",
             FEW,
             b -> b.crossEntropy(b.input("x", Type.F32, 6, 5), b.input("labels", Type.I32, 6))));
+    for (int classes : new int[] {5, 37}) {
+      cases.add(
+          new Case(
+              "cross entropy of " + classes + ", smoothed",
+              FEW,
+              b ->
+                  b.crossEntropy(
+                      b.input("x", Type.F32, 6, classes), b.input("labels", Type.I32, 6), 0.1f)));
+    }
     cases.add(
         new Case(
             "label rank",

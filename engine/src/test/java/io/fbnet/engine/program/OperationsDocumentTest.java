@@ -56,6 +56,7 @@ class OperationsDocumentTest {
     how.put(Op.LinearBackwardWeights.class, ONEDNN + "; bias: " + PLAIN);
     how.put(Op.AllFinite.class, VECTORS);
     how.put(Op.SgdUpdate.class, VECTORS);
+    how.put(Op.Blend.class, VECTORS);
     for (Class<? extends Op> op :
         List.of(
             Op.GumbelSoftmax.class,
@@ -105,6 +106,7 @@ class OperationsDocumentTest {
       case "AllFinite" -> "all_finite";
       case "SgdUpdate" -> "sgd";
       case "AdamUpdate" -> "adam";
+      case "Blend" -> "blend";
       default -> operation.startsWith("WeightedSum") ? "weighted_sum" : "vectors";
     };
   }
@@ -117,7 +119,7 @@ class OperationsDocumentTest {
     if (op == Op.LabelRank.class || op == Op.AllFinite.class) {
       return "none: a count";
     }
-    if (op == Op.SgdUpdate.class || op == Op.AdamUpdate.class) {
+    if (op == Op.SgdUpdate.class || op == Op.AdamUpdate.class || op == Op.Blend.class) {
       return "none: the end of a step";
     }
     if (op == Op.Fill.class) {
@@ -137,6 +139,9 @@ class OperationsDocumentTest {
   private static String elsewhere(Class<?> op) {
     if (op == Op.SgdUpdate.class || op == Op.AdamUpdate.class || op == Op.AllFinite.class) {
       return "`OptimiserTest`";
+    }
+    if (op == Op.Blend.class) {
+      return "`BlendTest`";
     }
     if (op == Op.Fill.class) {
       return "`SmallSupernetTest`";

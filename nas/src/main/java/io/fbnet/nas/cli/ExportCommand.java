@@ -23,7 +23,7 @@ final class ExportCommand implements Callable<Integer> {
 
   @Parameters(
       paramLabel = "MODEL.safetensors",
-      description = "A model file, as 'fbnet train --out' and 'fbnet import' write it.")
+      description = "A model file, as 'fbnet train' and 'fbnet import' write it.")
   private Path model;
 
   @Option(names = "--out", paramLabel = "FILE.onnx", required = true, description = "The result.")

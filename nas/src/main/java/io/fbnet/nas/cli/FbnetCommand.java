@@ -32,6 +32,7 @@ import picocli.CommandLine.ScopeType;
       SampleCommand.class,
       ReportCommand.class,
       TrainCommand.class,
+      EvaluateCommand.class,
       ImportCommand.class,
       ExportCommand.class,
       DescribeCommand.class,

@@ -1,34 +1,55 @@
 package io.fbnet.nas.cli;
 
 import io.fbnet.nas.UserException;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.LocalDateTime;
+import java.time.ZoneId;
+import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 
 /**
- * A run folder's {@code config.yaml}: every flag of its search, in the form that {@code --config}
- * reads.
+ * A run folder's {@code config.yaml}: every flag of its search or training, in the form that {@code
+ * --config} reads.
  */
 final class RunConfig {
   static final String FILE = "config.yaml";
+  private static final String RESUME = "--resume";
+  private static final String SEARCH = "search";
+  private static final String TRAIN = "train";
+
+  /** What only a search's configuration holds. */
+  private static final String SEARCH_KEY = "space: ";
 
   /** Flags that do not change what a run computes, or are checked against its checkpoint. */
   private static final Set<String> MAY_CHANGE =
-      Set.of("--resume", "--device", "--threads", "--data-dir", "--offline");
+      Set.of(RESUME, "--device", "--threads", "--data-dir", "--offline");
+
+  private static final String WITHOUT_VALUE = "--offline";
 
   private RunConfig() {}
 
+  /** The folder of a new run that the user did not name. */
+  static Path newFolder(String what) {
+    String time =
+        LocalDateTime.now(ZoneId.systemDefault())
+            .format(DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss"));
+    return Path.of("runs", what + "-" + time);
+  }
+
   /**
-   * Makes {@code search --resume DIR} read the run's own configuration; flags that would change the
-   * run are refused.
+   * Makes {@code search --resume DIR} and {@code train --resume DIR} read the run's own
+   * configuration, and its architecture; whatever else would change the run is refused.
    */
   static String[] expandResume(String[] arguments) {
-    if (arguments.length == 0 || !arguments[0].equals("search")) {
+    if (arguments.length == 0 || !Set.of(SEARCH, TRAIN).contains(arguments[0])) {
       return arguments;
     }
+    String verb = arguments[0];
     List<String> rest = Arrays.asList(arguments).subList(1, arguments.length);
     String folder = resumed(rest);
     if (folder == null) {
@@ -39,26 +60,54 @@ final class RunConfig {
       throw UserException.usage(
           "--resume %s holds no run (it has no %s): name the folder of a run", folder, FILE);
     }
-    for (String argument : rest) {
-      String name =
-          argument.contains("=") ? argument.substring(0, argument.indexOf('=')) : argument;
-      if (name.startsWith("--") && !MAY_CHANGE.contains(name)) {
-        throw UserException.usage(
-            "%s cannot be given with --resume: a resumed run keeps the configuration in %s",
-            name, config);
-      }
+    String owner = owner(config);
+    if (!owner.equals(verb)) {
+      throw UserException.usage(
+          "%s holds the run of a %s: continue it with fbnet %s --resume %s",
+          folder, owner.equals(SEARCH) ? SEARCH : "training", owner, folder);
     }
-    List<String> all = new ArrayList<>(List.of(arguments[0], ConfigOption.NAME, config.toString()));
+    requireUnchanged(rest, config);
+    List<String> all = new ArrayList<>(List.of(verb, ConfigOption.NAME, config.toString()));
+    if (verb.equals(TRAIN)) {
+      all.add(Path.of(folder).resolve("architecture.json").toString());
+    }
     all.addAll(rest);
     return all.toArray(String[]::new);
   }
 
+  private static void requireUnchanged(List<String> arguments, Path config) {
+    String before = WITHOUT_VALUE;
+    for (String argument : arguments) {
+      String name =
+          argument.contains("=") ? argument.substring(0, argument.indexOf('=')) : argument;
+      boolean isValue =
+          before.startsWith("--") && !before.contains("=") && !before.equals(WITHOUT_VALUE);
+      if (name.startsWith("--") ? !MAY_CHANGE.contains(name) : !isValue) {
+        throw UserException.usage(
+            "%s cannot be given with --resume: a resumed run keeps the configuration in %s",
+            name, config);
+      }
+      before = argument;
+    }
+  }
+
+  /** The verb whose flags a configuration holds. */
+  private static String owner(Path config) {
+    try {
+      return Files.readAllLines(config).stream().anyMatch(line -> line.startsWith(SEARCH_KEY))
+          ? SEARCH
+          : TRAIN;
+    } catch (IOException e) {
+      throw UserException.data("%s cannot be read (%s)", config, e.getMessage());
+    }
+  }
+
   private static String resumed(List<String> arguments) {
     for (int i = 0; i < arguments.size(); i++) {
-      if (arguments.get(i).startsWith("--resume=")) {
-        return arguments.get(i).substring("--resume=".length());
+      if (arguments.get(i).startsWith(RESUME + "=")) {
+        return arguments.get(i).substring(RESUME.length() + 1);
       }
-      if (arguments.get(i).equals("--resume") && i + 1 < arguments.size()) {
+      if (arguments.get(i).equals(RESUME) && i + 1 < arguments.size()) {
         return arguments.get(i + 1);
       }
     }

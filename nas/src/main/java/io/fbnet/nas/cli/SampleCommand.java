@@ -5,11 +5,13 @@ import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.run.Checkpoints;
 import io.fbnet.nas.run.RunFolder;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
@@ -17,9 +19,15 @@ import picocli.CommandLine.Spec;
 /** {@code fbnet sample RUN}: draws architectures from a finished or stopped search. */
 @Command(
     name = "sample",
-    description =
-        "Draws architectures from a run's theta, scores them with the supernet's weights on the"
-            + " theta split, and writes the best as architecture.json.")
+    description = {
+      "Draws architectures from a run's theta, scores them with the supernet's weights on the"
+          + " theta split, and writes the best as architecture.json.",
+      "",
+      "With --train K it trains K of them from scratch instead, on the training images without"
+          + " the theta split, keeps the one that is best on that split, and writes it as"
+          + " architecture.json and model.safetensors. The flags of 'fbnet train' say how. It goes"
+          + " on where it was stopped."
+    })
 final class SampleCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
   @Mixin ConfigOption config;
@@ -31,7 +39,7 @@ final class SampleCommand implements Callable<Integer> {
       names = "--count",
       paramLabel = "K",
       defaultValue = "6",
-      description = "How many to draw.")
+      description = "How many to draw and score.")
   private int count;
 
   @Option(
@@ -39,6 +47,14 @@ final class SampleCommand implements Callable<Integer> {
       description =
           "Scores as many drawn uniformly, among those no faster than the best, for comparison.")
   private boolean uniform;
+
+  @Option(
+      names = "--train",
+      paramLabel = "K",
+      description = "Trains the first K draws from scratch, each in RUN/children.")
+  private Integer train;
+
+  @Mixin RecipeFlags recipe;
 
   /** The run's own configuration, read by the flags it was written from. */
   @Command(name = "search")
@@ -52,9 +68,11 @@ final class SampleCommand implements Callable<Integer> {
     if (count < 1) {
       throw UserException.usage("--count must be at least 1, but is %d", count);
     }
+    requireTogether();
     Console console = new Console(spec);
     try (RunFolder folder = RunFolder.open(run)) {
-      SearchFlags flags = storedFlags(folder);
+      CommandLine stored = stored(folder);
+      SearchFlags flags = ((Stored) stored.getCommand()).flags;
       LatencyTable table = LatencyTable.load(folder.latency().toString());
       try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr());
           SearchSession session = new SearchSession(flags, table, console, progress)) {
@@ -72,18 +90,58 @@ final class SampleCommand implements Callable<Integer> {
           console.warn(
               "the search is not finished; theta is that of step " + found.manifest().step());
         }
-        SampleReport.run(session, folder, count, uniform, console, progress);
-        ReportCommand.write(folder.files(), console);
+        if (train == null) {
+          SampleReport.run(session, folder, count, uniform, console, progress);
+          ReportCommand.write(folder.files(), console);
+        } else {
+          recipe.resolve(flags.seed, flags.trainImages);
+          String dataAndDevice = resolved(stored, "data") + resolved(stored, "device");
+          new Children(session, folder, recipe, recipeText(), dataAndDevice, console, progress)
+              .train(train);
+        }
       }
     }
     return 0;
   }
 
-  private static SearchFlags storedFlags(RunFolder folder) {
-    Stored stored = new Stored();
-    CommandLine parser = new CommandLine(stored).setCaseInsensitiveEnumValuesAllowed(true);
+  /** Flags of a training say nothing without one, nor those of scores with one. */
+  private void requireTogether() {
+    List<OptionSpec> given = spec.commandLine().getParseResult().matchedOptions();
+    if (train == null) {
+      List<OptionSpec> ofRecipe = spec.mixins().get("recipe").options();
+      given.stream()
+          .filter(option -> ofRecipe.stream().anyMatch(o -> o.names()[0].equals(option.names()[0])))
+          .findFirst()
+          .ifPresent(
+              option -> {
+                throw UserException.usage("%s needs --train K", option.longestName());
+              });
+      return;
+    }
+    if (train < 1) {
+      throw UserException.usage("--train must be at least 1, but is %d", train);
+    }
+    for (OptionSpec option : given) {
+      if (option.longestName().equals("--count") || option.longestName().equals("--uniform")) {
+        throw UserException.usage("%s and --train do not go together", option.longestName());
+      }
+    }
+  }
+
+  private String recipeText() {
+    return ConfigFile.resolved(spec.mixins().get("recipe"), List.of());
+  }
+
+  /** The lines of a search's configuration that one of its groups of flags makes. */
+  private static String resolved(CommandLine stored, String group) {
+    CommandSpec flags = stored.getCommandSpec().mixins().get("flags");
+    return ConfigFile.resolved(flags.mixins().get(group), List.of());
+  }
+
+  private static CommandLine stored(RunFolder folder) {
+    CommandLine parser = new CommandLine(new Stored()).setCaseInsensitiveEnumValuesAllowed(true);
     String[] arguments = {ConfigOption.NAME, folder.config().toString()};
     parser.parseArgs(ConfigFile.apply(parser, arguments));
-    return stored.flags;
+    return parser;
   }
 }

@@ -12,9 +12,6 @@ import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.search.SearchObserver;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.LocalDateTime;
-import java.time.ZoneId;
-import java.time.format.DateTimeFormatter;
 import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.Callable;
@@ -78,7 +75,8 @@ final class SearchCommand implements Callable<Integer> {
 
   private int begin(Console console) {
     flags.resolve();
-    Path root = out == null ? defaultFolder() : out;
+    String space = Path.of(flags.space).getFileName().toString().replaceFirst("\\.ya?ml$", "");
+    Path root = out == null ? RunConfig.newFolder(space) : out;
     try (RunFolder folder = RunFolder.create(root);
         ProgressLine progress = progress();
         SearchSession session = new SearchSession(flags, null, console, progress)) {
@@ -88,14 +86,6 @@ final class SearchCommand implements Callable<Integer> {
       session.table.write(folder.latency());
       return train(session, folder, console, progress);
     }
-  }
-
-  private Path defaultFolder() {
-    String time =
-        LocalDateTime.now(ZoneId.systemDefault())
-            .format(DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss"));
-    String space = Path.of(flags.space).getFileName().toString().replaceFirst("\\.ya?ml$", "");
-    return Path.of("runs", space + "-" + time);
   }
 
   private int resume(Console console) {

@@ -2,14 +2,21 @@ package io.fbnet.nas.cli;
 
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.nas.UserException;
-import io.fbnet.nas.data.Augmentation;
 import io.fbnet.nas.data.Dataset;
-import io.fbnet.nas.search.ArchitectureTrainer;
+import io.fbnet.nas.data.ImageSet;
+import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.model.TrainedNetwork;
+import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.train.Quality;
+import io.fbnet.nas.train.Recipe;
 import java.nio.file.Path;
 import java.util.Locale;
-import java.util.OptionalDouble;
+import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.stream.IntStream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -19,104 +26,149 @@ import picocli.CommandLine.Spec;
 /** {@code fbnet train}: one architecture from scratch. */
 @Command(
     name = "train",
-    description =
-        "Trains an architecture from scratch by SGD with cosine decay, and reads the test images"
-            + " once at the end.")
+    description = {
+      "Trains an architecture from scratch by SGD, reads the test images once at the end, and"
+          + " writes the network as model.safetensors into the run's folder.",
+      "",
+      "The paper's recipe for ImageNet: --epochs 360 --batch 256 --rate 0.1 --schedule step"
+          + " --steps 90,180,270 --weight-decay 4e-5."
+    })
 final class TrainCommand implements Callable<Integer> {
+  /** Flags that the run folder's architecture has in it already, and those that name a folder. */
+  private static final Set<String> NOT_OF_THE_RUN =
+      Set.of("out", "resume", "width", "resolution", "head", "always-pw", "skips", "classes");
+
   @Spec private CommandSpec spec;
   @Mixin ConfigOption config;
+  @Mixin ArchitectureFlags architecture;
   @Mixin DataFlags dataFlags;
   @Mixin DeviceFlags device;
-
-  @Mixin ArchitectureFlags architecture;
-
-  @Option(names = "--seed", defaultValue = "1", description = "Of weights, order, augmentation.")
-  private long seed;
-
-  @Option(names = "--epochs", defaultValue = "12", description = "Over the training images.")
-  private int epochs;
-
-  @Option(names = "--batch", defaultValue = "64", description = "Images a step.")
-  private int batch;
+  @Mixin RecipeFlags recipe;
 
   @Option(
-      names = "--train-images",
+      names = "--hold-out",
+      paramLabel = "SHARE",
       defaultValue = "0",
-      description = "How many training images to use; 0: all.")
-  private int trainImages;
-
-  @Option(names = "--rate", defaultValue = "0.1", description = "At the start; cosine to 0.")
-  private double rate;
-
-  @Option(names = "--momentum", defaultValue = "0.9", description = "Of SGD.")
-  private double momentum;
+      description =
+          "The share of the training images that is not trained on; the accuracy on it is said."
+              + " With a search's --seed and --train-images, 0.2 holds out what trained its theta.")
+  private double holdOut;
 
   @Option(
-      names = "--weight-decay",
-      defaultValue = "4e-5",
-      description = "Batch norms and biases are spared.")
-  private double weightDecay;
-
-  @Option(
-      names = "--crop-padding",
-      defaultValue = "2",
-      description = "Pixels of zeros around an image before the random crop.")
-  private int cropPadding;
+      names = "--lut",
+      paramLabel = "TABLE",
+      description = "A latency table, built in or a JSON file, to put the latency on record.")
+  private String lut;
 
   @Option(
       names = "--out",
-      paramLabel = "FILE",
-      description = "Where the model file goes (safetensors).")
+      paramLabel = "DIR",
+      description = "The run's folder, a new one. Default: runs/ARCHITECTURE-TIME.")
   private Path out;
+
+  @Option(
+      names = "--resume",
+      paramLabel = "DIR",
+      description =
+          "Continues the run in this folder from its newest whole checkpoint, with its own"
+              + " architecture and configuration; takes no architecture.")
+  private Path resume;
 
   @Override
   public Integer call() {
-    if (epochs < 1 || batch < 2 || trainImages < 0 || cropPadding < 0 || !(rate > 0)) {
-      throw UserException.usage(
-          "--epochs must be at least 1, --batch 2, --train-images and --crop-padding 0, --rate"
-              + " above 0");
-    }
     Console console = new Console(spec);
+    recipe.resolve(1, 0);
+    if (!(holdOut >= 0 && holdOut < 1)) {
+      throw UserException.usage("--hold-out must lie from 0 to below 1, but is %s", holdOut);
+    }
+    if (out != null && out.toString().endsWith(".safetensors")) {
+      throw UserException.usage(
+          "--out names the run's folder, in which %s is written; %s looks like a file",
+          RunFolder.MODEL, out);
+    }
     Architecture read = architecture.load();
-    String preset = Preset.of(read.space()).data();
-    try (Dataset data = dataFlags.open(read.space(), preset, seed, device.threads(), console);
+    Preset preset = Preset.of(read.space());
+    dataFlags.data = dataFlags.data == null ? preset.data() : dataFlags.data;
+    device.threads = device.threads();
+    try (RunFolder folder = resume == null ? create(read) : RunFolder.open(resume);
+        Dataset data =
+            dataFlags.open(read.space(), preset.data(), recipe.seed, device.threads(), console);
         Backend backend = device.open(console);
         ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
-      Architecture network =
-          new Architecture(
-              read.name(), read.space().withClasses(data.classes().size()), read.blocks());
-      ArchitectureTrainer.Recipe recipe =
-          new ArchitectureTrainer.Recipe(
-              seed,
-              epochs,
-              batch,
-              trainImages,
-              rate,
-              momentum,
-              weightDecay,
-              new Augmentation(cropPadding, true));
-      try (ArchitectureTrainer trainer = new ArchitectureTrainer(backend, network, recipe, data)) {
-        trainer.train(
-            (done, total, epoch, loss) ->
-                progress.update(
-                    done,
-                    total,
-                    String.format(Locale.ROOT, "epoch %d, loss %.4f", epoch + 1, loss)));
-        progress.clear();
-        double accuracy = trainer.accuracy(data.test());
-        if (out != null) {
-          trainer.network(OptionalDouble.of(accuracy)).write(out);
-          console.note("model written to " + out);
-        }
-        console.print(
-            String.format(
-                Locale.ROOT,
-                "accuracy on the %d test images of %s: %.4f%n",
-                data.test().size(),
-                data.name(),
-                accuracy));
+      Architecture network = forData(read, data);
+      if (resume == null) {
+        // The configuration last: it is what makes the folder a run that can be resumed.
+        network.write(folder.architecture());
+        AtomicFile.writeText(folder.config(), ConfigFile.resolved(spec, NOT_OF_THE_RUN));
       }
+      Optional<TrainedNetwork.Latency> latency = latency(network, console);
+      Recipe how = recipe.recipe(holdOut);
+      TrainedNetwork trained =
+          new ChildTraining(
+                  backend, data, how, console, progress, "fbnet train --resume " + folder.root())
+              .train(folder, network, latency, "");
+      report(folder, trained, how, backend, data, console);
     }
     return 0;
+  }
+
+  private RunFolder create(Architecture read) {
+    String file = Path.of(architecture.architecture).getFileName().toString();
+    String name = read.name().matches("[\\w.-]+") ? read.name() : file.replaceFirst("\\.json$", "");
+    return RunFolder.create(out == null ? RunConfig.newFolder(name) : out);
+  }
+
+  /** The architecture with as many classes as the data has. */
+  private static Architecture forData(Architecture read, Dataset data) {
+    int classes = data.classes().size();
+    if (classes < 2) {
+      throw UserException.data(
+          "%s has %d class: a classifier needs at least two folders of images",
+          data.name(), classes);
+    }
+    return new Architecture(read.name(), read.space().withClasses(classes), read.blocks());
+  }
+
+  private Optional<TrainedNetwork.Latency> latency(Architecture network, Console console) {
+    if (lut == null) {
+      return Optional.empty();
+    }
+    LatencyTable table = LatencyTable.load(lut);
+    table.requireFits(network.space(), console::warn);
+    return Optional.of(new TrainedNetwork.Latency(table.device(), table.latencyOf(network), lut));
+  }
+
+  private static void report(
+      RunFolder folder,
+      TrainedNetwork trained,
+      Recipe how,
+      Backend backend,
+      Dataset data,
+      Console console) {
+    StringBuilder text = new StringBuilder();
+    int[] heldOut = how.heldOut(data.train());
+    if (heldOut.length > 0) {
+      text.append(
+          String.format(
+              Locale.ROOT,
+              "accuracy on %d held out training images: %.4f%n",
+              heldOut.length,
+              Quality.of(backend, trained, data.train(), heldOut, how.batch()).accuracy()));
+    }
+    ImageSet test = data.test();
+    double accuracy =
+        Quality.of(backend, trained, test, IntStream.range(0, test.size()).toArray(), how.batch())
+            .accuracy();
+    trained.withTestAccuracy(accuracy).write(folder.model());
+    text.append(
+        String.format(
+            Locale.ROOT,
+            "accuracy on the %d test images of %s: %.4f%s%nwritten to %s%n",
+            test.size(),
+            data.name(),
+            accuracy,
+            how.ema() > 0 ? " (by the moving average)" : "",
+            folder.model()));
+    console.print(text.toString());
   }
 }

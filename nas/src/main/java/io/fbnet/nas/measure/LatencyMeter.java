@@ -1,6 +1,5 @@
 package io.fbnet.nas.measure;
 
-
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.nas.latency.Fingerprint;
 import io.fbnet.nas.latency.LatencyTable;
@@ -76,7 +75,9 @@ public final class LatencyMeter {
           if (!nothing(layer, block)) {
             blocks.computeIfAbsent(
                 Key.of(layer, block),
-                key -> new TimedProgram(backend, ArchitectureGraphs.block(space, layer, block, batch)));
+                key ->
+                    new TimedProgram(
+                        backend, ArchitectureGraphs.block(space, layer, block, batch)));
           }
         }
       }
@@ -86,7 +87,8 @@ public final class LatencyMeter {
       time(all, progress, total);
       List<Architecture> networks = random(space);
       double[] whole =
-          whole(networks, true, (done, of, what) -> progress.at(2 * all.size() + done, total, what));
+          whole(
+              networks, true, (done, of, what) -> progress.at(2 * all.size() + done, total, what));
       return table(space, fixed, blocks, networks, whole);
     } finally {
       fixed.forEach(TimedProgram::close);
@@ -245,6 +247,11 @@ public final class LatencyMeter {
     public double repeatedTau() {
       return Statistics.kendallTau(measured, repeated);
     }
+  }
+
+  /** The median time of one whole network, in milliseconds. */
+  public double measure(Architecture network) {
+    return whole(List.of(network), true, (done, total, what) -> {})[0];
   }
 
   /** Measures whole networks twice, each time from the start. */

@@ -121,4 +121,3 @@ final class TimedProgram implements AutoCloseable {
     arena.close();
   }
 }
-

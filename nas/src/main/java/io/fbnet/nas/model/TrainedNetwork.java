@@ -108,16 +108,27 @@ public record TrainedNetwork(
 
   /** The tensors of {@link #parameters} in a store that may hold others too. */
   public static Map<String, float[]> tensors(Architecture architecture, ParameterStore store) {
+    return tensors(architecture, store, Storage.Flat.VALUES);
+  }
+
+  /** As the other, from a buffer of the same layout, such as a moving average. */
+  public static Map<String, float[]> tensors(
+      Architecture architecture, ParameterStore store, String buffer) {
     Map<String, float[]> tensors = new LinkedHashMap<>();
     Map<String, float[]> sets = new LinkedHashMap<>();
     for (ParameterSpec spec : parameters(architecture)) {
-      float[] all =
-          sets.computeIfAbsent(spec.set(), set -> store.readAll(set, Storage.Flat.VALUES));
+      float[] all = sets.computeIfAbsent(spec.set(), set -> store.readAll(set, buffer));
       int from = (int) store.layout(spec.set()).find(spec.name(), spec.shape()).offset();
       int to = from + (int) spec.shape().elements();
       tensors.put(spec.name(), Arrays.copyOfRange(all, from, to));
     }
     return tensors;
+  }
+
+  /** The same network with the share of test images that it got right. */
+  public TrainedNetwork withTestAccuracy(double accuracy) {
+    return new TrainedNetwork(
+        architecture, tensors, normalisation, classes, data, latency, OptionalDouble.of(accuracy));
   }
 
   /** A store on a device that holds these tensors, for programs of this architecture. */

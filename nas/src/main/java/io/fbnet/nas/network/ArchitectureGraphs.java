@@ -3,14 +3,12 @@ package io.fbnet.nas.network;
 import io.fbnet.engine.graph.Autodiff;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.GraphBuilder;
-import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.Block;
 import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
-import java.util.List;
 
 /** Graphs of one architecture, with its own weights or a supernet's. */
 public final class ArchitectureGraphs {
@@ -44,26 +42,26 @@ public final class ArchitectureGraphs {
     return b.build();
   }
 
-  /** A training step by SGD on cross-entropy. Controls: rate, norm momentum. */
-  public static Graph training(
-      Architecture architecture, int batch, double momentum, double weightDecay) {
+  /**
+   * A training step by SGD on cross-entropy; see {@link TrainingStep} for its controls. Outputs:
+   * loss [1], ce and rank [N], finite [1].
+   */
+  public static Graph training(Architecture architecture, int batch, TrainingStep how) {
     GraphBuilder b = new GraphBuilder();
     NetworkBuilder network = new NetworkBuilder(b, architecture.space(), NormMode.TRAIN);
     Value logits = network.network(network.images(batch), architecture.blocks());
     Value labels = b.input("labels", Type.I32, batch);
-    Value loss = b.mean(b.crossEntropy(logits, labels));
+    Value ce = b.crossEntropy(logits, labels);
+    Value target =
+        how.labelSmoothing() == 0
+            ? ce
+            : b.crossEntropy(logits, labels, (float) how.labelSmoothing());
+    Value loss = b.mean(target);
     b.output("loss", loss);
+    b.output("ce", ce);
     b.output("rank", b.labelRank(logits, labels));
     Autodiff.gradients(b, loss, SupernetGraphs.parameters(b, NetworkBuilder.WEIGHTS));
-    Value finite =
-        b.allFinite(List.of(loss, b.flat(NetworkBuilder.WEIGHTS, Storage.Flat.GRADIENTS)));
-    b.output("finite", finite);
-    b.sgd(
-        NetworkBuilder.WEIGHTS,
-        b.control("rate", Type.F32),
-        finite,
-        (float) momentum,
-        (float) weightDecay);
+    how.update(b, loss);
     return b.build();
   }
 

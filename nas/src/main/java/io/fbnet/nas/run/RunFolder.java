@@ -23,6 +23,9 @@ import java.util.stream.Stream;
 public final class RunFolder implements AutoCloseable {
   private static final String LOCK = ".lock";
 
+  /** The name of a run's trained network. */
+  public static final String MODEL = "model.safetensors";
+
   /**
    * The folders that this process holds. A second channel on a lock file must not even be opened:
    * closing it would release the first one's lock, as POSIX has it.
@@ -183,6 +186,11 @@ public final class RunFolder implements AutoCloseable {
   /** The run's result. */
   public Path architecture() {
     return files().architecture();
+  }
+
+  /** A trained network; see the model files of {@code docs/formats.md}. */
+  public Path model() {
+    return root.resolve(MODEL);
   }
 
   /** Releases the lock; harmless a second time. */

@@ -12,6 +12,7 @@ import io.fbnet.nas.network.ArchitectureGraphs;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.network.SupernetGraphs;
 import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.train.Evaluation;
 
 /**
  * Scores architectures with the supernet's weights. Statistics gathered under soft mixtures are

@@ -11,6 +11,7 @@ import io.fbnet.nas.file.Node;
 import io.fbnet.nas.search.ArchitectureScorer.Score;
 import io.fbnet.nas.space.Block;
 import io.fbnet.nas.space.Blocks;
+import io.fbnet.nas.train.Evaluation;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;

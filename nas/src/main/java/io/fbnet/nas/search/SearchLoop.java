@@ -14,6 +14,7 @@ import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.run.Checkpoints;
 import io.fbnet.nas.run.MetricsLog;
 import io.fbnet.nas.run.RunFolder;
+import io.fbnet.nas.train.Divergence;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.time.Duration;

@@ -12,6 +12,7 @@ import io.fbnet.nas.run.Checkpoints;
 import io.fbnet.nas.run.Safetensors;
 import io.fbnet.nas.run.Tensor;
 import io.fbnet.nas.space.SearchSpace;
+import io.fbnet.nas.train.StoreTensors;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;

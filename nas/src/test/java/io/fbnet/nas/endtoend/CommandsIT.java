@@ -94,9 +94,9 @@ class CommandsIT {
             "--batch",
             "16",
             "--out",
-            folder.resolve("weights.safetensors").toString());
+            folder.resolve("child").toString());
     assertEquals(0, trained.code(), trained.err());
-    assertTrue(Files.size(folder.resolve("weights.safetensors")) > 1000);
+    assertTrue(Files.size(folder.resolve("child").resolve("model.safetensors")) > 1000);
 
     // The run exists: it is not overwritten.
     Fbnet.Outcome twice = fbnet.run(Fbnet.tinySearch(space, table, run));

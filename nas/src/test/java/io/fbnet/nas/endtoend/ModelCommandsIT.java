@@ -53,7 +53,8 @@ class ModelCommandsIT {
         "{\"name\": \"tiny\", \"space\": \""
             + fbnet.tinySpace().getFileName()
             + "\", \"blocks\": [\"k3_e1_g2\", \"skip\", \"skip\", \"k5_e3\"]}");
-    model = folder.resolve("model.safetensors");
+    Path run = folder.resolve("run");
+    model = run.resolve("model.safetensors");
     done(
         "train",
         architecture.toString(),
@@ -66,7 +67,7 @@ class ModelCommandsIT {
         "--batch",
         "16",
         "--out",
-        model.toString());
+        run.toString());
   }
 
   private Fbnet.Outcome done(String... arguments) throws Exception {

@@ -76,8 +76,7 @@ class CustomBlockTest {
   void itsWidthsAreChecked() {
     SearchSpace cifar = SearchSpace.load("cifar");
     IllegalArgumentException refused =
-        assertThrows(
-            IllegalArgumentException.class, () -> with(cifar, new Bottleneck(5)));
+        assertThrows(IllegalArgumentException.class, () -> with(cifar, new Bottleneck(5)));
     assertTrue(refused.getMessage().contains("bottleneck5 needs"), refused.getMessage());
   }
 

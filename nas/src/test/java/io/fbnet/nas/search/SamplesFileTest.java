@@ -7,6 +7,7 @@ import io.fbnet.nas.Refusals;
 import io.fbnet.nas.search.ArchitectureScorer.Score;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.SearchSpace;
+import io.fbnet.nas.train.Evaluation;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,4 +1,4 @@
-package io.fbnet.nas.search;
+package io.fbnet.nas.train;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
@@ -13,11 +13,11 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** A parameter store's buffers as named tensors of a file, and back. */
-final class StoreTensors {
+public final class StoreTensors {
   private StoreTensors() {}
 
   /** The tensors of one buffer, copied to memory of {@code arena}; names get {@code prefix}. */
-  static List<Tensor> of(
+  public static List<Tensor> of(
       ParameterStore store, String set, String buffer, String prefix, Arena arena) {
     ParameterLayout layout = store.layout(set);
     MemorySegment host = arena.allocate(layout.size() * Float.BYTES, 64);
@@ -35,7 +35,7 @@ final class StoreTensors {
   }
 
   /** Reads every tensor of a buffer back. */
-  static void restore(
+  public static void restore(
       Safetensors.Reader reader, ParameterStore store, String set, String buffer, String prefix) {
     ParameterLayout layout = store.layout(set);
     try (Arena arena = Arena.ofConfined()) {
@@ -53,7 +53,8 @@ final class StoreTensors {
   }
 
   /** Overwrites one tensor of a buffer. */
-  static void load(ParameterStore store, String set, String buffer, String name, float[] values) {
+  public static void load(
+      ParameterStore store, String set, String buffer, String name, float[] values) {
     ParameterLayout layout = store.layout(set);
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment host = arena.allocate(layout.size() * Float.BYTES, 64);

@@ -1,4 +1,4 @@
-package io.fbnet.nas.search;
+package io.fbnet.nas.train;
 
 import io.fbnet.engine.program.Program;
 import io.fbnet.nas.data.Batch;
@@ -12,7 +12,7 @@ import io.fbnet.nas.data.BatchLoader;
  */
 public record Evaluation(double accuracy, double crossEntropy) {
   /** Runs an evaluation program over a loader's images; padding does not count. */
-  static Evaluation of(Program program, BatchLoader loader) {
+  public static Evaluation of(Program program, BatchLoader loader) {
     loader.start(0, 0);
     int right = 0;
     int count = 0;

@@ -1,4 +1,4 @@
-package io.fbnet.nas.search;
+package io.fbnet.nas.train;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
@@ -18,13 +18,13 @@ import java.util.Map;
  * checkpoints. Gradients and statistics are those of the last step that ran, which on a GPU may be
  * the one after; weights were touched by neither the broken step nor any other that was not finite.
  */
-final class Divergence {
-  static final String FOLDER = "diverged";
+public final class Divergence {
+  private static final String FOLDER = "diverged";
 
   private Divergence() {}
 
   /** Writes the report and returns its file. */
-  static Path write(Path run, Map<String, Object> step, ParameterStore store) {
+  public static Path write(Path run, Map<String, Object> step, ParameterStore store) {
     ObjectNode report = JsonNodeFactory.instance.objectNode();
     ObjectNode what = report.putObject("step");
     step.forEach((key, value) -> what.put(key, String.valueOf(value)));

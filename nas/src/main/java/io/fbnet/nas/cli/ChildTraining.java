@@ -1,0 +1,149 @@
+package io.fbnet.nas.cli;
+
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.DeviceFailure;
+import io.fbnet.nas.ExitCode;
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.data.Dataset;
+import io.fbnet.nas.model.TrainedNetwork;
+import io.fbnet.nas.run.Checkpoints;
+import io.fbnet.nas.run.MetricsLog;
+import io.fbnet.nas.run.RunFolder;
+import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.train.Recipe;
+import io.fbnet.nas.train.TrainLoop;
+import io.fbnet.nas.train.TrainObserver;
+import io.fbnet.nas.train.Trainer;
+import java.util.Locale;
+import java.util.Optional;
+
+/**
+ * Trains architectures in run folders, from the beginning or from where a folder's newest
+ * checkpoint stands.
+ */
+final class ChildTraining {
+  private static final int CHECKPOINTS_ON_DISK = 3;
+
+  private final Backend backend;
+  private final Dataset data;
+  private final Recipe recipe;
+  private final Console console;
+  private final ProgressLine progress;
+  private final StopSignals signals;
+  private final String resumeWith;
+
+  /**
+   * Trains by one recipe.
+   *
+   * @param resumeWith the command line that continues after a stop
+   */
+  ChildTraining(
+      Backend backend,
+      Dataset data,
+      Recipe recipe,
+      Console console,
+      ProgressLine progress,
+      String resumeWith) {
+    this.backend = backend;
+    this.data = data;
+    this.recipe = recipe;
+    this.console = console;
+    this.progress = progress;
+    this.resumeWith = resumeWith;
+    signals = StopSignals.take(console);
+  }
+
+  /**
+   * Trains one architecture to the end.
+   *
+   * @param what is trained, for the progress line; may be empty
+   * @throws UserException where a signal stopped it (exit codes 130 and 143) or it diverged (6)
+   */
+  TrainedNetwork train(
+      RunFolder folder,
+      Architecture architecture,
+      Optional<TrainedNetwork.Latency> latency,
+      String what) {
+    try (Trainer trainer = new Trainer(backend, architecture, recipe)) {
+      TrainLoop loop = new TrainLoop(backend, trainer, data);
+      Checkpoints.requireFreeSpace(folder.root(), CHECKPOINTS_ON_DISK * trainer.checkpointBytes());
+      restore(folder, loop);
+      say(folder, loop);
+      trainer.slowKernels().forEach(console::warn);
+      boolean finished;
+      try (MetricsLog metrics = MetricsLog.open(folder.metrics())) {
+        finished = loop.run(folder, metrics, new Watcher(progress, signals, what));
+      } catch (UserException e) {
+        progress.clear();
+        throw e;
+      } catch (DeviceFailure e) {
+        progress.clear();
+        throw new UserException(
+            ExitCode.DEVICE_OR_MEMORY,
+            "%s; continue with: %s".formatted(e.getMessage(), resumeWith));
+      }
+      progress.clear();
+      if (!finished) {
+        throw new UserException(
+            signals.received(),
+            "stopped and saved after step %d of %d; continue with: %s"
+                .formatted(loop.stepsDone(), loop.totalSteps(), resumeWith));
+      }
+      return trainer.network(data, latency);
+    }
+  }
+
+  private void restore(RunFolder folder, TrainLoop loop) {
+    Optional<Checkpoints.Found> found =
+        folder.checkpoints(Checkpoints.LEAST_KEPT).newestValid(console::warn);
+    if (found.isPresent()) {
+      found.get().differences(backend.fingerprint()).forEach(console::warn);
+      loop.restore(found.get());
+      console.note("resumed after step " + loop.stepsDone());
+    }
+    MetricsLog.truncateAfter(folder.metrics(), loop.stepsDone());
+  }
+
+  private void say(RunFolder folder, TrainLoop loop) {
+    console.note(
+        "run folder %s, seed %d, %d images train, %d steps"
+            .formatted(folder.root(), recipe.seed(), loop.images(), loop.totalSteps()));
+    if (loop.droppedImages() > 0) {
+      console.note(
+          "%d images an epoch fill no whole step and are left out, others each time"
+              .formatted(loop.droppedImages()));
+    }
+    if (recipe.accumulate() > 1) {
+      console.note(
+          "each step adds up the gradients of %d batches of %d; batch norms use the statistics of each %d images, so this is not quite a batch of %d"
+              .formatted(
+                  recipe.accumulate(),
+                  recipe.batch(),
+                  recipe.batch(),
+                  recipe.accumulate() * recipe.batch()));
+    }
+  }
+
+  /** Shows progress and passes signals on. */
+  private record Watcher(ProgressLine progress, StopSignals signals, String what)
+      implements TrainObserver {
+    @Override
+    public void step(long done, long total, int epoch, double loss, double accuracy) {
+      progress.update(
+          done,
+          total,
+          String.format(
+              Locale.ROOT,
+              "%sepoch %d, loss %.4f, accuracy %.3f",
+              what,
+              epoch + 1,
+              loss,
+              accuracy));
+    }
+
+    @Override
+    public boolean stopRequested() {
+      return signals.received() != null;
+    }
+  }
+}

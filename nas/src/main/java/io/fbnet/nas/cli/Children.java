@@ -1,0 +1,220 @@
+package io.fbnet.nas.cli;
+
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.data.Dataset;
+import io.fbnet.nas.data.ImageSet;
+import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.model.TrainedNetwork;
+import io.fbnet.nas.network.Description;
+import io.fbnet.nas.run.RunFolder;
+import io.fbnet.nas.search.BudgetDraws;
+import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.train.Quality;
+import io.fbnet.nas.train.Recipe;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.IntStream;
+
+/**
+ * Trains draws from a search's theta from scratch and keeps the best. Each child is a run folder of
+ * its own, RUN/children/NN, which {@code fbnet train --resume} could continue as well.
+ */
+final class Children {
+  private static final String FOLDER = "children";
+
+  private final SearchSession session;
+  private final RunFolder folder;
+  private final Recipe recipe;
+  private final String recipeText;
+  private final String dataAndDevice;
+  private final Console console;
+  private final ChildTraining training;
+
+  /** A trained child. */
+  private record Child(
+      int number,
+      Architecture architecture,
+      TrainedNetwork.Latency latency,
+      TrainedNetwork network,
+      double accuracy) {}
+
+  /**
+   * Children of one search.
+   *
+   * @param recipeText the recipe as lines of a configuration
+   * @param dataAndDevice the search's data and device as lines of a configuration
+   */
+  Children(
+      SearchSession session,
+      RunFolder folder,
+      RecipeFlags flags,
+      String recipeText,
+      String dataAndDevice,
+      Console console,
+      ProgressLine progress) {
+    this.session = session;
+    this.folder = folder;
+    this.dataAndDevice = dataAndDevice;
+    this.console = console;
+    double holdOut = 1 - session.settings.weightShare();
+    // Rounded, so that the configuration is short and 1 - 0.8 is the 0.2 that people write.
+    holdOut = Math.round(holdOut * 1e6) / 1e6;
+    recipe = flags.recipe(holdOut);
+    this.recipeText = recipeText + "hold-out: " + holdOut + "\n";
+    training =
+        new ChildTraining(
+            session.backend,
+            session.data,
+            recipe,
+            console,
+            progress,
+            "the same 'fbnet sample " + folder.root() + " --train' command");
+  }
+
+  /** Trains the first {@code count} draws, reports on all, and writes the best. */
+  void train(int count) {
+    List<int[]> choices =
+        BudgetDraws.draw(
+            session.supernet.theta(), session.supernet.budget(), session.settings.seed(), count);
+    if (choices.isEmpty()) {
+      throw UserException.data(
+          "no architecture that keeps every limit was found in the draws from theta: widen"
+              + " --max-macs or --max-params");
+    }
+    session.supernet.releaseSteps();
+    List<Child> children = new ArrayList<>();
+    for (int i = 0; i < choices.size(); i++) {
+      int[] choice = choices.get(i);
+      int same =
+          IntStream.range(0, i)
+              .filter(j -> Arrays.equals(choices.get(j), choice))
+              .findFirst()
+              .orElse(-1);
+      if (same >= 0) {
+        console.note("draw %d is draw %d again, and trained once".formatted(i + 1, same + 1));
+        continue;
+      }
+      children.add(child(i + 1, Architecture.of("", session.space, choice), count));
+    }
+    Child best = children.stream().max(Comparator.comparingDouble(Child::accuracy)).orElseThrow();
+    keep(best, children);
+  }
+
+  private Child child(int number, Architecture architecture, int count) {
+    Path root = folder.root().resolve(FOLDER).resolve("%02d".formatted(number));
+    TrainedNetwork.Latency latency =
+        new TrainedNetwork.Latency(
+            session.table.device(),
+            session.table.latencyOf(architecture),
+            folder.latency().toString());
+    TrainedNetwork network;
+    try (RunFolder child = open(root, architecture)) {
+      if (Files.exists(child.model())) {
+        console.note("child %d of %d is trained already".formatted(number, count));
+        network = TrainedNetwork.read(child.model());
+      } else {
+        String what = "child %d of %d, ".formatted(number, count);
+        network = training.train(child, architecture, Optional.of(latency), what);
+        network.write(child.model());
+      }
+    }
+    ImageSet images = session.data.train();
+    Quality quality =
+        Quality.of(session.backend, network, images, recipe.heldOut(images), recipe.batch());
+    return new Child(number, architecture, latency, network, quality.accuracy());
+  }
+
+  /** A child's folder, new or from an earlier command that must have asked for the same. */
+  private RunFolder open(Path root, Architecture architecture) {
+    if (!Files.exists(root.resolve(RunConfig.FILE))) {
+      RunFolder made = RunFolder.create(root);
+      AtomicFile.writeText(made.config(), recipeText + dataAndDevice);
+      architecture.write(made.architecture());
+      return made;
+    }
+    RunFolder child = RunFolder.open(root);
+    try {
+      requireRecipe(child);
+      if (!Files.exists(child.architecture())) {
+        architecture.write(child.architecture());
+      } else if (!Arrays.equals(
+          Architecture.load(child.architecture().toString()).choice(), architecture.choice())) {
+        throw UserException.usage(
+            "%s holds another architecture than theta gives now: remove %s to train anew",
+            root, root.getParent());
+      }
+      return child;
+    } catch (RuntimeException e) {
+      child.close();
+      throw e;
+    }
+  }
+
+  private void requireRecipe(RunFolder child) {
+    Set<String> lines = new HashSet<>();
+    try {
+      lines.addAll(Files.readAllLines(child.config()));
+    } catch (IOException e) {
+      throw UserException.data("%s cannot be read (%s)", child.config(), e.getMessage());
+    }
+    for (String line : recipeText.lines().toList()) {
+      if (!lines.contains(line)) {
+        throw UserException.usage(
+            "%s was begun with other flags (now --%s): give the same, or remove %s to train anew",
+            child.root(), line.replace(":", ""), child.root().getParent());
+      }
+    }
+  }
+
+  private void keep(Child best, List<Child> children) {
+    Dataset data = session.data;
+    int[] all = IntStream.range(0, data.test().size()).toArray();
+    double test =
+        Quality.of(session.backend, best.network(), data.test(), all, recipe.batch()).accuracy();
+    TrainedNetwork network = best.network().withTestAccuracy(test);
+    best.architecture().write(folder.architecture());
+    network.write(folder.model());
+    StringBuilder text = new StringBuilder();
+    text.append(
+        String.format(Locale.ROOT, "%-18s %10s %10s   blocks%n", "trained", "latency", "held out"));
+    for (Child child : children) {
+      text.append(
+          String.format(
+              Locale.ROOT,
+              "%s %-16d %7.4f ms %10.4f   %s%n",
+              child.number() == best.number() ? "*" : " ",
+              child.number(),
+              child.latency().ms(),
+              child.accuracy(),
+              child.architecture().blockLine()));
+    }
+    Description description = Description.of(best.architecture());
+    text.append(
+        String.format(
+            Locale.ROOT,
+            "%nKept child %d: latency %.4f ms (table), %.2f M multiply-adds, %.3f M parameters%n"
+                + "  accuracy %.4f on %d held out training images, %.4f on the %d test images of"
+                + " %s%s%n  written to %s%n",
+            best.number(),
+            best.latency().ms(),
+            description.macs() / 1e6,
+            description.parameters() / 1e6,
+            best.accuracy(),
+            recipe.heldOut(data.train()).length,
+            test,
+            data.test().size(),
+            data.name(),
+            data.generated() ? " (generated)" : "",
+            folder.model()));
+    console.print(text.toString());
+  }
+}

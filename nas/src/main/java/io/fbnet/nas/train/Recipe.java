@@ -1,0 +1,65 @@
+package io.fbnet.nas.train;
+
+import io.fbnet.nas.data.Augmentation;
+import io.fbnet.nas.data.ImageSet;
+import io.fbnet.nas.data.Splits;
+import io.fbnet.nas.network.TrainingStep;
+
+/**
+ * How one architecture is trained from scratch.
+ *
+ * @param seed of weights, order and augmentation
+ * @param batch images whose gradients are computed at once, and whose statistics batch norms use
+ * @param accumulate batches whose gradients make one step
+ * @param trainImages how many training images to use, 0 for all
+ * @param holdOut the share of them that is not trained on
+ * @param schedule the learning rate
+ * @param momentum of SGD
+ * @param weightDecay batch norms and biases spared
+ * @param labelSmoothing the share of the target that goes to all classes alike
+ * @param ema decay of the moving average, 0 for none
+ * @param augmentation of training images
+ */
+public record Recipe(
+    long seed,
+    int batch,
+    int accumulate,
+    int trainImages,
+    double holdOut,
+    RateSchedule schedule,
+    double momentum,
+    double weightDecay,
+    double labelSmoothing,
+    double ema,
+    Augmentation augmentation) {
+  /** Updates after which the average looks back about nine updates at most. */
+  private static final double EMA_RAMP = 9;
+
+  /**
+   * The average's decay at an update. It rises to {@link #ema}: the first average is the first
+   * weights, and what was random counts no longer than it must.
+   *
+   * @param update from 0
+   */
+  public double averageKeep(long update) {
+    return Math.min(ema, update / (update + EMA_RAMP));
+  }
+
+  /** The numbers of the images that are trained on. */
+  public int[] trained(ImageSet images) {
+    return holdOut == 0 ? Splits.subset(images, trainImages, seed) : split(images).first();
+  }
+
+  /** The numbers of the images that are held out. */
+  public int[] heldOut(ImageSet images) {
+    return holdOut == 0 ? new int[0] : split(images).second();
+  }
+
+  private Splits split(ImageSet images) {
+    return Splits.split(images, 1 - holdOut, seed, trainImages);
+  }
+
+  TrainingStep step() {
+    return new TrainingStep(momentum, weightDecay, labelSmoothing, accumulate > 1, ema > 0);
+  }
+}

@@ -1,0 +1,237 @@
+package io.fbnet.nas.train;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Readback;
+import io.fbnet.nas.ExitCode;
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.data.Batch;
+import io.fbnet.nas.data.BatchLoader;
+import io.fbnet.nas.data.Dataset;
+import io.fbnet.nas.run.Checkpoints;
+import io.fbnet.nas.run.MetricsLog;
+import io.fbnet.nas.run.RunFolder;
+import java.lang.foreign.Arena;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/**
+ * Trains one architecture to the end of its recipe. Everything that a step depends on is either in
+ * the checkpoint or a function of the seed and the position, so a resumed run computes what an
+ * unbroken one would have. Checkpoints fall between steps, so gathered gradients need no saving.
+ */
+public final class TrainLoop {
+  private static final int STREAM = 4;
+  private static final String PHASE = "train";
+  private static final Duration BETWEEN_CHECKPOINTS = Duration.ofSeconds(60);
+
+  private final Backend backend;
+  private final Trainer trainer;
+  private final Recipe recipe;
+  private final Dataset data;
+  private final int[] images;
+  private final int stepsPerEpoch;
+  private int epoch;
+  private int stepInEpoch;
+  private long steps;
+  private long lastSave = System.nanoTime();
+  private Part inFlight;
+  private StepTotals totals = new StepTotals();
+  private Path root;
+
+  /**
+   * A part of a step that was launched and whose results are on their way.
+   *
+   * @param last whether the step is whole with it
+   * @param step of the part, from 1
+   */
+  private record Part(boolean last, long step, int epoch, double rate, Readback results) {}
+
+  /**
+   * A training at its beginning.
+   *
+   * @throws UserException (exit code 3) where the images do not make one step
+   */
+  public TrainLoop(Backend backend, Trainer trainer, Dataset data) {
+    this.backend = backend;
+    this.trainer = trainer;
+    this.data = data;
+    recipe = trainer.recipe();
+    images = recipe.trained(data.train());
+    stepsPerEpoch = images.length / recipe.batch() / recipe.accumulate();
+    if (stepsPerEpoch == 0) {
+      throw UserException.data(
+          "%s has %d images to train on, fewer than one step of %d batches of %d: lower --batch or"
+              + " --accumulate, or give more images",
+          data.name(), images.length, recipe.accumulate(), recipe.batch());
+    }
+  }
+
+  /** Whether every epoch is done. */
+  public boolean finished() {
+    return epoch >= recipe.schedule().epochs();
+  }
+
+  /** Steps done so far. */
+  public long stepsDone() {
+    return steps;
+  }
+
+  /** Steps of the whole training. */
+  public long totalSteps() {
+    return (long) recipe.schedule().epochs() * stepsPerEpoch;
+  }
+
+  /** How many images are trained on. */
+  public int images() {
+    return images.length;
+  }
+
+  /** Images that drop out of every epoch because they fill no whole step. */
+  public int droppedImages() {
+    return images.length - stepsPerEpoch * recipe.batch() * recipe.accumulate();
+  }
+
+  /** Goes on from a checkpoint instead of the beginning. */
+  public void restore(Checkpoints.Found checkpoint) {
+    trainer.restore(checkpoint);
+    JsonNode state = checkpoint.manifest().state();
+    epoch = state.path("epoch").asInt();
+    stepInEpoch = state.path("step_in_epoch").asInt();
+    steps = checkpoint.manifest().step();
+  }
+
+  /**
+   * Runs to the end, or until the observer asks to stop.
+   *
+   * @return whether the training is finished
+   * @throws UserException exit code 6 where a loss or gradient is not finite; no weight was touched
+   *     by that step, and the last checkpoint stays
+   */
+  public boolean run(RunFolder folder, MetricsLog metrics, TrainObserver observer) {
+    root = folder.root();
+    Checkpoints checkpoints = folder.checkpoints(Checkpoints.LEAST_KEPT);
+    if (steps == 0) {
+      save(checkpoints, metrics);
+    }
+    try (BatchLoader loader =
+        BatchLoader.over(data.train(), images)
+            .batchSize(recipe.batch())
+            .augmentation(recipe.augmentation())
+            .normalisation(data.mean(), data.std())
+            .random(recipe.seed(), STREAM)
+            .shuffle(true)
+            .dropLast(true)
+            .build()) {
+      while (!finished()) {
+        boolean through = epoch(loader, checkpoints, metrics, observer);
+        if (through) {
+          epoch++;
+          stepInEpoch = 0;
+        }
+        save(checkpoints, metrics);
+        if (!through) {
+          return false;
+        }
+      }
+    }
+    return true;
+  }
+
+  private boolean epoch(
+      BatchLoader loader, Checkpoints checkpoints, MetricsLog metrics, TrainObserver observer) {
+    loader.start(epoch, stepInEpoch * recipe.accumulate());
+    while (stepInEpoch < stepsPerEpoch) {
+      step(loader, metrics, observer);
+      if (observer.stopRequested()) {
+        finish(metrics, observer);
+        return stepInEpoch == stepsPerEpoch && epoch + 1 == recipe.schedule().epochs();
+      }
+      if (System.nanoTime() - lastSave > BETWEEN_CHECKPOINTS.toNanos()) {
+        finish(metrics, observer);
+        save(checkpoints, metrics);
+      }
+    }
+    finish(metrics, observer);
+    return true;
+  }
+
+  private void step(BatchLoader loader, MetricsLog metrics, TrainObserver observer) {
+    double rate = recipe.schedule().at(steps, stepsPerEpoch);
+    for (int part = 0; part < recipe.accumulate(); part++) {
+      boolean last = part == recipe.accumulate() - 1;
+      if (last && part > 0) {
+        // The update must not come before it is known that every part was finite.
+        finish(metrics, observer);
+      }
+      Batch batch = loader.next();
+      Part launched =
+          new Part(last, steps + 1, epoch, rate, trainer.launch(batch, part, steps, rate));
+      // A GPU already works on this part while the host looks at the one before.
+      finish(metrics, observer);
+      inFlight = launched;
+    }
+    steps++;
+    stepInEpoch++;
+  }
+
+  /** Takes the results of the part that is on its way, if there is one. */
+  private void finish(MetricsLog metrics, TrainObserver observer) {
+    if (inFlight == null) {
+      return;
+    }
+    Part part = inFlight;
+    inFlight = null;
+    boolean finite = totals.add(part.results().await());
+    if (!finite) {
+      metrics.force();
+      throw diverged(part);
+    }
+    if (!part.last()) {
+      return;
+    }
+    metrics.append(part.step(), line(part));
+    observer.step(part.step(), totalSteps(), part.epoch(), totals.loss(), totals.accuracy());
+    totals = new StepTotals();
+  }
+
+  private Map<String, Object> line(Part part) {
+    Map<String, Object> line = new LinkedHashMap<>();
+    line.put("epoch", part.epoch());
+    line.put("phase", PHASE);
+    line.put("loss", (float) totals.loss());
+    line.put("ce", (float) totals.crossEntropy());
+    line.put("accuracy", (float) totals.accuracy());
+    line.put("rate", (float) part.rate());
+    return line;
+  }
+
+  private UserException diverged(Part part) {
+    Map<String, Object> line = line(part);
+    line.put("step", part.step());
+    line.put("seed", recipe.seed());
+    Path report = Divergence.write(root, line, trainer.store());
+    return new UserException(
+        ExitCode.DIVERGED,
+        "The step after step %d, in epoch %d, gave a loss of %s or a gradient that is no number; it touched no weight and the last checkpoint is good: start a new run with a lower --rate or a longer --warmup-epochs (%s says which tensors are no numbers)."
+            .formatted(part.step() - 1, part.epoch() + 1, (float) totals.loss(), report));
+  }
+
+  private void save(Checkpoints checkpoints, MetricsLog metrics) {
+    metrics.force();
+    try (Arena arena = Arena.ofConfined()) {
+      ObjectNode state = JsonNodeFactory.instance.objectNode();
+      state.put("epoch", epoch);
+      state.put("step_in_epoch", stepInEpoch);
+      state.put("seed", recipe.seed());
+      checkpoints.write(
+          new Checkpoints.Snapshot(
+              steps, epoch, PHASE, trainer.tensors(arena), backend.fingerprint(), state));
+    }
+    lastSave = System.nanoTime();
+  }
+}

@@ -1,0 +1,164 @@
+package io.fbnet.nas.train;
+
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Readback;
+import io.fbnet.engine.graph.Graph;
+import io.fbnet.engine.graph.Storage;
+import io.fbnet.engine.program.ParameterStore;
+import io.fbnet.engine.program.Program;
+import io.fbnet.nas.data.Batch;
+import io.fbnet.nas.data.Dataset;
+import io.fbnet.nas.model.Normalisation;
+import io.fbnet.nas.model.TrainedNetwork;
+import io.fbnet.nas.network.ArchitectureGraphs;
+import io.fbnet.nas.network.NetworkBuilder;
+import io.fbnet.nas.network.TrainingStep;
+import io.fbnet.nas.run.Checkpoints;
+import io.fbnet.nas.run.Safetensors;
+import io.fbnet.nas.run.Tensor;
+import io.fbnet.nas.space.Architecture;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalDouble;
+
+/** One architecture's parameters on a device and its compiled training step. */
+public final class Trainer implements AutoCloseable {
+  static final String[] OUTPUTS = {"loss", "finite", "rank", "ce"};
+
+  private static final double NORM_MOMENTUM = 0.1;
+  private static final List<String> SETS =
+      List.of(NetworkBuilder.WEIGHTS, NetworkBuilder.STATISTICS);
+  private static final String WEIGHTS_FILE = "weights";
+  private static final String OPTIMISER_FILE = "optimiser";
+  private static final String VELOCITY = "velocity";
+
+  private final Architecture architecture;
+  private final Recipe recipe;
+  private final ParameterStore store;
+  private final Program step;
+
+  /** Draws the weights and compiles the step. */
+  public Trainer(Backend backend, Architecture architecture, Recipe recipe) {
+    this.architecture = architecture;
+    this.recipe = recipe;
+    Graph graph = ArchitectureGraphs.training(architecture, recipe.batch(), recipe.step());
+    store = new ParameterStore(backend, graph.parameters());
+    store.initialise(recipe.seed());
+    try {
+      step = Program.compile(backend, graph, store);
+    } catch (RuntimeException e) {
+      store.close();
+      throw e;
+    }
+  }
+
+  /** Its recipe. */
+  Recipe recipe() {
+    return recipe;
+  }
+
+  /** Its parameters. */
+  ParameterStore store() {
+    return store;
+  }
+
+  /** Kernels that run by an implementation known to be slow, one sentence each. */
+  public List<String> slowKernels() {
+    return step.slowKernels();
+  }
+
+  /**
+   * Launches a batch; the last part of a step updates the weights.
+   *
+   * @param part from 0, of {@link Recipe#accumulate}
+   * @param update how many updates were done before this one
+   */
+  Readback launch(Batch batch, int part, long update, double rate) {
+    step.write("images", batch.images());
+    step.write("labels", batch.labels());
+    step.set(TrainingStep.RATE, rate);
+    step.set(NetworkBuilder.NORM_MOMENTUM, NORM_MOMENTUM);
+    if (recipe.accumulate() > 1) {
+      step.set(TrainingStep.GATHER_KEEP, part == 0 ? 0.0 : 1.0);
+      step.set(TrainingStep.GATHER_SHARE, 1.0 / recipe.accumulate());
+      step.set(TrainingStep.UPDATE, part == recipe.accumulate() - 1 ? 1.0 : 0.0);
+    }
+    if (recipe.ema() > 0) {
+      double keep = recipe.averageKeep(update);
+      step.set(TrainingStep.AVERAGE_KEEP, keep);
+      step.set(TrainingStep.AVERAGE_SHARE, 1 - keep);
+    }
+    step.run();
+    return step.readLater(OUTPUTS);
+  }
+
+  /**
+   * The network as it is now: the moving average where the recipe keeps one, else the weights.
+   *
+   * @param latency if one is known
+   */
+  public TrainedNetwork network(Dataset data, Optional<TrainedNetwork.Latency> latency) {
+    String buffer = recipe.ema() > 0 ? TrainingStep.AVERAGE : Storage.Flat.VALUES;
+    return new TrainedNetwork(
+        architecture,
+        TrainedNetwork.tensors(architecture, store, buffer),
+        Normalisation.of(data.mean(), data.std()),
+        data.classes(),
+        data.name(),
+        latency,
+        OptionalDouble.empty());
+  }
+
+  /** All that a resumed run needs, as files of tensors in memory of {@code arena}. */
+  Map<String, List<Tensor>> tensors(Arena arena) {
+    List<Tensor> weights = new ArrayList<>();
+    List<Tensor> optimiser = new ArrayList<>();
+    for (String set : SETS) {
+      weights.addAll(StoreTensors.of(store, set, Storage.Flat.VALUES, "", arena));
+      if (recipe.ema() > 0) {
+        optimiser.addAll(
+            StoreTensors.of(store, set, TrainingStep.AVERAGE, TrainingStep.AVERAGE + ".", arena));
+      }
+    }
+    optimiser.addAll(
+        StoreTensors.of(store, NetworkBuilder.WEIGHTS, VELOCITY, VELOCITY + ".", arena));
+    Map<String, List<Tensor>> files = new LinkedHashMap<>();
+    files.put(WEIGHTS_FILE, weights);
+    files.put(OPTIMISER_FILE, optimiser);
+    return files;
+  }
+
+  /** Takes parameters and optimiser state from a checkpoint. */
+  void restore(Checkpoints.Found checkpoint) {
+    try (Safetensors.Reader weights = checkpoint.open(WEIGHTS_FILE);
+        Safetensors.Reader optimiser = checkpoint.open(OPTIMISER_FILE)) {
+      for (String set : SETS) {
+        StoreTensors.restore(weights, store, set, Storage.Flat.VALUES, "");
+        if (recipe.ema() > 0) {
+          StoreTensors.restore(
+              optimiser, store, set, TrainingStep.AVERAGE, TrainingStep.AVERAGE + ".");
+        }
+      }
+      StoreTensors.restore(optimiser, store, NetworkBuilder.WEIGHTS, VELOCITY, VELOCITY + ".");
+    }
+  }
+
+  /** Bytes that one checkpoint takes, a little rounded up. */
+  public long checkpointBytes() {
+    long buffers = recipe.ema() > 0 ? 2 : 1;
+    long elements =
+        (buffers + 1) * store.layout(NetworkBuilder.WEIGHTS).size()
+            + buffers * store.layout(NetworkBuilder.STATISTICS).size();
+    return elements * Float.BYTES + (1L << 20);
+  }
+
+  @Override
+  public void close() {
+    step.close();
+    store.close();
+  }
+}
