@@ -43,7 +43,7 @@ class TrainIT {
   }
 
   /** Everything at once: gathered gradients, average, smoothing, steps, warm-up, hold-out. */
-  private String[] training(Path run, String... more) {
+  private String[] training(Path run, int epochs, String... more) {
     List<String> arguments =
         new ArrayList<>(
             List.of(
@@ -52,7 +52,7 @@ class TrainIT {
                 "--data=shapes",
                 "--train-images=480",
                 "--hold-out=0.2",
-                "--epochs=6",
+                "--epochs=" + epochs,
                 "--batch=8",
                 "--accumulate=2",
                 "--ema=0.95",
@@ -95,7 +95,7 @@ class TrainIT {
   @Test
   void killedAndStoppedItContinuesBitForBit() throws Exception {
     Path unbroken = folder.resolve("unbroken");
-    done(training(unbroken));
+    done(training(unbroken, 6));
     Path broken = folder.resolve("broken");
     Random random = new Random(SEED);
     int killed = 0;
@@ -103,7 +103,7 @@ class TrainIT {
       boolean first = !Files.exists(broken.resolve("config.yaml"));
       Path err = folder.resolve("killed.err");
       String[] arguments =
-          first ? training(broken) : new String[] {"train", "--resume", broken.toString()};
+          first ? training(broken, 6) : new String[] {"train", "--resume", broken.toString()};
       Process process = fbnet.start(folder.resolve("killed.out"), err, arguments);
       while (process.isAlive() && !Files.readString(err).contains("run folder")) {
         Thread.sleep(2);
@@ -122,18 +122,16 @@ class TrainIT {
     String net = architecture.toString();
     refused(2, "cannot be given with --resume", "train", net, "--resume", broken.toString());
     refused(2, "train --resume", "search", "--resume", broken.toString());
-    refused(2, "never overwritten", training(broken));
+    refused(2, "never overwritten", training(broken, 6));
   }
 
   @Test
   void aSignalSavesAndNamesTheWayBack() throws Exception {
     Path unbroken = folder.resolve("unbroken");
-    done(training(unbroken, "--epochs=40", "--steps=10,20"));
+    done(training(unbroken, 40));
     Path run = folder.resolve("run");
     Path err = folder.resolve("signal.err");
-    Process process =
-        fbnet.start(
-            folder.resolve("signal.out"), err, training(run, "--epochs=40", "--steps=10,20"));
+    Process process = fbnet.start(folder.resolve("signal.out"), err, training(run, 40));
     Path metrics = run.resolve("metrics.jsonl");
     while (process.isAlive() && (!Files.exists(metrics) || Files.size(metrics) == 0)) {
       Thread.sleep(2);
@@ -150,7 +148,7 @@ class TrainIT {
   @Test
   void aRateThatIsTooHighEndsWithAReport() throws Exception {
     Path run = folder.resolve("run");
-    refused(6, "diverged", training(run, "--rate=1e30", "--warmup-epochs=0"));
+    refused(6, "diverged", training(run, 6, "--rate=1e30"));
     JsonNode report = JSON.readTree(run.resolve("diverged").resolve("report.json").toFile());
     assertTrue(report.path("tensors").size() > 0);
   }
@@ -158,7 +156,7 @@ class TrainIT {
   @Test
   void evaluateSaysWhatTheTrainingSaid() throws Exception {
     Path run = folder.resolve("run");
-    done(training(run));
+    done(training(run, 6));
     TrainedNetwork network = TrainedNetwork.read(run.resolve("model.safetensors"));
     JsonNode json = JSON.readTree(done("evaluate", run.toString(), "--json").out());
     assertEquals(network.testAccuracy().getAsDouble(), json.path("top1").asDouble(), 1e-12);
