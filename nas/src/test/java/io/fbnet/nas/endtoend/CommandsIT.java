@@ -168,9 +168,7 @@ class CommandsIT {
       {"3", "--data", "search", "--data", "no/such/folder"},
       {"2", "--data", "search", "--space", "imagenet"},
       {"3", "raspi", "search", "--data", "shapes", "--lut", "raspi5"},
-      {
-        "3", "does not fit", "search", "--space", "fashion", "--data", "shapes", "--lut", "raspi4"
-      },
+      {"3", "does not fit", "search", "--space", "fashion", "--data", "shapes", "--lut", "raspi4"},
       {"2", "holds no run", "search", "--resume", "nowhere"},
       {"2", "holds no run", "sample", "nowhere"},
       {"2", "holds no run", "report", "nowhere"},
