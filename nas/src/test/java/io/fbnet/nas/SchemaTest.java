@@ -12,6 +12,8 @@ import com.networknt.schema.JsonSchema;
 import com.networknt.schema.JsonSchemaFactory;
 import com.networknt.schema.SchemaLocation;
 import com.networknt.schema.SpecVersion;
+import io.fbnet.nas.kit.Kit;
+import io.fbnet.nas.kit.OrtMeter;
 import io.fbnet.nas.latency.Fingerprint;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.run.Checkpoints;
@@ -167,6 +169,42 @@ class SchemaTest {
     doesNotFit(schema, with(good, "", "format", 2));
     doesNotFit(schema, with(good, "", "tests", 2));
     doesNotFit(schema, without(good, "test_images"));
+  }
+
+  @Test
+  void latencyKits() throws IOException {
+    Path kit = folder.resolve("kit");
+    SearchSpace small =
+        new SearchSpace(
+            "small",
+            new SearchSpace.Input(1, 4, 4),
+            2,
+            new SearchSpace.Stem(2, 1),
+            List.of(new SearchSpace.Stage(2, 1, 1)),
+            2,
+            List.of(BlockType.parse("k3_e1"), BlockType.SKIP),
+            true);
+    Kit.write(small, 1, kit, (done, total, what) -> {});
+    JsonSchema schema = schema("kit-manifest");
+    ObjectNode good = (ObjectNode) JSON.readTree(Files.readString(kit.resolve("manifest.json")));
+    fits(schema, good);
+    doesNotFit(schema, with(good, "", "kind", "x"));
+    doesNotFit(schema, with(good, "", "batch", 0));
+    doesNotFit(schema, with(good, "/files/0", "sha256", "abc"));
+    doesNotFit(schema, with(good, "/files/0", "part", "block"));
+    doesNotFit(schema, with(good, "/files/0/input", "shape", List.of(1, 2)));
+    doesNotFit(schema, with(good, "/protocol", "rounds", 0));
+    doesNotFit(schema, without(good, "protocol"));
+
+    Path file = folder.resolve("result.json");
+    new OrtMeter(1).run(kit, "box", file, (done, total, what) -> {});
+    JsonSchema results = schema("kit-result");
+    ObjectNode result = (ObjectNode) JSON.readTree(Files.readString(file));
+    fits(results, result);
+    doesNotFit(results, with(result, "", "threads", 0));
+    doesNotFit(results, with(result, "", "thread", 1));
+    doesNotFit(results, with(result, "/times/0", "median_ms", 0));
+    doesNotFit(results, without(result, "provider"));
   }
 
   @Test

@@ -7,8 +7,12 @@ import picocli.CommandLine.Command;
     name = "latency",
     description = "Works with latency tables.",
     subcommands = {
+      LatencyListCommand.class,
       LatencyMeasureCommand.class,
       LatencyShowCommand.class,
-      LatencyVerifyCommand.class
+      LatencyVerifyCommand.class,
+      LatencyKitCommand.class,
+      LatencyImportCommand.class,
+      LatencyExportCommand.class
     })
 final class LatencyCommand {}

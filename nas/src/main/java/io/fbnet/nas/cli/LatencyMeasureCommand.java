@@ -2,6 +2,7 @@ package io.fbnet.nas.cli;
 
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.kit.OrtMeter;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.space.SearchSpace;
 import java.nio.file.Path;
@@ -32,6 +33,9 @@ final class LatencyMeasureCommand implements Callable<Integer> {
   @Option(names = "--batch", defaultValue = "1", description = "Images a run.")
   private int batch;
 
+  @Option(names = "--runtime", defaultValue = "engine", description = MeasuringRuntime.DESCRIPTION)
+  private MeasuringRuntime runtime;
+
   @Option(
       names = "--out",
       paramLabel = "FILE",
@@ -46,13 +50,24 @@ final class LatencyMeasureCommand implements Callable<Integer> {
     Console console = new Console(spec);
     SearchSpace searched = spaceFlags.apply(SearchSpace.load(space));
     Path target = out == null ? Path.of(searched.name() + "-latency.json") : out;
-    try (Backend backend = device.open(console);
-        ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
-      LatencyTable table = TableSource.measure(searched, backend, batch, progress);
-      table.write(target);
-      console.print(table.text());
-      console.note("written to " + target);
-    }
+    LatencyTable table = runtime == MeasuringRuntime.ENGINE ? engine(searched) : onnx(searched);
+    table.write(target);
+    console.print(table.text());
+    console.note("written to " + target);
     return 0;
+  }
+
+  private LatencyTable engine(SearchSpace searched) {
+    try (Backend backend = device.open(new Console(spec));
+        ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
+      return TableSource.measure(searched, backend, batch, progress);
+    }
+  }
+
+  private LatencyTable onnx(SearchSpace searched) {
+    OrtMeter meter = MeasuringRuntime.onnxRuntime(device);
+    try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
+      return meter.measure(searched, batch, new Console(spec)::warn, progress::update);
+    }
   }
 }

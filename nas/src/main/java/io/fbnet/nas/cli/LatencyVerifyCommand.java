@@ -2,6 +2,7 @@ package io.fbnet.nas.cli;
 
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.kit.OrtMeter;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.measure.LatencyMeter;
 import io.fbnet.nas.search.Theta;
@@ -42,6 +43,9 @@ final class LatencyVerifyCommand implements Callable<Integer> {
       description = "The table. Default: this device's own.")
   private String lut;
 
+  @Option(names = "--runtime", defaultValue = "engine", description = MeasuringRuntime.DESCRIPTION)
+  private MeasuringRuntime runtime;
+
   @Option(
       names = "--networks",
       paramLabel = "N",
@@ -59,41 +63,67 @@ final class LatencyVerifyCommand implements Callable<Integer> {
     }
     Console console = new Console(spec);
     SearchSpace searched = spaceFlags.apply(SearchSpace.load(space));
+    console.print(
+        text(
+            runtime == MeasuringRuntime.ENGINE
+                ? engine(searched, console)
+                : onnx(searched, console)));
+    return 0;
+  }
+
+  private LatencyMeter.Verification engine(SearchSpace searched, Console console) {
     try (Backend backend = device.open(console);
         ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
       LatencyTable table = TableSource.open(lut, searched, backend, console, progress);
       LatencyMeter meter = new LatencyMeter(backend, table.fingerprint().batch());
       table.warnOfDifferences(meter.fingerprint(), console::warn);
-      Theta uniform = Theta.uniform(searched);
-      List<Architecture> random =
-          IntStream.range(0, networks)
-              .mapToObj(i -> Architecture.of("", searched, uniform.sample(seed, i)))
-              .toList();
-      LatencyMeter.Verification v =
-          meter.verify(table, random, (done, total, what) -> progress.update(done, total, what));
-      progress.clear();
-      StringBuilder text = new StringBuilder();
-      text.append(
-          String.format(Locale.ROOT, "%4s %12s %12s %12s%n", "", "sum ms", "whole ms", "again ms"));
-      for (int i = 0; i < networks; i++) {
-        text.append(
-            String.format(
-                Locale.ROOT,
-                "%4d %12.4f %12.4f %12.4f%n",
-                i + 1,
-                v.predicted()[i],
-                v.measured()[i],
-                v.repeated()[i]));
-      }
+      return meter.verify(table, random(searched), progress::update);
+    }
+  }
+
+  private LatencyMeter.Verification onnx(SearchSpace searched, Console console) {
+    if (lut == null) {
+      throw UserException.usage(
+          "--runtime onnxruntime needs --lut: 'fbnet latency measure --runtime onnxruntime' makes"
+              + " the table");
+    }
+    OrtMeter meter = MeasuringRuntime.onnxRuntime(device);
+    LatencyTable table = LatencyTable.load(lut);
+    table.requireFits(searched, console::warn);
+    table.warnOfDifferences(meter.fingerprint(table.fingerprint().batch()), console::warn);
+    try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
+      return meter.verify(table, random(searched), progress::update);
+    }
+  }
+
+  private List<Architecture> random(SearchSpace searched) {
+    Theta uniform = Theta.uniform(searched);
+    return IntStream.range(0, networks)
+        .mapToObj(i -> Architecture.of("", searched, uniform.sample(seed, i)))
+        .toList();
+  }
+
+  private String text(LatencyMeter.Verification v) {
+    StringBuilder text = new StringBuilder();
+    text.append(
+        String.format(Locale.ROOT, "%4s %12s %12s %12s%n", "", "sum ms", "whole ms", "again ms"));
+    for (int i = 0; i < networks; i++) {
       text.append(
           String.format(
               Locale.ROOT,
-              "mean relative error %.2f%%, Kendall's tau %.3f, of two measurements %.3f%n",
-              100 * v.meanRelativeError(),
-              v.tau(),
-              v.repeatedTau()));
-      console.print(text.toString());
+              "%4d %12.4f %12.4f %12.4f%n",
+              i + 1,
+              v.predicted()[i],
+              v.measured()[i],
+              v.repeated()[i]));
     }
-    return 0;
+    text.append(
+        String.format(
+            Locale.ROOT,
+            "mean relative error %.2f%%, Kendall's tau %.3f, of two measurements %.3f%n",
+            100 * v.meanRelativeError(),
+            v.tau(),
+            v.repeatedTau()));
+    return text.toString();
   }
 }

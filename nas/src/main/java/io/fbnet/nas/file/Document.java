@@ -44,12 +44,12 @@ public final class Document {
 
   /** Parses a JSON file (UTF-8, at most 16 MiB). */
   public static Node json(Path path) {
-    return json(path.toString(), read(path));
+    return json(path.toString(), text(path));
   }
 
   /** Parses a YAML file (UTF-8, at most 16 MiB). */
   public static Node yaml(Path path) {
-    return yaml(path.toString(), read(path));
+    return yaml(path.toString(), text(path));
   }
 
   /**
@@ -78,7 +78,8 @@ public final class Document {
     }
   }
 
-  private static String read(Path path) {
+  /** The text of a file (UTF-8, at most 16 MiB), for languages that are not parsed here. */
+  public static String text(Path path) {
     try {
       if (Files.isDirectory(path)) {
         throw UserException.data("%s is a folder, not a file", path);

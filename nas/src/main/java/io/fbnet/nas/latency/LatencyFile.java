@@ -7,8 +7,6 @@ import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.Document;
 import io.fbnet.nas.file.Nearest;
 import io.fbnet.nas.file.Node;
-import io.fbnet.nas.space.Blocks;
-import io.fbnet.nas.space.SearchSpace;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -16,7 +14,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -27,11 +24,10 @@ final class LatencyFile {
   static final int FORMAT = 1;
   static final String UNIT = "ms";
 
-  private static final int MOST_LAYERS = 4096;
   private static final int LARGEST = 1 << 20;
 
   /** A day: beyond it, something other than milliseconds was written. */
-  private static final double LONGEST_MS = 86_400_000;
+  static final double LONGEST_MS = 86_400_000;
 
   private LatencyFile() {}
 
@@ -92,7 +88,7 @@ final class LatencyFile {
     if (!unit.text().equals(UNIT)) {
       throw unit.wrong("must be \"ms\" (milliseconds), but is " + unit.shown());
     }
-    SpaceKey space = space(fields.required("space"));
+    SpaceKey space = SpaceKey.parse(fields.required("space"));
     LatencyTable.Builder table =
         new LatencyTable.Builder(fields.required("device").text(), space)
             .source(source)
@@ -111,45 +107,7 @@ final class LatencyFile {
     }
   }
 
-  private static SpaceKey space(Node node) {
-    Node.Fields fields =
-        node.fields(
-            "name", "input", "classes", "stem", "widths", "strides", "head", "blocks", "always_pw");
-    Node.Fields input = fields.required("input").fields("channels", "height", "width");
-    Node.Fields stem = fields.required("stem").fields("width", "stride");
-    List<Integer> widths = new ArrayList<>();
-    for (Node item : fields.required("widths").list(1, MOST_LAYERS)) {
-      widths.add(item.integer(1, LARGEST));
-    }
-    List<Integer> strides = new ArrayList<>();
-    for (Node item : fields.required("strides").list(widths.size(), widths.size())) {
-      strides.add(item.integer(1, 2));
-    }
-    List<String> blocks = new ArrayList<>();
-    for (Node item : fields.required("blocks").list(1, MOST_LAYERS)) {
-      try {
-        blocks.add(Blocks.parse(item.text()).name());
-      } catch (IllegalArgumentException e) {
-        throw item.wrong("is wrong: " + e.getMessage());
-      }
-    }
-    return new SpaceKey(
-        fields.required("name").text(),
-        new SearchSpace.Input(
-            input.required("channels").integer(1, LARGEST),
-            input.required("height").integer(1, LARGEST),
-            input.required("width").integer(1, LARGEST)),
-        fields.required("classes").integer(1, LARGEST),
-        new SearchSpace.Stem(
-            stem.required("width").integer(1, LARGEST), stem.required("stride").integer(1, 2)),
-        widths,
-        strides,
-        fields.required("head").integer(1, LARGEST),
-        blocks,
-        fields.optional("always_pw").map(Node::flag).orElse(true));
-  }
-
-  private static double[][] rows(Node node, SpaceKey space, double least) {
+  static double[][] rows(Node node, SpaceKey space, double least) {
     List<Node> rows = node.list(space.widths().size(), space.widths().size());
     double[][] table = new double[rows.size()][space.blocks().size()];
     for (int l = 0; l < table.length; l++) {
@@ -161,7 +119,7 @@ final class LatencyFile {
     return table;
   }
 
-  private static Fingerprint fingerprint(Node node) {
+  static Fingerprint fingerprint(Node node) {
     Node.Fields fields =
         node.fields("processor", "threads", "libraries", "precision", "batch", "date");
     TreeMap<String, String> libraries = new TreeMap<>();
@@ -183,15 +141,19 @@ final class LatencyFile {
   static ObjectNode tree(LatencyTable table) {
     ObjectNode tree = JsonNodeFactory.instance.objectNode();
     tree.put("format", FORMAT).put("unit", UNIT).put("device", table.device());
-    tree.set("space", tree(table.space()));
+    tree.set("space", table.space().json());
     tree.put("relative", table.relative()).put("fixed", table.fixed());
     tree.set("layers", tree(table.layers()));
     table.fixedSpread().ifPresent(share -> tree.put("fixed_spread", share));
     table.spread().ifPresent(shares -> tree.set("spread", tree(shares)));
     tree.put("validated", table.validated());
     putIfKnown(tree, "origin", table.origin());
-    Fingerprint conditions = table.fingerprint();
-    ObjectNode fingerprint = tree.putObject("fingerprint");
+    tree.set("fingerprint", tree(table.fingerprint()));
+    return tree;
+  }
+
+  static ObjectNode tree(Fingerprint conditions) {
+    ObjectNode fingerprint = JsonNodeFactory.instance.objectNode();
     putIfKnown(fingerprint, "processor", conditions.processor());
     if (conditions.threads() > 0) {
       fingerprint.put("threads", conditions.threads());
@@ -203,27 +165,10 @@ final class LatencyFile {
     putIfKnown(fingerprint, "precision", conditions.precision());
     fingerprint.put("batch", conditions.batch());
     putIfKnown(fingerprint, "date", conditions.date());
-    return tree;
+    return fingerprint;
   }
 
-  private static ObjectNode tree(SpaceKey space) {
-    ObjectNode tree = JsonNodeFactory.instance.objectNode();
-    tree.put("name", space.name());
-    tree.putObject("input")
-        .put("channels", space.input().channels())
-        .put("height", space.input().height())
-        .put("width", space.input().width());
-    tree.put("classes", space.classes());
-    tree.putObject("stem").put("width", space.stem().width()).put("stride", space.stem().stride());
-    space.widths().forEach(tree.putArray("widths")::add);
-    space.strides().forEach(tree.putArray("strides")::add);
-    tree.put("head", space.head());
-    space.blocks().forEach(tree.putArray("blocks")::add);
-    tree.put("always_pw", space.alwaysPw());
-    return tree;
-  }
-
-  private static ArrayNode tree(double[][] rows) {
+  static ArrayNode tree(double[][] rows) {
     ArrayNode tree = JsonNodeFactory.instance.arrayNode();
     for (double[] row : rows) {
       ArrayNode line = tree.addArray();
@@ -234,7 +179,7 @@ final class LatencyFile {
     return tree;
   }
 
-  private static void putIfKnown(ObjectNode tree, String key, String value) {
+  static void putIfKnown(ObjectNode tree, String key, String value) {
     if (!value.isEmpty()) {
       tree.put(key, value);
     }

@@ -111,7 +111,12 @@ public final class LatencyTable {
 
   /** A table for this device and space, with everything else to be filled in. */
   public static Builder builder(String device, SearchSpace space) {
-    return new Builder(device, SpaceKey.of(space));
+    return builder(device, SpaceKey.of(space));
+  }
+
+  /** A table for this device and what is known of its space, with the rest to be filled in. */
+  public static Builder builder(String device, SpaceKey space) {
+    return new Builder(device, space);
   }
 
   /**
@@ -279,8 +284,17 @@ public final class LatencyTable {
     return toBuilder().validated(note).build();
   }
 
+  /** A copy of this table that calls its device otherwise. */
+  public LatencyTable withDevice(String name) {
+    return toBuilder(name).build();
+  }
+
   /** A builder that holds everything this table does. */
   public Builder toBuilder() {
+    return toBuilder(device);
+  }
+
+  private Builder toBuilder(String device) {
     Builder b = new Builder(device, space);
     b.source = source;
     b.fixed = fixed;

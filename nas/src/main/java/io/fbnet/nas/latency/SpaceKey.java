@@ -1,7 +1,12 @@
 package io.fbnet.nas.latency;
 
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.fbnet.nas.file.Node;
+import io.fbnet.nas.space.Blocks;
 import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
+import java.util.ArrayList;
 import java.util.List;
 
 /**
@@ -28,6 +33,8 @@ public record SpaceKey(
     int head,
     List<String> blocks,
     boolean alwaysPw) {
+  private static final int MOST_LAYERS = 4096;
+  private static final int LARGEST = 1 << 20;
 
   /** Copies the lists. */
   public SpaceKey {
@@ -51,5 +58,62 @@ public record SpaceKey(
         space.head(),
         space.blockNames(),
         space.alwaysPw());
+  }
+
+  /** Reads what {@link #json} gives; what is wrong is a sentence with its line (exit code 3). */
+  public static SpaceKey parse(Node node) {
+    Node.Fields fields =
+        node.fields(
+            "name", "input", "classes", "stem", "widths", "strides", "head", "blocks", "always_pw");
+    Node.Fields input = fields.required("input").fields("channels", "height", "width");
+    Node.Fields stem = fields.required("stem").fields("width", "stride");
+    List<Integer> widths = new ArrayList<>();
+    for (Node item : fields.required("widths").list(1, MOST_LAYERS)) {
+      widths.add(item.integer(1, LARGEST));
+    }
+    List<Integer> strides = new ArrayList<>();
+    for (Node item : fields.required("strides").list(widths.size(), widths.size())) {
+      strides.add(item.integer(1, 2));
+    }
+    List<String> blocks = new ArrayList<>();
+    for (Node item : fields.required("blocks").list(1, MOST_LAYERS)) {
+      try {
+        blocks.add(Blocks.parse(item.text()).name());
+      } catch (IllegalArgumentException e) {
+        throw item.wrong("is wrong: " + e.getMessage());
+      }
+    }
+    return new SpaceKey(
+        fields.required("name").text(),
+        new SearchSpace.Input(
+            input.required("channels").integer(1, LARGEST),
+            input.required("height").integer(1, LARGEST),
+            input.required("width").integer(1, LARGEST)),
+        fields.required("classes").integer(1, LARGEST),
+        new SearchSpace.Stem(
+            stem.required("width").integer(1, LARGEST), stem.required("stride").integer(1, 2)),
+        widths,
+        strides,
+        fields.required("head").integer(1, LARGEST),
+        blocks,
+        fields.optional("always_pw").map(Node::flag).orElse(true));
+  }
+
+  /** The key as the {@code space} of a latency table's file. */
+  public ObjectNode json() {
+    ObjectNode tree = JsonNodeFactory.instance.objectNode();
+    tree.put("name", name);
+    tree.putObject("input")
+        .put("channels", input.channels())
+        .put("height", input.height())
+        .put("width", input.width());
+    tree.put("classes", classes);
+    tree.putObject("stem").put("width", stem.width()).put("stride", stem.stride());
+    widths.forEach(tree.putArray("widths")::add);
+    strides.forEach(tree.putArray("strides")::add);
+    tree.put("head", head);
+    blocks.forEach(tree.putArray("blocks")::add);
+    tree.put("always_pw", alwaysPw);
+    return tree;
   }
 }

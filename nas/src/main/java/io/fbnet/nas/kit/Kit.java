@@ -1,0 +1,172 @@
+package io.fbnet.nas.kit;
+
+import io.fbnet.engine.graph.Graph;
+import io.fbnet.engine.graph.GraphBuilder;
+import io.fbnet.engine.graph.Storage;
+import io.fbnet.engine.graph.Type;
+import io.fbnet.engine.graph.Value;
+import io.fbnet.nas.ExitCode;
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.kit.KitManifest.Part;
+import io.fbnet.nas.latency.SpaceKey;
+import io.fbnet.nas.measure.LatencyMeter.Progress;
+import io.fbnet.nas.network.ArchitectureGraphs;
+import io.fbnet.nas.onnx.OnnxExport;
+import io.fbnet.nas.space.Block;
+import io.fbnet.nas.space.LayerSpec;
+import io.fbnet.nas.space.SearchSpace;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import java.util.stream.Stream;
+
+/**
+ * Writes a folder from which any device with ONNX Runtime can be timed: one ONNX file for each
+ * distinct block, stem, head and an empty call, a manifest, and a runner in Python. Batch norms are
+ * folded into the convolutions before them, as in a network that is put to use.
+ */
+public final class Kit {
+  static final String RUNNER = "run.py";
+
+  private final Path folder;
+  private final SearchSpace space;
+  private final int batch;
+  private final List<KitManifest.Entry> entries = new ArrayList<>();
+
+  private Kit(Path folder, SearchSpace space, int batch) {
+    this.folder = folder;
+    this.space = space;
+    this.batch = batch;
+  }
+
+  /** What makes two blocks the same work. */
+  private record Work(int in, int out, int stride, int height, int width, Block block) {
+    static Work of(LayerSpec l, Block block) {
+      return new Work(
+          l.inChannels(), l.outChannels(), l.stride(), l.inHeight(), l.inWidth(), block);
+    }
+  }
+
+  /**
+   * Writes a kit.
+   *
+   * @param batch images a run
+   * @param folder made if missing; must be empty
+   * @return how many ONNX files it holds
+   */
+  public static int write(SearchSpace space, int batch, Path folder, Progress progress) {
+    requireEmpty(folder);
+    return new Kit(folder, space, batch).write(progress);
+  }
+
+  private static void requireEmpty(Path folder) {
+    if (Files.isDirectory(folder)) {
+      try (Stream<Path> inside = Files.list(folder)) {
+        if (inside.findAny().isEmpty()) {
+          return;
+        }
+      } catch (IOException e) {
+        throw AtomicFile.unwritable(folder, e);
+      }
+      throw new UserException(
+          ExitCode.STORAGE, "the folder %s is not empty: choose another".formatted(folder));
+    }
+    if (Files.exists(folder)) {
+      throw new UserException(
+          ExitCode.STORAGE, "%s is a file, not a folder: choose another".formatted(folder));
+    }
+  }
+
+  private int write(Progress progress) {
+    Map<Work, List<LayerSpec>> blocks = new LinkedHashMap<>();
+    for (LayerSpec layer : space.layers()) {
+      for (Block block : space.blocks()) {
+        // A skip that keeps the shape is the input itself: no work.
+        if (!(block.isSkip() && layer.keepsShape())) {
+          blocks.computeIfAbsent(Work.of(layer, block), work -> new ArrayList<>()).add(layer);
+        }
+      }
+    }
+    int total = blocks.size() + 3;
+    add("call.onnx", Part.CALL, "", List.of(), call());
+    add("stem.onnx", Part.STEM, "", List.of(), ArchitectureGraphs.stem(space, batch));
+    for (Map.Entry<Work, List<LayerSpec>> entry : blocks.entrySet()) {
+      Block block = entry.getKey().block();
+      LayerSpec first = entry.getValue().getFirst();
+      add(
+          first.name().toLowerCase(Locale.ROOT) + "_" + block.name() + ".onnx",
+          Part.BLOCK,
+          block.name(),
+          entry.getValue().stream().map(LayerSpec::index).toList(),
+          ArchitectureGraphs.block(space, first, block, batch));
+      progress.at(entries.size(), total, "writing the kit");
+    }
+    add("head.onnx", Part.HEAD, "", List.of(), ArchitectureGraphs.head(space, batch));
+    AtomicFile.writeText(folder.resolve(RUNNER), runner());
+    // The manifest comes last: a folder without it was never finished.
+    new KitManifest(SpaceKey.of(space), batch, Protocol.DEFAULT, entries).write(folder);
+    progress.at(total, total, "writing the kit");
+    return entries.size();
+  }
+
+  /** One trivial operation: its time is what a call of the run time costs. */
+  private Graph call() {
+    GraphBuilder b = new GraphBuilder();
+    Value x = b.input("x", Type.F32, batch, 1, 1, 1);
+    b.output("y", b.sum(List.of(x, x)));
+    return b.build();
+  }
+
+  private void add(String name, Part part, String block, List<Integer> layers, Graph graph) {
+    Path file = folder.resolve(name);
+    export(graph, file);
+    String input = "";
+    List<Integer> shape = new ArrayList<>();
+    for (Map.Entry<Value, Storage> entry : graph.storage().entrySet()) {
+      if (entry.getValue() instanceof Storage.Input found) {
+        input = found.name();
+        for (int axis = 0; axis < entry.getKey().shape().rank(); axis++) {
+          shape.add(entry.getKey().shape().get(axis));
+        }
+      }
+    }
+    try {
+      entries.add(
+          new KitManifest.Entry(
+              name, Files.size(file), Hash.of(file), part, block, layers, input, shape));
+    } catch (IOException e) {
+      throw AtomicFile.unwritable(file, e);
+    }
+  }
+
+  /** Writes a graph as it is timed: numbers drawn, batch norms folded. */
+  static void export(Graph graph, Path file) {
+    String name = file.getFileName().toString().replace(".onnx", "");
+    OnnxExport.write(
+        graph,
+        FreshValues.of(graph),
+        new OnnxExport.Options(name, true, Optional.empty(), new TreeMap<>()),
+        file);
+  }
+
+  static String runner() {
+    try (InputStream in = Kit.class.getResourceAsStream(RUNNER)) {
+      if (in == null) {
+        throw new IllegalStateException("the program lacks its resource " + RUNNER);
+      }
+      return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+    } catch (IOException e) {
+      throw new IllegalStateException("the program's resource " + RUNNER + " is unreadable", e);
+    }
+  }
+}

@@ -1,0 +1,173 @@
+package io.fbnet.nas.kit;
+
+import io.fbnet.engine.cpu.CpuBackend;
+import io.fbnet.engine.graph.Graph;
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.latency.Fingerprint;
+import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.measure.LatencyMeter;
+import io.fbnet.nas.measure.LatencyMeter.Progress;
+import io.fbnet.nas.network.ArchitectureGraphs;
+import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.space.SearchSpace;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.LocalDate;
+import java.time.ZoneOffset;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Consumer;
+import java.util.function.Function;
+import java.util.stream.Stream;
+
+/** Times kits and whole networks on this machine's CPU with ONNX Runtime for Java. */
+public final class OrtMeter {
+  private final int threads;
+
+  /** Measures with this many threads inside one operation. */
+  public OrtMeter(int threads) {
+    this.threads = threads;
+  }
+
+  /**
+   * Times every file of a kit and writes the result.
+   *
+   * @param device what the result calls this machine; empty for the processor's name
+   * @param out the file to write
+   */
+  public void run(Path kit, String device, Path out, Progress progress) {
+    time(kit, device, progress).write(out, kit);
+  }
+
+  private KitResult time(Path kit, String device, Progress progress) {
+    KitManifest manifest = KitManifest.read(kit);
+    for (KitManifest.Entry entry : manifest.files()) {
+      if (!Hash.of(kit.resolve(entry.name())).equals(entry.sha256())) {
+        throw UserException.data(
+            "%s is damaged: its SHA-256 is not the one that %s names",
+            kit.resolve(entry.name()), kit.resolve(KitManifest.NAME));
+      }
+    }
+    List<String> names = manifest.files().stream().map(KitManifest.Entry::name).toList();
+    Map<String, KitResult.Time> times =
+        new Rounds(manifest.protocol())
+            .time(
+                names,
+                name -> {
+                  KitManifest.Entry entry = manifest.files().get(names.indexOf(name));
+                  return new OrtFile(kit.resolve(name), entry.input(), entry.shape(), threads);
+                },
+                1,
+                progress);
+    return new KitResult(
+        device.isEmpty() ? device() : device,
+        CpuBackend.processor(),
+        OrtFile.RUNTIME,
+        OrtFile.version(),
+        OrtFile.PROVIDER,
+        threads,
+        today(),
+        "fbnet latency kit run",
+        times);
+  }
+
+  private static String today() {
+    return LocalDate.now(ZoneOffset.UTC).toString();
+  }
+
+  private String device() {
+    return "%s, %d thread%s, ONNX Runtime"
+        .formatted(CpuBackend.processor(), threads, threads == 1 ? "" : "s");
+  }
+
+  /** Under what conditions this meter measures. */
+  public Fingerprint fingerprint(int batch) {
+    return Fingerprint.of(
+        CpuBackend.processor(),
+        threads,
+        Map.of(OrtFile.RUNTIME, OrtFile.version(), "provider", OrtFile.PROVIDER),
+        "f32",
+        batch,
+        today());
+  }
+
+  /** Measures a space's table by a kit that is removed at the end. */
+  public LatencyTable measure(
+      SearchSpace space, int batch, Consumer<String> warnings, Progress progress) {
+    OrtFile.version();
+    return inTemporaryFolder(
+        folder -> {
+          Path kit = folder.resolve("kit");
+          Kit.write(space, batch, kit, progress);
+          return time(kit, "", progress)
+              .table(
+                  KitManifest.read(kit),
+                  "measured by fbnet latency measure --runtime onnxruntime",
+                  warnings);
+        });
+  }
+
+  /** Times whole networks twice, each time from the start, beside a table's sums. */
+  public LatencyMeter.Verification verify(
+      LatencyTable table, List<Architecture> networks, Progress progress) {
+    int batch = table.fingerprint().batch();
+    double[] predicted = networks.stream().mapToDouble(table::latencyOf).toArray();
+    return inTemporaryFolder(
+        folder -> {
+          List<String> names = new ArrayList<>();
+          for (int i = 0; i < networks.size(); i++) {
+            Graph graph = ArchitectureGraphs.inference(networks.get(i), batch);
+            names.add("network" + (i + 1) + ".onnx");
+            Kit.export(graph, folder.resolve(names.getLast()));
+          }
+          SearchSpace.Input in = networks.getFirst().space().input();
+          List<Integer> shape = List.of(batch, in.channels(), in.height(), in.width());
+          double[][] measured = new double[2][];
+          for (int pass = 0; pass < measured.length; pass++) {
+            measured[pass] =
+                new Rounds(Protocol.DEFAULT)
+                        .time(
+                            names,
+                            name -> new OrtFile(folder.resolve(name), "images", shape, threads),
+                            pass,
+                            progress)
+                        .values()
+                        .stream()
+                        .mapToDouble(KitResult.Time::medianMs)
+                        .toArray();
+          }
+          return new LatencyMeter.Verification(predicted, measured[0], measured[1]);
+        });
+  }
+
+  private static <T> T inTemporaryFolder(Function<Path, T> work) {
+    Path folder;
+    try {
+      folder = Files.createTempDirectory("fbnet-onnx-");
+    } catch (IOException e) {
+      throw AtomicFile.unwritable(Path.of(System.getProperty("java.io.tmpdir")), e);
+    }
+    try {
+      return work.apply(folder);
+    } finally {
+      remove(folder);
+    }
+  }
+
+  private static void remove(Path folder) {
+    try (Stream<Path> walk = Files.walk(folder)) {
+      for (Path path : walk.sorted(Comparator.reverseOrder()).toList()) {
+        Files.deleteIfExists(path);
+      }
+    } catch (IOException | UncheckedIOException e) {
+      // A left-over of a few megabytes is no reason to lose a measurement.
+      System.getLogger(OrtMeter.class.getName())
+          .log(System.Logger.Level.DEBUG, "could not remove " + folder, e);
+    }
+  }
+}
