@@ -22,6 +22,7 @@ final class FittedTable {
   private static final int CIFAR_CLASSES = 100;
   private static final int CIFAR_HEAD = 1504;
   private static final int MANY = 1 << 20;
+  private static final double ROUNDING_MS = 1e-9;
 
   private FittedTable() {}
 
@@ -62,7 +63,7 @@ final class FittedTable {
     double fixed = fields.required("fixed").number(-LatencyFile.LONGEST_MS, LatencyFile.LONGEST_MS);
     LatencyTable.Builder table =
         LatencyTable.builder(request.device().orElse(fields.required("device").text()), key)
-            .fixed(found.toMs(request.fixed().orElse(fixed)))
+            .fixed(unrounded(found.toMs(request.fixed().orElse(fixed))))
             .layers(rows)
             .relative(relative.isPresent() || request.relative());
     fields.optional("held_out").ifPresent(n -> table.validated(validated(n)));
@@ -83,6 +84,11 @@ final class FittedTable {
             request.batch().orElse(batch),
             conditions.date()));
     return TableImport.build(table, file);
+  }
+
+  /** A fit leaves what is nothing a rounding error away from it, on either side. */
+  private static double unrounded(double ms) {
+    return Math.abs(ms) < ROUNDING_MS ? 0 : ms;
   }
 
   private static SearchSpace space(Optional<Node> macro, String file, TableImport.Request request) {

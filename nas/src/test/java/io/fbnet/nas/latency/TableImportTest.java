@@ -171,6 +171,8 @@ class TableImportTest {
     assertEquals(
         LatencyTable.load("raspi4").validated(),
         TableImport.read(file(fitted("fbnet-cifar", 0, 1)), nothing).validated());
+    String free = fitted("fbnet-cifar", 0, 1).replace("7.5", "-1.3e-14");
+    assertEquals(0, TableImport.read(file(free), nothing).fixed());
     Path other = file(fitted("something else", 0, 1));
     Refusals.refused(ExitCode.USAGE, () -> TableImport.read(other, nothing), "--space");
     Refusals.data(() -> TableImport.read(other, request()), "line 2", "blocks", "tiny");
