@@ -116,6 +116,9 @@ final class TimedProgram implements AutoCloseable {
 
   @Override
   public void close() {
+    if (!arena.scope().isAlive()) {
+      return;
+    }
     program.close();
     store.close();
     arena.close();
