@@ -81,9 +81,7 @@ final class EvaluateCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    if (batch < 1) {
-      throw UserException.usage("--batch must be at least 1, but is %d", batch);
-    }
+    Ranges.atLeast("--batch", batch, 1);
     Console console = new Console(spec);
     Path file = file();
     TrainedNetwork network = TrainedNetwork.read(file);

@@ -27,14 +27,7 @@ import picocli.CommandLine.Spec;
 final class LatencyKitCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
   @Mixin ConfigOption config;
-  @Mixin SpaceFlags spaceFlags;
-
-  @Option(
-      names = "--space",
-      paramLabel = "NAME|FILE",
-      defaultValue = "fashion",
-      description = "The search space.")
-  private String space;
+  @Mixin NamedSpaceFlags space;
 
   @Option(names = "--batch", defaultValue = "1", description = "Images a run.")
   private int batch;
@@ -48,10 +41,8 @@ final class LatencyKitCommand implements Callable<Integer> {
     if (out == null) {
       throw UserException.usage("--out DIR is missing: where is the kit to go?");
     }
-    if (batch < 1) {
-      throw UserException.usage("--batch must be at least 1, but is %d", batch);
-    }
-    SearchSpace searched = spaceFlags.apply(SearchSpace.load(space));
+    Ranges.atLeast("--batch", batch, 1);
+    SearchSpace searched = space.load();
     int files;
     try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
       files = Kit.write(searched, batch, out, progress::update);

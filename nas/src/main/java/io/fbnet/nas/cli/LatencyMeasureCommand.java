@@ -1,7 +1,6 @@
 package io.fbnet.nas.cli;
 
 import io.fbnet.engine.backend.Backend;
-import io.fbnet.nas.UserException;
 import io.fbnet.nas.kit.OrtMeter;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.space.SearchSpace;
@@ -21,14 +20,7 @@ final class LatencyMeasureCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
   @Mixin ConfigOption config;
   @Mixin DeviceFlags device;
-  @Mixin SpaceFlags spaceFlags;
-
-  @Option(
-      names = "--space",
-      paramLabel = "NAME|FILE",
-      defaultValue = "fashion",
-      description = "The search space.")
-  private String space;
+  @Mixin NamedSpaceFlags space;
 
   @Option(names = "--batch", defaultValue = "1", description = "Images a run.")
   private int batch;
@@ -44,11 +36,9 @@ final class LatencyMeasureCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    if (batch < 1) {
-      throw UserException.usage("--batch must be at least 1, but is %d", batch);
-    }
+    Ranges.atLeast("--batch", batch, 1);
     Console console = new Console(spec);
-    SearchSpace searched = spaceFlags.apply(SearchSpace.load(space));
+    SearchSpace searched = space.load();
     Path target = out == null ? Path.of(searched.name() + "-latency.json") : out;
     LatencyTable table = runtime == MeasuringRuntime.ENGINE ? engine(searched) : onnx(searched);
     table.write(target);

@@ -28,14 +28,7 @@ final class LatencyVerifyCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
   @Mixin ConfigOption config;
   @Mixin DeviceFlags device;
-  @Mixin SpaceFlags spaceFlags;
-
-  @Option(
-      names = "--space",
-      paramLabel = "NAME|FILE",
-      defaultValue = "fashion",
-      description = "The search space.")
-  private String space;
+  @Mixin NamedSpaceFlags space;
 
   @Option(
       names = "--lut",
@@ -58,11 +51,9 @@ final class LatencyVerifyCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    if (networks < 2) {
-      throw UserException.usage("--networks must be at least 2, but is %d", networks);
-    }
+    Ranges.atLeast("--networks", networks, 2);
     Console console = new Console(spec);
-    SearchSpace searched = spaceFlags.apply(SearchSpace.load(space));
+    SearchSpace searched = space.load();
     console.print(
         text(
             runtime == MeasuringRuntime.ENGINE

@@ -116,18 +116,14 @@ final class RecipeFlags {
   void resolve(long otherSeed, int otherImages) {
     seed = seed == null ? (Long) otherSeed : seed;
     trainImages = trainImages == null ? (Integer) otherImages : trainImages;
-    atLeast("--epochs", epochs, 1);
-    atLeast("--batch", batch, 2);
-    atLeast("--accumulate", accumulate, 1);
-    atLeast("--train-images", trainImages, 0);
-    atLeast("--warmup-epochs", warmupEpochs, 0);
-    atLeast("--crop-padding", cropPadding, 0);
-    if (!(rate > 0) || Double.isInfinite(rate)) {
-      throw UserException.usage("--rate must be above 0, but is %s", rate);
-    }
-    if (!(weightDecay >= 0) || Double.isInfinite(weightDecay)) {
-      throw UserException.usage("--weight-decay must not be negative, but is %s", weightDecay);
-    }
+    Ranges.atLeast("--epochs", epochs, 1);
+    Ranges.atLeast("--batch", batch, 2);
+    Ranges.atLeast("--accumulate", accumulate, 1);
+    Ranges.atLeast("--train-images", trainImages, 0);
+    Ranges.atLeast("--warmup-epochs", warmupEpochs, 0);
+    Ranges.atLeast("--crop-padding", cropPadding, 0);
+    Ranges.positive("--rate", rate);
+    Ranges.notNegative("--weight-decay", weightDecay);
     belowOne("--momentum", momentum);
     belowOne("--label-smoothing", labelSmoothing);
     belowOne("--ema", ema);
@@ -166,12 +162,6 @@ final class RecipeFlags {
             "--steps must rise and lie between 0 and --epochs %d, but are %s", epochs, steps);
       }
       before = at;
-    }
-  }
-
-  private static void atLeast(String flag, int value, int least) {
-    if (value < least) {
-      throw UserException.usage("%s must be at least %d, but is %d", flag, least, value);
     }
   }
 

@@ -65,9 +65,7 @@ final class SampleCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    if (count < 1) {
-      throw UserException.usage("--count must be at least 1, but is %d", count);
-    }
+    Ranges.atLeast("--count", count, 1);
     requireTogether();
     Console console = new Console(spec);
     try (RunFolder folder = RunFolder.open(run)) {
@@ -118,9 +116,7 @@ final class SampleCommand implements Callable<Integer> {
               });
       return;
     }
-    if (train < 1) {
-      throw UserException.usage("--train must be at least 1, but is %d", train);
-    }
+    Ranges.atLeast("--train", train, 1);
     for (OptionSpec option : given) {
       if (option.longestName().equals("--count") || option.longestName().equals("--uniform")) {
         throw UserException.usage("%s and --train do not go together", option.longestName());

@@ -176,22 +176,22 @@ final class SearchFlags {
     if (budget.targetLatency == null) {
       alpha = alpha == null ? (Double) preset.alpha() : alpha;
       beta = beta == null ? (Double) preset.beta() : beta;
-      positive("--alpha", alpha);
-      notNegative("--beta", beta);
+      Ranges.positive("--alpha", alpha);
+      Ranges.notNegative("--beta", beta);
     }
-    atLeast("--epochs", epochs, 1);
-    atLeast("--warmup-epochs", warmupEpochs, 0);
-    atLeast("--batch", batch, 2);
-    atLeast("--train-images", trainImages, 0);
-    atLeast("--samples", samples, 1);
-    atLeast("--crop-padding", cropPadding, 0);
-    positive("--rate", rate);
-    positive("--theta-rate", thetaRate);
-    positive("--tau", tau);
-    notNegative("--tau-end", tauEnd);
-    notNegative("--momentum", momentum);
-    notNegative("--weight-decay", weightDecay);
-    notNegative("--theta-weight-decay", thetaWeightDecay);
+    Ranges.atLeast("--epochs", epochs, 1);
+    Ranges.atLeast("--warmup-epochs", warmupEpochs, 0);
+    Ranges.atLeast("--batch", batch, 2);
+    Ranges.atLeast("--train-images", trainImages, 0);
+    Ranges.atLeast("--samples", samples, 1);
+    Ranges.atLeast("--crop-padding", cropPadding, 0);
+    Ranges.positive("--rate", rate);
+    Ranges.positive("--theta-rate", thetaRate);
+    Ranges.positive("--tau", tau);
+    Ranges.notNegative("--tau-end", tauEnd);
+    Ranges.notNegative("--momentum", momentum);
+    Ranges.notNegative("--weight-decay", weightDecay);
+    Ranges.notNegative("--theta-weight-decay", thetaWeightDecay);
     if (warmupEpochs > epochs) {
       throw UserException.usage(
           "--warmup-epochs %d leaves theta untrained in --epochs %d: lower the one or raise the"
@@ -199,24 +199,6 @@ final class SearchFlags {
           warmupEpochs, epochs);
     }
     return loaded;
-  }
-
-  private static void atLeast(String flag, int value, int least) {
-    if (value < least) {
-      throw UserException.usage("%s must be at least %d, but is %d", flag, least, value);
-    }
-  }
-
-  private static void positive(String flag, double value) {
-    if (!(value > 0) || Double.isInfinite(value)) {
-      throw UserException.usage("%s must be above 0, but is %s", flag, value);
-    }
-  }
-
-  private static void notNegative(String flag, double value) {
-    if (!(value >= 0) || Double.isInfinite(value)) {
-      throw UserException.usage("%s must not be negative, but is %s", flag, value);
-    }
   }
 
   /** The settings that the resolved flags make. */

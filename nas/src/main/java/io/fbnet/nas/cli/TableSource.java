@@ -3,6 +3,7 @@ package io.fbnet.nas.cli;
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.CacheDirectory;
+import io.fbnet.nas.file.Sha256;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.measure.LatencyMeter;
 import io.fbnet.nas.space.SearchSpace;
@@ -10,9 +11,6 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.TreeMap;
 
 /** The latency table of a search: named, kept from an earlier measurement, or measured now. */
@@ -92,13 +90,9 @@ final class TableSource {
             + space.classes()
             + " "
             + new TreeMap<>(backend.fingerprint());
-    try {
-      byte[] hash =
-          MessageDigest.getInstance("SHA-256").digest(key.getBytes(StandardCharsets.UTF_8));
-      String name = space.name() + "-" + HexFormat.of().formatHex(hash, 0, 6) + ".json";
-      return CacheDirectory.ofUser(System.getenv()).resolve("latency").resolve(name);
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java has SHA-256", e);
-    }
+    String hash = Sha256.hex(key.getBytes(StandardCharsets.UTF_8)).substring(0, 12);
+    return CacheDirectory.ofUser(System.getenv())
+        .resolve("latency")
+        .resolve(space.name() + "-" + hash + ".json");
   }
 }

@@ -1,5 +1,6 @@
 package io.fbnet.nas.data;
 
+import io.fbnet.nas.file.Sha256;
 import java.lang.foreign.Arena;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
@@ -111,7 +112,7 @@ public final class Dataset implements AutoCloseable {
   }
 
   static String fingerprint(ImageSet train, ImageSet test) {
-    MessageDigest digest = Checksums.sha256();
+    MessageDigest digest = Sha256.digest();
     for (ImageSet set : List.of(train, test)) {
       String head =
           set.shape() + "\n" + set.size() + "\n" + String.join("\n", set.classes()) + "\n";

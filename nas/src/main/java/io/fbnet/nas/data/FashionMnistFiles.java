@@ -2,6 +2,7 @@ package io.fbnet.nas.data;
 
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.Sha256;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -143,7 +144,7 @@ final class FashionMnistFiles {
       Path place, String name, String digest, Map<String, byte[]> all) {
     try {
       byte[] content = FileContent.readInflated(place);
-      if (Checksums.sha256Hex(content).equals(digest)) {
+      if (Sha256.hex(content).equals(digest)) {
         all.put(name, content);
         return Optional.empty();
       }

@@ -1,6 +1,7 @@
 package io.fbnet.nas.data;
 
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.Sha256;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
@@ -99,7 +100,7 @@ final class ImageFolderListing {
 
   /** SHA-256 in hex of every file's path, size, time and part: changes when the folder does. */
   String digest() {
-    MessageDigest digest = Checksums.sha256();
+    MessageDigest digest = Sha256.digest();
     for (List<Entry> part : List.of(train, test)) {
       for (Entry entry : part) {
         String line = entry.relative + "\0" + entry.bytes + "\0" + entry.modifiedMillis + "\n";

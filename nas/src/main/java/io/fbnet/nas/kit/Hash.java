@@ -1,6 +1,7 @@
 package io.fbnet.nas.kit;
 
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.Sha256;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
@@ -9,7 +10,6 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.security.DigestInputStream;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 
 /** SHA-256 of files, in lower-case hexadecimal. */
@@ -19,15 +19,13 @@ final class Hash {
   /** The hash of a file; one that cannot be read is a data error (exit code 3). */
   static String of(Path file) {
     try (InputStream in = Files.newInputStream(file)) {
-      MessageDigest digest = MessageDigest.getInstance("SHA-256");
+      MessageDigest digest = Sha256.digest();
       new DigestInputStream(in, digest).transferTo(OutputStream.nullOutputStream());
       return HexFormat.of().formatHex(digest.digest());
     } catch (NoSuchFileException e) {
       throw UserException.data("there is no file %s", file);
     } catch (IOException e) {
       throw UserException.data("%s cannot be read (%s)", file, e);
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java has SHA-256", e);
     }
   }
 }

@@ -8,17 +8,17 @@ import io.fbnet.engine.graph.Value;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.file.ResourceText;
 import io.fbnet.nas.kit.KitManifest.Part;
 import io.fbnet.nas.latency.SpaceKey;
 import io.fbnet.nas.measure.LatencyMeter.Progress;
+import io.fbnet.nas.measure.Work;
 import io.fbnet.nas.network.ArchitectureGraphs;
 import io.fbnet.nas.onnx.OnnxExport;
 import io.fbnet.nas.space.Block;
 import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
 import java.io.IOException;
-import java.io.InputStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -47,14 +47,6 @@ public final class Kit {
     this.folder = folder;
     this.space = space;
     this.batch = batch;
-  }
-
-  /** What makes two blocks the same work. */
-  private record Work(int in, int out, int stride, int height, int width, Block block) {
-    static Work of(LayerSpec l, Block block) {
-      return new Work(
-          l.inChannels(), l.outChannels(), l.stride(), l.inHeight(), l.inWidth(), block);
-    }
   }
 
   /**
@@ -91,8 +83,7 @@ public final class Kit {
     Map<Work, List<LayerSpec>> blocks = new LinkedHashMap<>();
     for (LayerSpec layer : space.layers()) {
       for (Block block : space.blocks()) {
-        // A skip that keeps the shape is the input itself: no work.
-        if (!(block.isSkip() && layer.keepsShape())) {
+        if (!Work.none(layer, block)) {
           blocks.computeIfAbsent(Work.of(layer, block), work -> new ArrayList<>()).add(layer);
         }
       }
@@ -101,7 +92,7 @@ public final class Kit {
     add("call.onnx", Part.CALL, "", List.of(), call());
     add("stem.onnx", Part.STEM, "", List.of(), ArchitectureGraphs.stem(space, batch));
     for (Map.Entry<Work, List<LayerSpec>> entry : blocks.entrySet()) {
-      Block block = entry.getKey().block();
+      Block block = space.blocks().get(space.blockNames().indexOf(entry.getKey().block()));
       LayerSpec first = entry.getValue().getFirst();
       add(
           first.name().toLowerCase(Locale.ROOT) + "_" + block.name() + ".onnx",
@@ -160,13 +151,6 @@ public final class Kit {
   }
 
   static String runner() {
-    try (InputStream in = Kit.class.getResourceAsStream(RUNNER)) {
-      if (in == null) {
-        throw new IllegalStateException("the program lacks its resource " + RUNNER);
-      }
-      return new String(in.readAllBytes(), StandardCharsets.UTF_8);
-    } catch (IOException e) {
-      throw new IllegalStateException("the program's resource " + RUNNER + " is unreadable", e);
-    }
+    return ResourceText.of(Kit.class, RUNNER);
   }
 }

@@ -3,6 +3,7 @@ package io.fbnet.nas.kit;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.nas.file.Node;
+import io.fbnet.nas.measure.SteadyWarmUp;
 
 /**
  * How the files of a kit are timed; the same in Java and in the kit's {@code run.py}. A round takes
@@ -34,6 +35,10 @@ record Protocol(
   static final Protocol DEFAULT = new Protocol(5, 3, 1.05, 15, 500, 2000, 15, 3, 500);
 
   private static final int MOST = 1_000_000;
+
+  SteadyWarmUp warmUp() {
+    return new SteadyWarmUp(steadyWindows, steadyRatio, windowMs, leastRuns, longestWarmUpMs);
+  }
 
   static Protocol parse(Node node) {
     Node.Fields fields =

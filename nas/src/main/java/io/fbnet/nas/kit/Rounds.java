@@ -3,7 +3,6 @@ package io.fbnet.nas.kit;
 import io.fbnet.nas.latency.Statistics;
 import io.fbnet.nas.measure.LatencyMeter.Progress;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -57,7 +56,7 @@ final class Rounds {
       Collections.shuffle(order, random);
       for (String name : order) {
         try (Timed timed = loader.load(name)) {
-          warmUp(timed, done == 0 ? protocol.firstWarmUpMs() : 0);
+          protocol.warmUp().run(timed::time, done == 0 ? protocol.firstWarmUpMs() : 0, nanoTime);
           for (double ms : timed.time(runs(timed))) {
             samples.get(name).add(ms);
           }
@@ -81,37 +80,5 @@ final class Rounds {
   private int runs(Timed timed) {
     double first = Math.max(timed.time(1)[0], 1e-6);
     return (int) Math.clamp(protocol.roundMs() / first, protocol.leastRuns(), protocol.mostRuns());
-  }
-
-  private void warmUp(Timed timed, double leastMs) {
-    long start = nanoTime.getAsLong();
-    double[] last = new double[protocol.steadyWindows()];
-    for (int window = 0; ; window++) {
-      last[window % last.length] = windowMedian(timed);
-      double[] sorted = last.clone();
-      Arrays.sort(sorted);
-      boolean steady =
-          window + 1 >= last.length
-              && sorted[last.length - 1] <= protocol.steadyRatio() * sorted[0];
-      double passed = passedMs(start);
-      if (steady && passed >= leastMs || passed > protocol.longestWarmUpMs()) {
-        return;
-      }
-    }
-  }
-
-  private double windowMedian(Timed timed) {
-    long start = nanoTime.getAsLong();
-    List<Double> window = new ArrayList<>();
-    do {
-      for (double ms : timed.time(protocol.leastRuns())) {
-        window.add(ms);
-      }
-    } while (passedMs(start) < protocol.windowMs());
-    return Statistics.median(window.stream().mapToDouble(Double::doubleValue).toArray());
-  }
-
-  private double passedMs(long start) {
-    return (nanoTime.getAsLong() - start) / 1e6;
   }
 }

@@ -7,10 +7,7 @@ import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.Document;
 import io.fbnet.nas.file.Nearest;
 import io.fbnet.nas.file.Node;
-import java.io.IOException;
-import java.io.InputStream;
-import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
+import io.fbnet.nas.file.ResourceText;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
@@ -35,7 +32,8 @@ final class LatencyFile {
     if (builtIns().contains(nameOrPath)) {
       String resource = nameOrPath + ".json";
       return parse(
-          Document.json(resource, resource(resource)), "the built-in latency table " + nameOrPath);
+          Document.json(resource, ResourceText.of(LatencyFile.class, resource)),
+          "the built-in latency table " + nameOrPath);
     }
     boolean file;
     try {
@@ -54,18 +52,10 @@ final class LatencyFile {
   }
 
   static List<String> builtIns() {
-    return resource("index.txt").lines().filter(line -> !line.isBlank()).toList();
-  }
-
-  private static String resource(String name) {
-    try (InputStream in = LatencyFile.class.getResourceAsStream(name)) {
-      if (in == null) {
-        throw new IllegalStateException("the program lacks its resource " + name);
-      }
-      return new String(in.readAllBytes(), StandardCharsets.UTF_8);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
+    return ResourceText.of(LatencyFile.class, "index.txt")
+        .lines()
+        .filter(line -> !line.isBlank())
+        .toList();
   }
 
   static LatencyTable parse(Node node, String source) {

@@ -5,6 +5,7 @@ import io.fbnet.nas.latency.Fingerprint;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.latency.Statistics;
 import io.fbnet.nas.network.ArchitectureGraphs;
+import io.fbnet.nas.search.Theta;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.Block;
 import io.fbnet.nas.space.LayerSpec;
@@ -14,7 +15,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Random;
+import java.util.stream.IntStream;
 
 /**
  * Measures a space's latency table, and whole networks to check what the table's sums are worth.
@@ -55,26 +56,18 @@ public final class LatencyMeter {
     this.batch = batch;
   }
 
-  /** What makes two blocks the same work. */
-  private record Key(int in, int out, int stride, int height, int width, String block) {
-    static Key of(LayerSpec l, Block block) {
-      return new Key(
-          l.inChannels(), l.outChannels(), l.stride(), l.inHeight(), l.inWidth(), block.name());
-    }
-  }
-
   /** Measures a table: absolute milliseconds, stem, head and classifier in the fixed part. */
   public LatencyTable measure(SearchSpace space, Progress progress) {
-    Map<Key, TimedProgram> blocks = new LinkedHashMap<>();
+    Map<Work, TimedProgram> blocks = new LinkedHashMap<>();
     List<TimedProgram> fixed = new ArrayList<>();
     try {
       fixed.add(new TimedProgram(backend, ArchitectureGraphs.stem(space, batch)));
       fixed.add(new TimedProgram(backend, ArchitectureGraphs.head(space, batch)));
       for (LayerSpec layer : space.layers()) {
         for (Block block : space.blocks()) {
-          if (!nothing(layer, block)) {
+          if (!Work.none(layer, block)) {
             blocks.computeIfAbsent(
-                Key.of(layer, block),
+                Work.of(layer, block),
                 key ->
                     new TimedProgram(
                         backend, ArchitectureGraphs.block(space, layer, block, batch)));
@@ -96,11 +89,6 @@ public final class LatencyMeter {
       fixed.forEach(TimedProgram::close);
       blocks.values().forEach(TimedProgram::close);
     }
-  }
-
-  /** A skip that keeps the shape is the input itself: no work. */
-  private static boolean nothing(LayerSpec layer, Block block) {
-    return block.isSkip() && layer.keepsShape();
   }
 
   private static void time(List<TimedProgram> programs, Progress progress, int total) {
@@ -125,25 +113,16 @@ public final class LatencyMeter {
 
   /** Networks to settle the scale on. */
   private static List<Architecture> random(SearchSpace space) {
-    Random random = new Random(FIT_SEED);
-    boolean[][] allowed = space.allowed();
-    List<Architecture> networks = new ArrayList<>();
-    for (int i = 0; i < FIT_NETWORKS; i++) {
-      int[] choice = new int[allowed.length];
-      for (int l = 0; l < choice.length; l++) {
-        do {
-          choice[l] = random.nextInt(allowed[l].length);
-        } while (!allowed[l][choice[l]]);
-      }
-      networks.add(Architecture.of("", space, choice));
-    }
-    return networks;
+    Theta uniform = Theta.uniform(space);
+    return IntStream.range(0, FIT_NETWORKS)
+        .mapToObj(i -> Architecture.of("", space, uniform.sample(FIT_SEED, i)))
+        .toList();
   }
 
   private LatencyTable table(
       SearchSpace space,
       List<TimedProgram> fixed,
-      Map<Key, TimedProgram> blocks,
+      Map<Work, TimedProgram> blocks,
       List<Architecture> networks,
       double[] whole) {
     int layers = space.layerCount();
@@ -154,8 +133,8 @@ public final class LatencyMeter {
     for (LayerSpec layer : space.layers()) {
       for (int k = 0; k < candidates; k++) {
         Block block = space.blocks().get(k);
-        if (!nothing(layer, block)) {
-          TimedProgram part = blocks.get(Key.of(layer, block));
+        if (!Work.none(layer, block)) {
+          TimedProgram part = blocks.get(Work.of(layer, block));
           warm[layer.index()][k] = Statistics.median(part.warm());
           cold[layer.index()][k] = Statistics.median(part.cold());
           spread[layer.index()][k] = Statistics.relativeSpread(part.warm());

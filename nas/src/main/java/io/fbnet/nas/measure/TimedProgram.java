@@ -8,11 +8,9 @@ import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.program.Program;
-import io.fbnet.nas.latency.Statistics;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -20,11 +18,8 @@ import java.util.Random;
 
 /** A compiled program, its input filled, and the times it took in milliseconds. */
 final class TimedProgram implements AutoCloseable {
-  private static final int STEADY_WINDOWS = 3;
-  private static final double STEADY_RATIO = 1.05;
-  private static final long WINDOW_NANOS = 15_000_000L;
-  private static final long FIRST_WARM_UP_NANOS = 500_000_000L;
-  private static final long LONGEST_WARM_UP_NANOS = 2_000_000_000L;
+  private static final SteadyWarmUp WARM_UP = new SteadyWarmUp(3, 1.05, 15, 3, 2000);
+  private static final double FIRST_WARM_UP_MS = 500;
   private static final long ROUND_NANOS = 8_000_000L;
   private static final int LEAST_RUNS = 3;
   private static final int MOST_RUNS = 200;
@@ -55,38 +50,12 @@ final class TimedProgram implements AutoCloseable {
   }
 
   /**
-   * Runs until three windows in a row take the same time: Java compiles what runs often step by
-   * step, and its first forms are many times slower.
+   * Runs until the times are steady.
    *
-   * @param first whether Java has run few programs before: those wait long on a plateau for the
-   *     last form
+   * @param first whether Java has run few programs before
    */
   void warmUp(boolean first) {
-    long least = first ? FIRST_WARM_UP_NANOS : 0;
-    long start = System.nanoTime();
-    double[] last = new double[STEADY_WINDOWS];
-    for (int window = 0; ; window++) {
-      last[window % STEADY_WINDOWS] = windowMedian();
-      double[] sorted = last.clone();
-      Arrays.sort(sorted);
-      boolean steady =
-          window + 1 >= STEADY_WINDOWS && sorted[STEADY_WINDOWS - 1] <= STEADY_RATIO * sorted[0];
-      long passed = System.nanoTime() - start;
-      if (steady && passed > least || passed > LONGEST_WARM_UP_NANOS) {
-        return;
-      }
-    }
-  }
-
-  private double windowMedian() {
-    long start = System.nanoTime();
-    List<Double> window = new ArrayList<>();
-    do {
-      for (double ms : program.time(LEAST_RUNS)) {
-        window.add(ms);
-      }
-    } while (System.nanoTime() - start < WINDOW_NANOS);
-    return Statistics.median(window.stream().mapToDouble(Double::doubleValue).toArray());
+    WARM_UP.run(program::time, first ? FIRST_WARM_UP_MS : 0, System::nanoTime);
   }
 
   /** One run with its input just written, as by the layer before it. */

@@ -1,5 +1,6 @@
 package io.fbnet.nas.onnx;
 
+import io.fbnet.nas.file.ProtobufMessage;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.List;
@@ -19,10 +20,10 @@ final class GraphMessage {
   private static final int ATTRIBUTE_INT = 2;
   private static final int ATTRIBUTE_INTS = 7;
 
-  private final Message nodes = new Message();
-  private final Message initializers = new Message();
-  private final Message inputs = new Message();
-  private final Message outputs = new Message();
+  private final ProtobufMessage nodes = new ProtobufMessage();
+  private final ProtobufMessage initializers = new ProtobufMessage();
+  private final ProtobufMessage inputs = new ProtobufMessage();
+  private final ProtobufMessage outputs = new ProtobufMessage();
   private final String name;
 
   GraphMessage(String name) {
@@ -31,31 +32,31 @@ final class GraphMessage {
 
   /** A node without attributes yet; {@link #add} puts it into the graph. */
   static Node node(String name, String operation, List<String> inputs, String output) {
-    Message message = new Message();
+    ProtobufMessage message = new ProtobufMessage();
     inputs.forEach(input -> message.text(1, input));
     message.text(2, output).text(3, name).text(4, operation);
     return new Node(message);
   }
 
   /** A NodeProto, to which attributes are added in alphabetical order. */
-  record Node(Message message) {
+  record Node(ProtobufMessage message) {
     Node with(String attribute, long value) {
-      return with(new Message().text(1, attribute).integer(3, value), ATTRIBUTE_INT);
+      return with(new ProtobufMessage().text(1, attribute).integer(3, value), ATTRIBUTE_INT);
     }
 
     Node with(String attribute, float value) {
-      return with(new Message().text(1, attribute).real(2, value), ATTRIBUTE_FLOAT);
+      return with(new ProtobufMessage().text(1, attribute).real(2, value), ATTRIBUTE_FLOAT);
     }
 
     Node with(String attribute, long[] values) {
-      Message message = new Message().text(1, attribute);
+      ProtobufMessage message = new ProtobufMessage().text(1, attribute);
       for (long value : values) {
         message.integer(8, value);
       }
       return with(message, ATTRIBUTE_INTS);
     }
 
-    private Node with(Message attribute, int type) {
+    private Node with(ProtobufMessage attribute, int type) {
       message.message(5, attribute.integer(20, type));
       return this;
     }
@@ -83,7 +84,7 @@ final class GraphMessage {
   }
 
   private void constant(String name, long[] shape, int type, byte[] raw) {
-    Message tensor = new Message();
+    ProtobufMessage tensor = new ProtobufMessage();
     for (long dimension : shape) {
       tensor.integer(1, dimension);
     }
@@ -100,18 +101,19 @@ final class GraphMessage {
     outputs.message(12, images(name, shape));
   }
 
-  private static Message images(String name, long[] shape) {
-    Message dimensions = new Message().message(1, new Message().text(2, BATCH));
+  private static ProtobufMessage images(String name, long[] shape) {
+    ProtobufMessage dimensions =
+        new ProtobufMessage().message(1, new ProtobufMessage().text(2, BATCH));
     for (int i = 1; i < shape.length; i++) {
-      dimensions.message(1, new Message().integer(1, shape[i]));
+      dimensions.message(1, new ProtobufMessage().integer(1, shape[i]));
     }
-    Message tensor = new Message().integer(1, FLOAT).message(2, dimensions);
-    return new Message().text(1, name).message(2, new Message().message(1, tensor));
+    ProtobufMessage tensor = new ProtobufMessage().integer(1, FLOAT).message(2, dimensions);
+    return new ProtobufMessage().text(1, name).message(2, new ProtobufMessage().message(1, tensor));
   }
 
   /** The whole graph, with fields in the order of their numbers. */
-  Message message() {
-    return new Message()
+  ProtobufMessage message() {
+    return new ProtobufMessage()
         .append(nodes)
         .text(2, name)
         .append(initializers)

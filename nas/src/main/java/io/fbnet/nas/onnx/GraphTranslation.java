@@ -7,6 +7,7 @@ import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.ProtobufMessage;
 import io.fbnet.nas.model.Normalisation;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -37,7 +38,7 @@ final class GraphTranslation {
     target = new GraphMessage(options.name());
   }
 
-  static Message of(Graph graph, ParameterValues values, OnnxExport.Options options) {
+  static ProtobufMessage of(Graph graph, ParameterValues values, OnnxExport.Options options) {
     return new GraphTranslation(graph, values, options).translate();
   }
 
@@ -47,7 +48,7 @@ final class GraphTranslation {
     return GraphMessage.node(nodeNames.fresh(name), operation, inputs, output);
   }
 
-  private Message translate() {
+  private ProtobufMessage translate() {
     findReaders();
     reserveNames();
     inputs();

@@ -6,6 +6,7 @@ import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.ParameterSpec;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.file.ProtobufMessage;
 import io.fbnet.nas.model.Normalisation;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.ArchitectureGraphs;
@@ -73,16 +74,17 @@ public final class OnnxExport {
    */
   public static void write(Graph graph, ParameterValues values, Options options, Path target) {
     requireSize(graph);
-    Message model =
-        new Message()
+    ProtobufMessage model =
+        new ProtobufMessage()
             .integer(1, IR_VERSION)
             .text(2, PRODUCER)
             .text(3, version())
             .message(7, GraphTranslation.of(graph, values, options))
-            .message(8, new Message().text(1, "").integer(2, OPSET));
+            .message(8, new ProtobufMessage().text(1, "").integer(2, OPSET));
     options
         .metadata()
-        .forEach((key, value) -> model.message(14, new Message().text(1, key).text(2, value)));
+        .forEach(
+            (key, value) -> model.message(14, new ProtobufMessage().text(1, key).text(2, value)));
     try {
       AtomicFile.write(target, model::writeTo);
     } catch (IOException e) {

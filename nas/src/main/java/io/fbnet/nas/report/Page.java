@@ -1,6 +1,8 @@
 package io.fbnet.nas.report;
 
 import com.google.errorprone.annotations.FormatMethod;
+import io.fbnet.nas.file.ResourceText;
+import io.fbnet.nas.file.Sha256;
 import io.fbnet.nas.latency.Fingerprint;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.latency.SpaceKey;
@@ -9,13 +11,8 @@ import io.fbnet.nas.search.SamplesFile;
 import io.fbnet.nas.search.SamplesFile.Sample;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.LayerSpec;
-import java.io.IOException;
-import java.io.InputStream;
-import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
@@ -41,7 +38,7 @@ final class Page {
     theta(body);
     curves(body);
     conditions(body);
-    String script = resource("report.js");
+    String script = ResourceText.of(Page.class, "report.js");
     // The page may load nothing, and run nothing but the script it was made with.
     String policy =
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-%s'"
@@ -55,28 +52,12 @@ final class Page {
     head.leaf("link", "rel", "icon", "href", "data:,").newline();
     head.words("title", title() + " - " + name());
     return "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n%s\n<style>\n%s</style>\n</head>\n<body>\n<main>\n%s</main>\n<script>%s</script>\n</body>\n</html>\n"
-        .formatted(head, resource("report.css"), body, script);
-  }
-
-  private static String resource(String name) {
-    try (InputStream in = Page.class.getResourceAsStream(name)) {
-      if (in == null) {
-        throw new IllegalStateException("the program lacks its resource " + name);
-      }
-      return new String(in.readAllBytes(), StandardCharsets.UTF_8);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
+        .formatted(head, ResourceText.of(Page.class, "report.css"), body, script);
   }
 
   private static String sha256(String text) {
-    try {
-      byte[] digest =
-          MessageDigest.getInstance("SHA-256").digest(text.getBytes(StandardCharsets.UTF_8));
-      return Base64.getEncoder().encodeToString(digest);
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException(e);
-    }
+    byte[] digest = Sha256.digest().digest(text.getBytes(StandardCharsets.UTF_8));
+    return Base64.getEncoder().encodeToString(digest);
   }
 
   @FormatMethod

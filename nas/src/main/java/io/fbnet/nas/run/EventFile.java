@@ -1,11 +1,11 @@
 package io.fbnet.nas.run;
 
 import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.file.ProtobufMessage;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -64,7 +64,7 @@ public final class EventFile implements AutoCloseable {
       }
       EventFile file = new EventFile(path, channel);
       file.record(event(0).text(EVENT_FILE_VERSION, VERSION));
-      Message session = new Message(16).varint(SESSION_STATUS, SESSION_START);
+      ProtobufMessage session = new ProtobufMessage().integer(SESSION_STATUS, SESSION_START);
       file.record(event(firstStep).message(EVENT_SESSION_LOG, session));
       return file;
     } catch (IOException e) {
@@ -103,13 +103,13 @@ public final class EventFile implements AutoCloseable {
    * measurement.
    */
   public synchronized void append(long step, Map<String, ?> fields) {
-    Message summary = new Message(512);
+    ProtobufMessage summary = new ProtobufMessage();
     boolean any = false;
     for (Map.Entry<String, ?> field : fields.entrySet()) {
       if (field.getValue() instanceof Number number && !field.getKey().equals("epoch")) {
         String tag = field.getKey() + "/" + fields.get("phase");
-        Message value = new Message(128);
-        value.text(VALUE_TAG, tag).fixed32(VALUE_SIMPLE_VALUE, number.floatValue());
+        ProtobufMessage value = new ProtobufMessage();
+        value.text(VALUE_TAG, tag).real(VALUE_SIMPLE_VALUE, number.floatValue());
         summary.message(SUMMARY_VALUE, value);
         any = true;
       }
@@ -123,15 +123,15 @@ public final class EventFile implements AutoCloseable {
     }
   }
 
-  private static Message event(long step) {
-    return new Message(1024)
-        .fixed64(EVENT_WALL_TIME, System.currentTimeMillis() / 1000.0)
-        .varint(EVENT_STEP, step);
+  private static ProtobufMessage event(long step) {
+    return new ProtobufMessage()
+        .real(EVENT_WALL_TIME, System.currentTimeMillis() / 1000.0)
+        .integer(EVENT_STEP, step);
   }
 
   /** Length, its checksum, data, its checksum. */
-  private void record(Message message) throws IOException {
-    ByteBuffer data = message.bytes();
+  private void record(ProtobufMessage message) throws IOException {
+    ByteBuffer data = ByteBuffer.wrap(message.toByteArray());
     ByteBuffer record = ByteBuffer.allocate(data.remaining() + 16).order(ByteOrder.LITTLE_ENDIAN);
     record.putLong(data.remaining());
     record.putInt(checksum(record.duplicate().flip()));
@@ -156,78 +156,6 @@ public final class EventFile implements AutoCloseable {
       channel.close();
     } catch (IOException e) {
       throw AtomicFile.unwritable(path, e);
-    }
-  }
-
-  /** A protobuf message under construction; it grows as needed. */
-  private static final class Message {
-    private static final int VARINT = 0;
-    private static final int FIXED64 = 1;
-    private static final int BYTES = 2;
-    private static final int FIXED32 = 5;
-    private static final int LONGEST_VARINT = 10;
-
-    private ByteBuffer out;
-
-    Message(int capacity) {
-      out = ByteBuffer.allocate(capacity).order(ByteOrder.LITTLE_ENDIAN);
-    }
-
-    Message varint(int field, long value) {
-      key(field, VARINT, LONGEST_VARINT);
-      raw(value);
-      return this;
-    }
-
-    Message fixed64(int field, double value) {
-      key(field, FIXED64, Double.BYTES);
-      out.putDouble(value);
-      return this;
-    }
-
-    Message fixed32(int field, float value) {
-      key(field, FIXED32, Float.BYTES);
-      out.putFloat(value);
-      return this;
-    }
-
-    Message text(int field, String value) {
-      return bytes(field, ByteBuffer.wrap(value.getBytes(StandardCharsets.UTF_8)));
-    }
-
-    Message message(int field, Message value) {
-      return bytes(field, value.bytes());
-    }
-
-    private Message bytes(int field, ByteBuffer value) {
-      key(field, BYTES, LONGEST_VARINT + value.remaining());
-      raw(value.remaining());
-      out.put(value);
-      return this;
-    }
-
-    private void key(int field, int wire, int bytesThatFollow) {
-      int needed = LONGEST_VARINT + bytesThatFollow;
-      if (out.remaining() < needed) {
-        out =
-            ByteBuffer.allocate(2 * out.capacity() + needed)
-                .order(ByteOrder.LITTLE_ENDIAN)
-                .put(out.flip());
-      }
-      raw((long) field << 3 | wire);
-    }
-
-    private void raw(long value) {
-      long rest = value;
-      while ((rest & ~0x7fL) != 0) {
-        out.put((byte) (rest & 0x7f | 0x80));
-        rest >>>= 7;
-      }
-      out.put((byte) rest);
-    }
-
-    ByteBuffer bytes() {
-      return out.duplicate().flip();
     }
   }
 }

@@ -4,6 +4,7 @@ import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
 import io.fbnet.nas.file.Nearest;
+import io.fbnet.nas.file.Sha256;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
@@ -15,7 +16,6 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HexFormat;
@@ -56,7 +56,7 @@ public final class Safetensors {
         Comparator.<Tensor>comparingInt(tensor -> -tensor.type().bytes())
             .thenComparing(Tensor::name));
     byte[] header = SafetensorsHeader.of(ordered, metadata).text().getBytes(StandardCharsets.UTF_8);
-    MessageDigest digest = sha256();
+    MessageDigest digest = Sha256.digest();
     long[] written = new long[1];
     AtomicFile.write(
         target,
@@ -75,14 +75,6 @@ public final class Safetensors {
           written[0] = channel.size();
         });
     return new Written(written[0], HexFormat.of().formatHex(digest.digest()));
-  }
-
-  static MessageDigest sha256() {
-    try {
-      return MessageDigest.getInstance("SHA-256");
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java platform has SHA-256", e);
-    }
   }
 
   /**

@@ -4,6 +4,7 @@ import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.Document;
 import io.fbnet.nas.file.Nearest;
 import io.fbnet.nas.file.Node;
+import io.fbnet.nas.file.ResourceText;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -26,7 +27,7 @@ final class ArchitectureFile {
     String name = nameOrPath.toLowerCase(Locale.ROOT);
     if (BUILT_IN.contains(name)) {
       String resource = name + ".json";
-      String text = SpaceFile.resource(ArchitectureFile.class, resource);
+      String text = ResourceText.of(ArchitectureFile.class, resource);
       return parse(resource, text);
     }
     if (!SpaceFile.isFile(nameOrPath)) {

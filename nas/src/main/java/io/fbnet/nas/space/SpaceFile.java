@@ -7,10 +7,7 @@ import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.Document;
 import io.fbnet.nas.file.Nearest;
 import io.fbnet.nas.file.Node;
-import java.io.IOException;
-import java.io.InputStream;
-import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
+import io.fbnet.nas.file.ResourceText;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
@@ -30,7 +27,7 @@ final class SpaceFile {
   static SearchSpace load(String nameOrPath) {
     if (BUILT_IN.contains(nameOrPath)) {
       String resource = nameOrPath + ".yaml";
-      return parse(Document.yaml(resource, resource(SpaceFile.class, resource)));
+      return parse(Document.yaml(resource, ResourceText.of(SpaceFile.class, resource)));
     }
     if (!isFile(nameOrPath)) {
       throw UserException.data(
@@ -49,17 +46,6 @@ final class SpaceFile {
       return Files.isRegularFile(Path.of(path));
     } catch (InvalidPathException e) {
       return false;
-    }
-  }
-
-  static String resource(Class<?> owner, String name) {
-    try (InputStream in = owner.getResourceAsStream(name)) {
-      if (in == null) {
-        throw new IllegalStateException("the program lacks its resource " + name);
-      }
-      return new String(in.readAllBytes(), StandardCharsets.UTF_8);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
     }
   }
 

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.Sha256;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -101,7 +102,7 @@ class FashionMnistFilesTest {
   private Map<String, byte[]> locate(
       boolean offline, List<FileFetcher> fetchers, String... folders) {
     Map<String, String> digests = new HashMap<>();
-    NAMES.forEach(n -> digests.put(n, Checksums.sha256Hex(("content of " + n).getBytes(UTF_8))));
+    NAMES.forEach(n -> digests.put(n, Sha256.hex(("content of " + n).getBytes(UTF_8))));
     List<Path> places = Stream.of(folders).map(folder::resolve).toList();
     return new FashionMnistFiles(digests, places, cache(), fetchers, offline, notices::add)
         .locate();

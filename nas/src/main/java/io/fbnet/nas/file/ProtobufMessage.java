@@ -1,4 +1,4 @@
-package io.fbnet.nas.onnx;
+package io.fbnet.nas.file;
 
 import com.google.errorprone.annotations.CanIgnoreReturnValue;
 import java.io.ByteArrayOutputStream;
@@ -15,8 +15,9 @@ import java.util.List;
  * they are added, so equal calls give equal bytes. Large parts are kept by reference and never
  * copied into a parent.
  */
-final class Message {
+public final class ProtobufMessage {
   private static final int VARINT = 0;
+  private static final int FIXED_64 = 1;
   private static final int LENGTH_DELIMITED = 2;
   private static final int FIXED_32 = 5;
 
@@ -25,13 +26,13 @@ final class Message {
   private long chunkBytes;
 
   /** Bytes so far. */
-  long size() {
+  public long size() {
     return chunkBytes + tail.size();
   }
 
   /** An integer or enumeration field. */
   @CanIgnoreReturnValue
-  Message integer(int field, long value) {
+  public ProtobufMessage integer(int field, long value) {
     key(field, VARINT);
     varint(value);
     return this;
@@ -39,7 +40,7 @@ final class Message {
 
   /** A float field. */
   @CanIgnoreReturnValue
-  Message real(int field, float value) {
+  public ProtobufMessage real(int field, float value) {
     key(field, FIXED_32);
     byte[] bytes =
         ByteBuffer.allocate(Float.BYTES).order(ByteOrder.LITTLE_ENDIAN).putFloat(0, value).array();
@@ -47,9 +48,22 @@ final class Message {
     return this;
   }
 
+  /** A double field. */
+  @CanIgnoreReturnValue
+  public ProtobufMessage real(int field, double value) {
+    key(field, FIXED_64);
+    byte[] bytes =
+        ByteBuffer.allocate(Double.BYTES)
+            .order(ByteOrder.LITTLE_ENDIAN)
+            .putDouble(0, value)
+            .array();
+    tail.writeBytes(bytes);
+    return this;
+  }
+
   /** A string field, as UTF-8. */
   @CanIgnoreReturnValue
-  Message text(int field, String value) {
+  public ProtobufMessage text(int field, String value) {
     byte[] bytes = value.getBytes(StandardCharsets.UTF_8);
     key(field, LENGTH_DELIMITED);
     varint(bytes.length);
@@ -59,7 +73,7 @@ final class Message {
 
   /** A bytes field; the array is not copied. */
   @CanIgnoreReturnValue
-  Message bytes(int field, byte[] value) {
+  public ProtobufMessage bytes(int field, byte[] value) {
     key(field, LENGTH_DELIMITED);
     varint(value.length);
     chunk(value);
@@ -68,7 +82,7 @@ final class Message {
 
   /** A field that is a message itself, complete by now. */
   @CanIgnoreReturnValue
-  Message message(int field, Message value) {
+  public ProtobufMessage message(int field, ProtobufMessage value) {
     key(field, LENGTH_DELIMITED);
     varint(value.size());
     return append(value);
@@ -76,7 +90,7 @@ final class Message {
 
   /** All fields of another message of the same type. */
   @CanIgnoreReturnValue
-  Message append(Message other) {
+  public ProtobufMessage append(ProtobufMessage other) {
     other.chunks.forEach(this::chunk);
     tail.writeBytes(other.tail.toByteArray());
     return this;
@@ -106,8 +120,16 @@ final class Message {
     tail.write((int) rest);
   }
 
+  /** A copy of every byte. */
+  public byte[] toByteArray() {
+    ByteArrayOutputStream all = new ByteArrayOutputStream();
+    chunks.forEach(all::writeBytes);
+    all.writeBytes(tail.toByteArray());
+    return all.toByteArray();
+  }
+
   /** Writes every byte. */
-  void writeTo(WritableByteChannel channel) throws IOException {
+  public void writeTo(WritableByteChannel channel) throws IOException {
     for (byte[] chunk : chunks) {
       write(channel, chunk);
     }
