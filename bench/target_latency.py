@@ -17,7 +17,7 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-TABLES = ["raspi4", "titan_rtx_64", "samsung_s7", "fpga", "gold_6226"]
+TABLES = ["raspi4", "titan_rtx_64", "samsung_s7", "fpga"]
 SHARES = [0.25, 0.5, 0.9]
 FLAGS = ("--train-images 4000 --epochs 3 --warmup-epochs 1 --batch 32 --theta-rate 0.1 --tau-end 0.5 "
          "--samples 6 --seed 1").split()

@@ -26,9 +26,8 @@ final class SupernetFixture implements AutoCloseable {
     for (double[] row : table) {
       Arrays.setAll(row, i -> 0.01 * (1 + i));
     }
-    SupernetGraphs.LossSettings loss =
-        new SupernetGraphs.LossSettings(0.2, 0.6, false, false, false, 0.9, 1e-4, 5e-4);
-    SupernetGraphs graphs = new SupernetGraphs(space, loss, 0.1, table, List.of());
+    SupernetGraphs graphs =
+        new SupernetGraphs(space, SupernetGraphs.LossSettings.PAPER, 0.1, table, List.of());
     Graph weightStep = graphs.weightStep(batch);
     store = new ParameterStore(backend, weightStep.parameters());
     store.initialise(1);

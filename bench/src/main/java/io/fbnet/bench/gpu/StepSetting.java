@@ -21,8 +21,7 @@ import java.util.List;
  * @param batch images a step
  */
 record StepSetting(SearchSpace space, int batch) {
-  static final SupernetGraphs.LossSettings LOSS =
-      new SupernetGraphs.LossSettings(0.2, 0.6, false, false, false, 0.9, 1e-4, 5e-4);
+  static final SupernetGraphs.LossSettings LOSS = SupernetGraphs.LossSettings.PAPER;
   static final double RATE = 0.01;
   static final double THETA_RATE = 0.01;
   static final double TAU = 5;

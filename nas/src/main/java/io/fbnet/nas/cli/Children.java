@@ -7,7 +7,7 @@ import io.fbnet.nas.file.AtomicFile;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.Description;
 import io.fbnet.nas.run.RunFolder;
-import io.fbnet.nas.search.BudgetDraws;
+import io.fbnet.nas.search.Search;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.train.Quality;
 import io.fbnet.nas.train.Recipe;
@@ -31,7 +31,7 @@ import java.util.stream.IntStream;
 final class Children {
   private static final String FOLDER = "children";
 
-  private final SearchSession session;
+  private final Search search;
   private final RunFolder folder;
   private final Recipe recipe;
   private final String recipeText;
@@ -54,26 +54,26 @@ final class Children {
    * @param dataAndDevice the search's data and device as lines of a configuration
    */
   Children(
-      SearchSession session,
+      Search search,
       RunFolder folder,
       RecipeFlags flags,
       String recipeText,
       String dataAndDevice,
       Console console,
       ProgressLine progress) {
-    this.session = session;
+    this.search = search;
     this.folder = folder;
     this.dataAndDevice = dataAndDevice;
     this.console = console;
-    double holdOut = 1 - session.settings.weightShare();
+    double holdOut = 1 - search.settings().weightShare();
     // Rounded, so that the configuration is short and 1 - 0.8 is the 0.2 that people write.
     holdOut = Math.round(holdOut * 1e6) / 1e6;
     recipe = flags.recipe(holdOut);
     this.recipeText = recipeText + "hold-out: " + holdOut + "\n";
     training =
         new ChildTraining(
-            session.backend,
-            session.data,
+            search.backend(),
+            search.data(),
             recipe,
             console,
             progress,
@@ -82,15 +82,8 @@ final class Children {
 
   /** Trains the first {@code count} draws, reports on all, and writes the best. */
   void train(int count) {
-    List<int[]> choices =
-        BudgetDraws.draw(
-            session.supernet.theta(), session.supernet.budget(), session.settings.seed(), count);
-    if (choices.isEmpty()) {
-      throw UserException.data(
-          "no architecture that keeps every limit was found in the draws from theta: widen"
-              + " --max-macs or --max-params");
-    }
-    session.supernet.releaseSteps();
+    List<int[]> choices = search.draw(count);
+    search.supernet().releaseSteps();
     List<Child> children = new ArrayList<>();
     for (int i = 0; i < choices.size(); i++) {
       int[] choice = choices.get(i);
@@ -103,7 +96,7 @@ final class Children {
         console.note("draw %d is draw %d again, and trained once".formatted(i + 1, same + 1));
         continue;
       }
-      children.add(child(i + 1, Architecture.of("", session.space, choice), count));
+      children.add(child(i + 1, Architecture.of("", search.space(), choice), count));
     }
     Child best = children.stream().max(Comparator.comparingDouble(Child::accuracy)).orElseThrow();
     keep(best, children);
@@ -113,8 +106,8 @@ final class Children {
     Path root = folder.root().resolve(FOLDER).resolve("%02d".formatted(number));
     TrainedNetwork.Latency latency =
         new TrainedNetwork.Latency(
-            session.table.device(),
-            session.table.latencyOf(architecture),
+            search.table().device(),
+            search.table().latencyOf(architecture),
             folder.latency().toString());
     TrainedNetwork network;
     try (RunFolder child = open(root, architecture)) {
@@ -127,9 +120,9 @@ final class Children {
         network.write(child.model());
       }
     }
-    ImageSet images = session.data.train();
+    ImageSet images = search.data().train();
     Quality quality =
-        Quality.of(session.backend, network, images, recipe.heldOut(images), recipe.batch());
+        Quality.of(search.backend(), network, images, recipe.heldOut(images), recipe.batch());
     return new Child(number, architecture, latency, network, quality.accuracy());
   }
 
@@ -176,10 +169,10 @@ final class Children {
   }
 
   private void keep(Child best, List<Child> children) {
-    Dataset data = session.data;
+    Dataset data = search.data();
     int[] all = IntStream.range(0, data.test().size()).toArray();
     double test =
-        Quality.of(session.backend, best.network(), data.test(), all, recipe.batch()).accuracy();
+        Quality.of(search.backend(), best.network(), data.test(), all, recipe.batch()).accuracy();
     TrainedNetwork network = best.network().withTestAccuracy(test);
     best.architecture().write(folder.architecture());
     network.write(folder.model());

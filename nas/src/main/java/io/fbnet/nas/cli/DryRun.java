@@ -4,6 +4,7 @@ import io.fbnet.engine.program.Program;
 import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.data.BatchLoader;
 import io.fbnet.nas.network.NetworkBuilder;
+import io.fbnet.nas.search.Search;
 import java.util.Locale;
 
 /** Two steps of each kind on real images, for their memory and time. */
@@ -12,35 +13,35 @@ final class DryRun {
 
   private DryRun() {}
 
-  static String of(SearchSession session) {
+  static String of(Search search) {
     StringBuilder text = new StringBuilder();
-    double weight = time(session, "w step", session.supernet.weightStep(), false, text);
-    double theta = time(session, "theta step", session.supernet.thetaStep(), true, text);
-    int batch = session.settings.batch();
+    double weight = time(search, "w step", search.supernet().weightStep(), false, text);
+    double theta = time(search, "theta step", search.supernet().thetaStep(), true, text);
+    int batch = search.settings().batch();
     long weightSteps =
-        (long) session.settings.epochs() * (session.loop.splits().first().length / batch);
-    long thetaSteps = session.loop.totalSteps() - weightSteps;
+        (long) search.settings().epochs() * (search.loop().splits().first().length / batch);
+    long thetaSteps = search.loop().totalSteps() - weightSteps;
     double seconds = weightSteps * weight + thetaSteps * theta;
     text.append(
         String.format(
             Locale.ROOT,
             "a checkpoint takes %.1f MiB; %d w steps and %d theta steps take about %s%n",
-            (double) session.supernet.checkpointBytes() / MIB,
+            (double) search.supernet().checkpointBytes() / MIB,
             weightSteps,
             thetaSteps,
             ProgressLine.duration((long) Math.ceil(seconds))));
-    session.supernet.weightStep().slowKernels().forEach(s -> text.append(s).append('\n'));
+    search.supernet().weightStep().slowKernels().forEach(s -> text.append(s).append('\n'));
     return text.toString();
   }
 
   /** Seconds of the second step. */
   private static double time(
-      SearchSession session, String name, Program program, boolean theta, StringBuilder text) {
+      Search search, String name, Program program, boolean theta, StringBuilder text) {
     double seconds = 0;
     try (BatchLoader loader =
-        BatchLoader.over(session.data.train(), session.loop.splits().first())
-            .batchSize(session.settings.batch())
-            .normalisation(session.data.mean(), session.data.std())
+        BatchLoader.over(search.data().train(), search.loop().splits().first())
+            .batchSize(search.settings().batch())
+            .normalisation(search.data().mean(), search.data().std())
             .dropLast(true)
             .build()) {
       loader.start(0, 0);
@@ -48,9 +49,9 @@ final class DryRun {
       for (int i = 0; i < 2; i++) {
         program.write("images", batch.images());
         program.write("labels", batch.labels());
-        program.set("seed", session.settings.seed());
+        program.set("seed", search.settings().seed());
         program.set("step", (long) i);
-        program.set("tau", session.settings.tauFirst());
+        program.set("tau", search.settings().tauFirst());
         program.set("rate", 1e-6);
         if (theta) {
           program.set("count", i + 1.0);
@@ -59,7 +60,7 @@ final class DryRun {
         }
         long start = System.nanoTime();
         program.run();
-        session.backend.synchronise();
+        search.backend().synchronise();
         seconds = (System.nanoTime() - start) / 1e9;
       }
     }

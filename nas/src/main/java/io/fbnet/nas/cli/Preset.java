@@ -28,8 +28,6 @@ record Preset(
     double tauEnd,
     double alpha,
     double beta) {
-  static final double PAPER_TAU_DECAY = 0.956;
-
   private static final Preset PAPER = new Preset("", 90, 10, 192, 0, 0.1, 0.01, 0, 0.2, 0.6);
   // The latency term is the paper's: at batch 1 the blocks of this space differ by several times.
   private static final Preset FASHION =

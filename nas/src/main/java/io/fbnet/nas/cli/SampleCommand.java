@@ -2,8 +2,8 @@ package io.fbnet.nas.cli;
 
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.latency.LatencyTable;
-import io.fbnet.nas.run.Checkpoints;
 import io.fbnet.nas.run.RunFolder;
+import io.fbnet.nas.search.Search;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -74,27 +74,22 @@ final class SampleCommand implements Callable<Integer> {
       LatencyTable table = LatencyTable.load(folder.latency().toString());
       try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr());
           SearchSession session = new SearchSession(flags, table, console, progress)) {
-        Checkpoints.Found found =
-            folder
-                .checkpoints(Checkpoints.LEAST_KEPT)
-                .newestValid(console::warn)
-                .orElseThrow(
-                    () ->
-                        UserException.data(
-                            "%s has no whole checkpoint: run fbnet search --resume %s first",
-                            run, run));
-        session.loop.restore(found);
-        if (!session.loop.finished()) {
+        Search search = session.search;
+        if (!search.restore(folder, console::warn)) {
+          throw UserException.data(
+              "%s has no whole checkpoint: run fbnet search --resume %s first", run, run);
+        }
+        if (!search.loop().finished()) {
           console.warn(
-              "the search is not finished; theta is that of step " + found.manifest().step());
+              "the search is not finished; theta is that of step " + search.loop().stepsDone());
         }
         if (train == null) {
-          SampleReport.run(session, folder, count, uniform, console, progress);
+          SampleReport.run(search, folder, count, uniform, console, progress);
           ReportCommand.write(folder.files(), console);
         } else {
           recipe.resolve(flags.seed, flags.trainImages);
           String dataAndDevice = resolved(stored, "data") + resolved(stored, "device");
-          new Children(session, folder, recipe, recipeText(), dataAndDevice, console, progress)
+          new Children(search, folder, recipe, recipeText(), dataAndDevice, console, progress)
               .train(train);
         }
       }

@@ -1,28 +1,20 @@
 package io.fbnet.nas.cli;
 
-import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.network.Description;
 import io.fbnet.nas.run.RunFolder;
-import io.fbnet.nas.search.ArchitectureScorer;
 import io.fbnet.nas.search.ArchitectureScorer.Score;
 import io.fbnet.nas.search.Budget;
-import io.fbnet.nas.search.BudgetDraws;
 import io.fbnet.nas.search.Limit;
-import io.fbnet.nas.search.SamplesFile;
+import io.fbnet.nas.search.Search;
+import io.fbnet.nas.search.Selection;
 import io.fbnet.nas.search.Theta;
-import io.fbnet.nas.space.Architecture;
-import io.fbnet.nas.space.SearchSpace;
-import io.fbnet.nas.train.Evaluation;
-import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.LongStream;
 
 /** Draws architectures, scores them, writes the best, and says so. */
 final class SampleReport {
-  private static final int UNIFORM_TRIES = 200_000;
   private static final int INSIDE_DRAWS = 100;
 
   private SampleReport() {}
@@ -33,54 +25,32 @@ final class SampleReport {
    * it.
    */
   static void run(
-      SearchSession session,
+      Search search,
       RunFolder folder,
       int count,
       boolean uniform,
       Console console,
       ProgressLine progress) {
-    SearchSpace space = session.space;
-    Theta theta = session.supernet.theta();
-    ArchitectureScorer scorer = session.scorer();
     int total = uniform ? 2 * count : count;
-    Budget budget = session.supernet.budget();
-    List<int[]> choices = BudgetDraws.draw(theta, budget, session.settings.seed(), count);
-    if (choices.size() < count) {
+    Selection selection =
+        search.select(
+            count, uniform, done -> progress.update(done, total, "scoring architectures"));
+    progress.close();
+    List<Score> drawn = selection.drawn();
+    List<Score> baseline = selection.uniform();
+    Score best = selection.best();
+    best.architecture().write(folder.architecture());
+    selection.write(folder.files().samples());
+    if (drawn.size() < count) {
       console.warn(
           "only %d of %d architectures were found within the budget"
-              .formatted(choices.size(), count));
+              .formatted(drawn.size(), count));
     }
-    List<Score> drawn = new ArrayList<>();
-    for (int[] choice : choices) {
-      drawn.add(scorer.score(Architecture.of("", space, choice)));
-      progress.update(drawn.size(), total, "scoring architectures");
+    if (uniform && baseline.size() < count) {
+      console.warn(
+          "only %d of %d uniform draws are as slow as the best: there are hardly any such networks"
+              .formatted(baseline.size(), count));
     }
-    Comparator<Score> order =
-        budget.isEmpty()
-            ? Comparator.comparingDouble(Score::loss)
-            : Comparator.comparingDouble(Score::accuracy).reversed();
-    Score best =
-        drawn.stream()
-            .min(order)
-            .orElseThrow(
-                () ->
-                    UserException.data(
-                        "no architecture that keeps every limit was found in the draws from theta:"
-                            + " widen --max-macs or --max-params"));
-    List<Score> baseline = new ArrayList<>();
-    if (uniform) {
-      for (int[] choice : noFaster(session, best.latencyMs(), count)) {
-        baseline.add(scorer.score(Architecture.of("", space, choice)));
-        progress.update(count + baseline.size(), total, "scoring uniform architectures");
-      }
-      if (baseline.size() < count) {
-        console.warn(
-            "only %d of %d uniform draws are as slow as the best: there are hardly any such networks"
-                .formatted(baseline.size(), count));
-      }
-    }
-    progress.close();
-    best.architecture().write(folder.architecture());
     StringBuilder text = new StringBuilder();
     table(text, "drawn from theta", drawn, best);
     if (!baseline.isEmpty()) {
@@ -95,12 +65,10 @@ final class SampleReport {
               baseline.stream().mapToDouble(Score::latencyMs).average().orElseThrow()));
     }
     console.print(text.toString());
-    Evaluation test = scorer.test(best.architecture());
-    SamplesFile.of(drawn, baseline, best, test, session.data.test().size())
-        .write(folder.files().samples());
-    summary(session, folder, best, test, console);
+    summary(search, folder, selection, console);
+    Budget budget = search.supernet().budget();
     if (!budget.isEmpty()) {
-      console.print(budgetText(budget, theta, session.settings.seed(), best));
+      console.print(budgetText(budget, search.supernet().theta(), search.settings().seed(), best));
     }
   }
 
@@ -127,20 +95,6 @@ final class SampleReport {
         .toString();
   }
 
-  /** Uniform draws whose latency is at least the given one, so that speed cannot excuse them. */
-  private static List<int[]> noFaster(SearchSession session, double latencyMs, int count) {
-    SearchSpace space = session.space;
-    Theta flat = Theta.uniform(space);
-    List<int[]> choices = new ArrayList<>();
-    for (int i = 0; i < UNIFORM_TRIES && choices.size() < count; i++) {
-      int[] choice = flat.sample(session.settings.seed(), i);
-      if (session.table.latencyOf(choice) >= latencyMs) {
-        choices.add(choice);
-      }
-    }
-    return choices;
-  }
-
   private static void table(StringBuilder text, String title, List<Score> scores, Score best) {
     text.append(
         String.format(
@@ -162,22 +116,23 @@ final class SampleReport {
   }
 
   private static void summary(
-      SearchSession session, RunFolder folder, Score best, Evaluation test, Console console) {
+      Search search, RunFolder folder, Selection selection, Console console) {
+    Score best = selection.best();
     Description description = Description.of(best.architecture()).withLatency(best.latencyMs());
-    Dataset data = session.data;
+    Dataset data = search.data();
     console.print(
         String.format(
             Locale.ROOT,
             "%nFound for %s%n  %s%n  latency %.4f ms (table), %.2f M multiply-adds, %.3f M"
                 + " parameters%n  accuracy with the supernet's weights: %.4f on the theta split,"
                 + " %.4f on the %d test images of %s%s%n  written to %s%n",
-            session.table.device(),
+            search.table().device(),
             best.architecture().blockLine(),
             best.latencyMs(),
             description.macs() / 1e6,
             description.parameters() / 1e6,
             best.accuracy(),
-            test.accuracy(),
+            selection.test().accuracy(),
             data.test().size(),
             data.name(),
             data.generated() ? " (generated)" : "",

@@ -6,9 +6,9 @@ import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.run.Checkpoints;
-import io.fbnet.nas.run.EventFile;
-import io.fbnet.nas.run.MetricsLog;
 import io.fbnet.nas.run.RunFolder;
+import io.fbnet.nas.search.Search;
+import io.fbnet.nas.search.SearchLoop;
 import io.fbnet.nas.search.SearchObserver;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -62,7 +62,7 @@ final class SearchCommand implements Callable<Integer> {
     if (dryRun) {
       try (ProgressLine progress = progress();
           SearchSession session = new SearchSession(flags, null, console, progress)) {
-        console.print(DryRun.of(session));
+        console.print(DryRun.of(session.search));
       }
       return 0;
     }
@@ -80,11 +80,11 @@ final class SearchCommand implements Callable<Integer> {
     try (RunFolder folder = RunFolder.create(root);
         ProgressLine progress = progress();
         SearchSession session = new SearchSession(flags, null, console, progress)) {
-      Checkpoints.requireFreeSpace(root, CHECKPOINTS_ON_DISK * session.supernet.checkpointBytes());
+      Checkpoints.requireFreeSpace(
+          root, CHECKPOINTS_ON_DISK * session.search.supernet().checkpointBytes());
       // The configuration first: it is what makes the folder a run that can be resumed.
       AtomicFile.writeText(folder.config(), ConfigFile.resolved(spec, NOT_OF_THE_RUN));
-      session.table.write(folder.latency());
-      return train(session, folder, console, progress);
+      return train(session.search, folder, console, progress);
     }
   }
 
@@ -92,19 +92,13 @@ final class SearchCommand implements Callable<Integer> {
     try (RunFolder folder = RunFolder.open(resume);
         ProgressLine progress = progress();
         SearchSession session = new SearchSession(flags, runTable(folder), console, progress)) {
-      session.table.write(folder.latency());
-      Checkpoints.Found found =
-          folder.checkpoints(Checkpoints.LEAST_KEPT).newestValid(console::warn).orElse(null);
-      if (found == null) {
-        console.note("no checkpoint yet: the run starts from its beginning");
-        MetricsLog.truncateAfter(folder.metrics(), 0);
+      Search search = session.search;
+      if (search.restore(folder, console::warn)) {
+        console.note("resumed after step " + search.loop().stepsDone());
       } else {
-        found.differences(session.backend.fingerprint()).forEach(console::warn);
-        session.loop.restore(found);
-        MetricsLog.truncateAfter(folder.metrics(), found.manifest().step());
-        console.note("resumed after step " + found.manifest().step());
+        console.note("no checkpoint yet: the run starts from its beginning");
       }
-      return train(session, folder, console, progress);
+      return train(search, folder, console, progress);
     }
   }
 
@@ -113,27 +107,25 @@ final class SearchCommand implements Callable<Integer> {
     return Files.exists(folder.latency()) ? LatencyTable.load(folder.latency().toString()) : null;
   }
 
-  private int train(
-      SearchSession session, RunFolder folder, Console console, ProgressLine progress) {
+  private int train(Search search, RunFolder folder, Console console, ProgressLine progress) {
     StopSignals signals = StopSignals.take(console);
+    SearchLoop loop = search.loop();
     console.note(
         "run folder %s, seed %d, %d images train w, %d train theta"
             .formatted(
                 folder.root(),
                 flags.seed,
-                session.loop.splits().first().length,
-                session.loop.splits().second().length));
-    if (session.loop.droppedImages() > 0) {
+                loop.splits().first().length,
+                loop.splits().second().length));
+    if (loop.droppedImages() > 0) {
       console.note(
           "%d images an epoch fill no whole batch and are left out, others each time"
-              .formatted(session.loop.droppedImages()));
+              .formatted(loop.droppedImages()));
     }
-    session.supernet.weightStep().slowKernels().forEach(console::warn);
+    search.supernet().weightStep().slowKernels().forEach(console::warn);
     boolean finished;
-    try (EventFile events = EventFile.begin(folder.root(), session.loop.stepsDone() + 1);
-        MetricsLog metrics = MetricsLog.open(folder.metrics())) {
-      metrics.mirrorTo(events);
-      finished = session.loop.run(folder, metrics, new Watcher(console, progress, signals));
+    try {
+      finished = search.run(folder, new Watcher(console, progress, signals));
     } catch (UserException e) {
       if (e.exitCode() == ExitCode.DIVERGED) {
         progress.clear();
@@ -150,9 +142,9 @@ final class SearchCommand implements Callable<Integer> {
       throw new UserException(
           signals.received(),
           "stopped and saved after step %d of %d; continue with: fbnet search --resume %s"
-              .formatted(session.loop.stepsDone(), session.loop.totalSteps(), folder.root()));
+              .formatted(loop.stepsDone(), loop.totalSteps(), folder.root()));
     }
-    SampleReport.run(session, folder, flags.samples, false, console, progress);
+    SampleReport.run(search, folder, flags.samples, false, console, progress);
     ReportCommand.write(folder.files(), console);
     return 0;
   }

@@ -203,35 +203,28 @@ final class SearchFlags {
 
   /** The settings that the resolved flags make. */
   SearchSettings settings() {
-    int thetaEpochs = epochs - warmupEpochs;
-    double decay =
-        tauEnd == 0 || thetaEpochs < 2
-            ? Preset.PAPER_TAU_DECAY
-            : Math.pow(tauEnd / tau, 1.0 / (thetaEpochs - 1));
-    // With a target the loss is CE and the budget's terms: a product with log(LAT)^0.
-    boolean product = budget.targetLatency == null;
+    // A target has a loss of its own, so alpha and beta are not resolved then.
     LossSettings loss =
         new LossSettings(
-            product ? alpha : 1,
-            product ? beta : 0,
+            alpha == null ? LossSettings.PAPER.alpha() : alpha,
+            beta == null ? LossSettings.PAPER.beta() : beta,
             weightLoss == WeightLoss.CE,
             noise == Noise.IMAGE,
             hard,
             momentum,
             weightDecay,
             thetaWeightDecay);
-    return new SearchSettings(
-        seed,
-        epochs,
-        warmupEpochs,
-        batch,
-        trainImages,
-        0.8,
-        rate,
-        thetaRate,
-        tau,
-        decay,
-        new Augmentation(cropPadding, flip),
-        loss);
+    return SearchSettings.paper()
+        .seed(seed)
+        .epochs(epochs)
+        .warmupEpochs(warmupEpochs)
+        .batch(batch)
+        .trainImages(trainImages)
+        .rate(rate)
+        .thetaRate(thetaRate)
+        .tau(tau, tauEnd)
+        .augmentation(new Augmentation(cropPadding, flip))
+        .loss(loss)
+        .build();
   }
 }

@@ -42,7 +42,16 @@ public final class LatencyMeter {
 
   /** Told after each piece of work. */
   public interface Progress {
-    /** {@code done} of {@code total} pieces, now at {@code what}. */
+    /** Is told nothing. */
+    Progress NONE = (done, total, what) -> {};
+
+    /**
+     * Takes note.
+     *
+     * @param done pieces
+     * @param total pieces in all
+     * @param what is being done
+     */
     void at(int done, int total, String what);
   }
 
@@ -232,7 +241,7 @@ public final class LatencyMeter {
 
   /** The median time of one whole network, in milliseconds. */
   public double measure(Architecture network) {
-    return whole(List.of(network), true, (done, total, what) -> {})[0];
+    return whole(List.of(network), true, Progress.NONE)[0];
   }
 
   /** Measures whole networks twice, each time from the start. */

@@ -60,7 +60,17 @@ public final class SupernetGraphs {
       boolean hard,
       double momentum,
       double weightDecay,
-      double thetaWeightDecay) {}
+      double thetaWeightDecay) {
+    /** The paper's: alpha 0.2, beta 0.6, momentum 0.9, decay 1e-4 of w and 5e-4 of theta. */
+    public static final LossSettings PAPER =
+        new LossSettings(0.2, 0.6, false, false, false, 0.9, 1e-4, 5e-4);
+
+    /** The same without the product with the latency, for losses with a target. */
+    public LossSettings withoutProduct() {
+      return new LossSettings(
+          1, 0, crossEntropyOnly, noisePerImage, hard, momentum, weightDecay, thetaWeightDecay);
+    }
+  }
 
   /**
    * A term that the theta step adds to its loss: a control scalar times (fixed + sum over layers l

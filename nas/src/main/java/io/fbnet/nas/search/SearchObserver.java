@@ -1,7 +1,10 @@
 package io.fbnet.nas.search;
 
-/** What the search tells while it runs. */
+/** What the search tells while it runs; whoever does not listen need not say so. */
 public interface SearchObserver {
+  /** Listens to nothing and never stops. */
+  SearchObserver NONE = new SearchObserver() {};
+
   /**
    * After every step.
    *
@@ -10,20 +13,28 @@ public interface SearchObserver {
    * @param phase {@code w} or {@code theta}
    * @param loss of this step
    * @param accuracy of this batch under the mixture, 0 to 1
-   * @param latencyMs the mixture's latency
+   * @param latencyMs the mixture's latency, ms
    */
-  void step(
+  default void step(
       long done,
       long total,
       int epoch,
       String phase,
       double loss,
       double accuracy,
-      double latencyMs);
+      double latencyMs) {}
 
-  /** After an epoch. */
-  void epoch(int epoch, double expectedMs, double entropyBits);
+  /**
+   * After an epoch.
+   *
+   * @param epoch from 0
+   * @param expectedMs the exact expectation of the latency of draws from theta
+   * @param entropyBits of theta, the mean over layers
+   */
+  default void epoch(int epoch, double expectedMs, double entropyBits) {}
 
-  /** Whether the search should stop after this step and save. */
-  boolean stopRequested();
+  /** {@return whether the search should stop after this step and save} */
+  default boolean stopRequested() {
+    return false;
+  }
 }

@@ -4,7 +4,7 @@ import io.fbnet.nas.data.Augmentation;
 import io.fbnet.nas.network.SupernetGraphs.LossSettings;
 
 /**
- * Everything that decides a search beside its space, table and data.
+ * Everything that decides a search beside its space, table, budget and data.
  *
  * @param seed of weights, noise, splits, order and augmentation
  * @param epochs in all
@@ -32,13 +32,205 @@ public record SearchSettings(
     double tauDecay,
     Augmentation augmentation,
     LossSettings loss) {
+  private static final double PAPER_TAU_DECAY = 0.956;
 
-  /** The temperature of an epoch, from 0. */
+  /** {@return the paper's numbers, made for ImageNet-100 on a GPU, to be changed} */
+  public static Builder paper() {
+    return new Builder();
+  }
+
+  /** {@return numbers for a few minutes on two cores and the space fashion, to be changed} */
+  public static Builder small() {
+    return new Builder()
+        .epochs(8)
+        .warmupEpochs(2)
+        .batch(64)
+        .trainImages(12_000)
+        .thetaRate(0.1)
+        .tau(5, 0.2);
+  }
+
+  /** Settings that are being put together. */
+  public static final class Builder {
+    private long seed = 1;
+    private int epochs = 90;
+    private int warmupEpochs = 10;
+    private int batch = 192;
+    private int trainImages;
+    private double rate = 0.1;
+    private double thetaRate = 0.01;
+    private double tauFirst = 5;
+    private double tauEnd;
+    private Augmentation augmentation = new Augmentation(2, true);
+    private LossSettings loss = LossSettings.PAPER;
+
+    private Builder() {}
+
+    /**
+     * {@return this, with a seed}
+     *
+     * @param value of weights, noise, splits, order and augmentation
+     */
+    public Builder seed(long value) {
+      seed = value;
+      return this;
+    }
+
+    /**
+     * {@return this, with so many epochs in all}
+     *
+     * @param count at least 1
+     */
+    public Builder epochs(int count) {
+      epochs = count;
+      return this;
+    }
+
+    /**
+     * {@return this, with so many epochs of w alone before theta starts}
+     *
+     * @param count at most all
+     */
+    public Builder warmupEpochs(int count) {
+      warmupEpochs = count;
+      return this;
+    }
+
+    /**
+     * {@return this, with a batch size}
+     *
+     * @param images a step
+     */
+    public Builder batch(int images) {
+      batch = images;
+      return this;
+    }
+
+    /**
+     * {@return this, with so many training images}
+     *
+     * @param images used, 0 for all
+     */
+    public Builder trainImages(int images) {
+      trainImages = images;
+      return this;
+    }
+
+    /**
+     * {@return this, with a learning rate of w}
+     *
+     * @param value at the start; it falls to 0 by a cosine
+     */
+    public Builder rate(double value) {
+      rate = value;
+      return this;
+    }
+
+    /**
+     * {@return this, with a learning rate of theta}
+     *
+     * @param value of Adam
+     */
+    public Builder thetaRate(double value) {
+      thetaRate = value;
+      return this;
+    }
+
+    /**
+     * {@return this, with temperatures}
+     *
+     * @param first until theta starts
+     * @param end of the last epoch; 0 for the paper's 0.956 times an epoch
+     */
+    public Builder tau(double first, double end) {
+      tauFirst = first;
+      tauEnd = end;
+      return this;
+    }
+
+    /**
+     * {@return this, with an augmentation of training images}
+     *
+     * @param value crops and flips
+     */
+    public Builder augmentation(Augmentation value) {
+      augmentation = value;
+      return this;
+    }
+
+    /**
+     * {@return this, with a loss}
+     *
+     * @param value what the steps minimise
+     */
+    public Builder loss(LossSettings value) {
+      loss = value;
+      return this;
+    }
+
+    /**
+     * {@return the settings}
+     *
+     * @throws IllegalArgumentException where they cannot be a search
+     */
+    public SearchSettings build() {
+      if (epochs < 1 || warmupEpochs < 0 || warmupEpochs > epochs || batch < 2) {
+        throw new IllegalArgumentException(
+            "epochs must be at least 1, the epochs of w alone 0 to all, a batch at least 2");
+      }
+      int thetaEpochs = epochs - warmupEpochs;
+      double decay =
+          tauEnd == 0 || thetaEpochs < 2
+              ? PAPER_TAU_DECAY
+              : Math.pow(tauEnd / tauFirst, 1.0 / (thetaEpochs - 1));
+      return new SearchSettings(
+          seed,
+          epochs,
+          warmupEpochs,
+          batch,
+          trainImages,
+          0.8,
+          rate,
+          thetaRate,
+          tauFirst,
+          decay,
+          augmentation,
+          loss);
+    }
+  }
+
+  /** {@return these without the product with the latency, for a budget with a target} */
+  SearchSettings withoutProduct() {
+    return new SearchSettings(
+        seed,
+        epochs,
+        warmupEpochs,
+        batch,
+        trainImages,
+        weightShare,
+        rate,
+        thetaRate,
+        tauFirst,
+        tauDecay,
+        augmentation,
+        loss.withoutProduct());
+  }
+
+  /**
+   * {@return the temperature of an epoch}
+   *
+   * @param epoch from 0
+   */
   public double tau(int epoch) {
     return tauFirst * Math.pow(tauDecay, Math.max(0, epoch - warmupEpochs));
   }
 
-  /** The w learning rate of step {@code step} of {@code steps}. */
+  /**
+   * {@return the learning rate of w at a step}
+   *
+   * @param step from 0
+   * @param steps of w in all
+   */
   public double rate(long step, long steps) {
     return 0.5 * rate * (1 + Math.cos(Math.PI * step / steps));
   }

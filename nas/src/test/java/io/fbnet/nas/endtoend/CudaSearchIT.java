@@ -9,20 +9,17 @@ import io.fbnet.engine.cpu.CpuBackend;
 import io.fbnet.engine.cuda.CudaBackend;
 import io.fbnet.engine.cuda.CudaOptions;
 import io.fbnet.engine.cuda.SoftwareCuda;
-import io.fbnet.nas.data.Augmentation;
 import io.fbnet.nas.data.DataOptions;
 import io.fbnet.nas.data.DataSource;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.ImageShape;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.network.SupernetGraphs.LossSettings;
-import io.fbnet.nas.run.MetricsLog;
 import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.search.Budget;
-import io.fbnet.nas.search.SearchLoop;
+import io.fbnet.nas.search.Search;
 import io.fbnet.nas.search.SearchObserver;
 import io.fbnet.nas.search.SearchSettings;
-import io.fbnet.nas.search.Supernet;
 import io.fbnet.nas.space.SearchSpace;
 import java.io.IOException;
 import java.io.InputStream;
@@ -84,11 +81,6 @@ class CudaSearchIT {
     }
 
     @Override
-    public void epoch(int epoch, double expectedMs, double entropyBits) {
-      // Only steps and theta count here.
-    }
-
-    @Override
     public boolean stopRequested() {
       return worst > TOLERANCE;
     }
@@ -101,19 +93,16 @@ class CudaSearchIT {
     }
     SearchSpace space = SearchSpace.load(file.toString());
     SearchSettings settings =
-        new SearchSettings(
-            SEED,
-            1,
-            0,
-            BATCH,
-            STEPS * BATCH,
-            0.8,
-            RATE,
-            THETA_RATE,
-            5,
-            0.956,
-            new Augmentation(2, true),
-            new LossSettings(0.2, 0.6, false, false, false, MOMENTUM, 1e-4, 5e-4));
+        SearchSettings.paper()
+            .seed(SEED)
+            .epochs(1)
+            .warmupEpochs(0)
+            .batch(BATCH)
+            .trainImages(STEPS * BATCH)
+            .rate(RATE)
+            .thetaRate(THETA_RATE)
+            .loss(new LossSettings(0.2, 0.6, false, false, false, MOMENTUM, 1e-4, 5e-4))
+            .build();
     double[][] ms = new double[space.layerCount()][space.blocks().size()];
     for (int l = 0; l < ms.length; l++) {
       for (int k = 0; k < ms[l].length; k++) {
@@ -126,10 +115,9 @@ class CudaSearchIT {
     Run run = new Run(expected);
     try (Dataset data = DataSource.open(options);
         RunFolder out = RunFolder.create(folder.resolve(name));
-        MetricsLog metrics = MetricsLog.open(out.metrics());
-        Supernet supernet = new Supernet(backend, space, settings, table, Budget.NONE)) {
-      new SearchLoop(backend, supernet, settings, table, data).run(out, metrics, run);
-      run.theta = supernet.theta().logits();
+        Search search = new Search(backend, data, space, table, Budget.NONE, settings)) {
+      search.run(out, run);
+      run.theta = search.supernet().theta().logits();
     }
     return run;
   }

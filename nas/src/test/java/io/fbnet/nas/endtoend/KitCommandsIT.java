@@ -23,6 +23,7 @@ class KitCommandsIT {
   @TempDir Path folder;
   private Fbnet fbnet;
   private Path space;
+  private String said = "";
 
   @BeforeEach
   void prepare() throws IOException {
@@ -33,6 +34,7 @@ class KitCommandsIT {
   private Fbnet.Outcome done(String... arguments) throws Exception {
     Fbnet.Outcome outcome = fbnet.run(arguments);
     assertEquals(0, outcome.code(), outcome.err());
+    said += outcome.err();
     return outcome;
   }
 
@@ -44,7 +46,10 @@ class KitCommandsIT {
     assertFalse(outcome.err().contains("\tat "), what);
   }
 
-  /** Every entry is a time, but for skips that do nothing. */
+  /**
+   * Every entry is a time, but for skips that do nothing and, on a busy machine, what was no slower
+   * than an empty call; that was said.
+   */
   private LatencyTable checked(Path table) {
     LatencyTable read = LatencyTable.load(table.toString());
     SearchSpace tiny = SearchSpace.load(space.toString());
@@ -55,7 +60,8 @@ class KitCommandsIT {
       for (int k = 0; k < tiny.blocks().size(); k++) {
         boolean nothing = tiny.blocks().get(k).isSkip() && layer.keepsShape();
         double ms = read.ms(layer.index(), k);
-        assertTrue(nothing ? ms == 0 : ms > 0, layer.name() + " " + tiny.blocks().get(k));
+        boolean hidden = ms == 0 && said.contains("take no longer than an empty call");
+        assertTrue(nothing ? ms == 0 : ms > 0 || hidden, layer.name() + " " + tiny.blocks().get(k));
       }
     }
     assertEquals("CPUExecutionProvider", read.fingerprint().libraries().get("provider"));

@@ -1,0 +1,238 @@
+package io.fbnet.nas.search;
+
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.data.Dataset;
+import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.run.Checkpoints;
+import io.fbnet.nas.run.EventFile;
+import io.fbnet.nas.run.MetricsLog;
+import io.fbnet.nas.run.RunFolder;
+import io.fbnet.nas.search.ArchitectureScorer.Score;
+import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.space.SearchSpace;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.Consumer;
+import java.util.function.IntConsumer;
+
+/** One search: a supernet and theta on a device, trained on images, then a choice. */
+public final class Search implements AutoCloseable {
+  private static final int UNIFORM_TRIES = 200_000;
+
+  private final Backend backend;
+  private final Dataset data;
+  private final SearchSpace space;
+  private final LatencyTable table;
+  private final SearchSettings settings;
+  private final Supernet supernet;
+  private final SearchLoop loop;
+
+  /**
+   * Sets up a search at its beginning. Device and images stay the caller's and must outlive it.
+   *
+   * @param backend the device that computes
+   * @param data images of the space's size
+   * @param space to search; its class count becomes the data's
+   * @param table latencies of the space's blocks on the device that the network is for
+   * @param budget what the network may cost; a target latency takes the place of the settings'
+   *     product with the latency
+   * @param settings everything else
+   * @throws UserException (exit code 3) if the data has no classes to tell apart, the table is of
+   *     another space, or no network keeps the budget
+   */
+  public Search(
+      Backend backend,
+      Dataset data,
+      SearchSpace space,
+      LatencyTable table,
+      Budget budget,
+      SearchSettings settings) {
+    this.backend = backend;
+    this.data = data;
+    this.space = fitted(space, data);
+    this.table = table;
+    this.settings =
+        budget.limits().stream().anyMatch(limit -> limit.kind() == Limit.Kind.LATENCY)
+            ? settings.withoutProduct()
+            : settings;
+    table.requireFits(this.space, ignored -> {});
+    BudgetCheck.require(budget, this.space);
+    supernet = new Supernet(backend, this.space, this.settings, table, budget);
+    loop = new SearchLoop(backend, supernet, this.settings, table, data);
+  }
+
+  /**
+   * {@return the space with as many classes as the data has}
+   *
+   * @param space of any class count
+   * @param data images
+   * @throws UserException (exit code 3) if the data has fewer than two
+   */
+  public static SearchSpace fitted(SearchSpace space, Dataset data) {
+    int classes = data.classes().size();
+    if (classes < 2) {
+      throw UserException.data(
+          "%s has %d class: a classifier needs at least two folders of images",
+          data.name(), classes);
+    }
+    return classes == space.classes() ? space : space.withClasses(classes);
+  }
+
+  /** {@return the space, with the data's classes} */
+  public SearchSpace space() {
+    return space;
+  }
+
+  /** {@return the images} */
+  public Dataset data() {
+    return data;
+  }
+
+  /** {@return the latencies} */
+  public LatencyTable table() {
+    return table;
+  }
+
+  /** {@return the device that computes} */
+  public Backend backend() {
+    return backend;
+  }
+
+  /** {@return the settings, without the product with the latency where there is a target} */
+  public SearchSettings settings() {
+    return settings;
+  }
+
+  /** {@return weights, theta and the compiled steps} */
+  public Supernet supernet() {
+    return supernet;
+  }
+
+  /** {@return where the search stands} */
+  public SearchLoop loop() {
+    return loop;
+  }
+
+  /**
+   * Goes on from a folder's newest whole checkpoint; without one the search stays where it is.
+   *
+   * @param folder of a search with the same settings
+   * @param warnings told of damaged checkpoints and of differences of device or library
+   * @return whether there was one
+   */
+  public boolean restore(RunFolder folder, Consumer<String> warnings) {
+    Optional<Checkpoints.Found> found =
+        folder.checkpoints(Checkpoints.LEAST_KEPT).newestValid(warnings);
+    found.ifPresent(
+        checkpoint -> {
+          checkpoint.differences(backend.fingerprint()).forEach(warnings);
+          loop.restore(checkpoint);
+        });
+    return found.isPresent();
+  }
+
+  /**
+   * Trains w and theta to the end, or until the observer asks to stop. The folder gets the table,
+   * metrics, TensorBoard events and checkpoints; {@link #restore} goes on from these.
+   *
+   * @param folder of this search alone
+   * @param observer told after every step
+   * @return whether the search is finished
+   * @throws UserException (exit code 6) where a loss or gradient is no number; (exit code 5) where
+   *     the folder cannot be written
+   */
+  public boolean run(RunFolder folder, SearchObserver observer) {
+    table.write(folder.latency());
+    MetricsLog.truncateAfter(folder.metrics(), loop.stepsDone());
+    try (EventFile events = EventFile.begin(folder.root(), loop.stepsDone() + 1);
+        MetricsLog metrics = MetricsLog.open(folder.metrics())) {
+      metrics.mirrorTo(events);
+      return loop.run(folder, metrics, observer);
+    }
+  }
+
+  /**
+   * Draws from theta within the budget, scores each with the supernet's weights, and reads the test
+   * images once, for the best.
+   *
+   * @param count how many to draw
+   * @return the best and the others
+   * @throws UserException (exit code 3) if no network that keeps the budget was drawn
+   */
+  public Selection select(int count) {
+    return select(count, false, done -> {});
+  }
+
+  /**
+   * The same, beside uniform draws.
+   *
+   * @param count how many to draw
+   * @param uniform whether as many are drawn uniformly, among those no faster than the best
+   * @param scored told how many are done
+   * @return the best and the others
+   * @throws UserException (exit code 3) if no network that keeps the budget was drawn
+   */
+  public Selection select(int count, boolean uniform, IntConsumer scored) {
+    supernet.releaseSteps();
+    Budget budget = supernet.budget();
+    ArchitectureScorer scorer =
+        new ArchitectureScorer(backend, supernet, data, loop.splits(), table, settings);
+    List<Score> drawn = new ArrayList<>();
+    for (int[] choice : draw(count)) {
+      drawn.add(scorer.score(Architecture.of("", space, choice)));
+      scored.accept(drawn.size());
+    }
+    Comparator<Score> order =
+        budget.isEmpty()
+            ? Comparator.comparingDouble(Score::loss)
+            : Comparator.comparingDouble(Score::accuracy).reversed();
+    Score best = drawn.stream().min(order).orElseThrow();
+    List<Score> others = new ArrayList<>();
+    if (uniform) {
+      for (int[] choice : noFaster(best.latencyMs(), count)) {
+        others.add(scorer.score(Architecture.of("", space, choice)));
+        scored.accept(count + others.size());
+      }
+    }
+    return new Selection(drawn, others, best, scorer.test(best.architecture()), data.test().size());
+  }
+
+  /**
+   * {@return draws from theta that keep the budget, at least one and at most so many}
+   *
+   * @param count how many to draw
+   * @throws UserException (exit code 3) if there is none
+   */
+  public List<int[]> draw(int count) {
+    List<int[]> choices =
+        BudgetDraws.draw(supernet.theta(), supernet.budget(), settings.seed(), count);
+    if (choices.isEmpty()) {
+      throw UserException.data(
+          "no architecture that keeps every limit was found in the draws from theta: widen"
+              + " --max-macs or --max-params");
+    }
+    return choices;
+  }
+
+  /** Uniform draws whose latency is at least the given one, so that speed cannot excuse them. */
+  private List<int[]> noFaster(double latencyMs, int count) {
+    Theta flat = Theta.uniform(space);
+    List<int[]> choices = new ArrayList<>();
+    for (int i = 0; i < UNIFORM_TRIES && choices.size() < count; i++) {
+      int[] choice = flat.sample(settings.seed(), i);
+      if (table.latencyOf(choice) >= latencyMs) {
+        choices.add(choice);
+      }
+    }
+    return choices;
+  }
+
+  /** Frees what the search holds on the device; the device and the images stay open. */
+  @Override
+  public void close() {
+    supernet.close();
+  }
+}
