@@ -29,7 +29,7 @@ import java.util.stream.IntStream;
  */
 public final class LatencyMeter {
   private static final int ROUNDS = 5;
-  private static final int NETWORKS_AT_ONCE = 4;
+  private static final int PASSES = 5;
   private static final int FIT_NETWORKS = 24;
   private static final long FIT_SEED = 2025;
   private static final int FIRST_PROGRAMS = 4;
@@ -254,31 +254,31 @@ public final class LatencyMeter {
   }
 
   /**
-   * Medians of whole networks in ms.
+   * Medians of whole networks in ms. Each network is compiled anew in every pass: where its memory
+   * comes to lie and what the machine does meanwhile shift a compilation's times by more than
+   * random networks differ.
    *
    * @param cold whether Java has run no network before
    */
   private double[] whole(List<Architecture> networks, boolean cold, Progress progress) {
-    double[] ms = new double[networks.size()];
-    for (int from = 0; from < ms.length; from += NETWORKS_AT_ONCE) {
-      List<TimedProgram> group = new ArrayList<>();
-      try {
-        for (int i = from; i < Math.min(ms.length, from + NETWORKS_AT_ONCE); i++) {
-          group.add(
-              new TimedProgram(backend, ArchitectureGraphs.inference(networks.get(i), batch)));
-          group.getLast().warmUp(cold && i < FIRST_PROGRAMS);
-          progress.at(i + 1, ms.length, "whole networks");
+    int n = networks.size();
+    List<List<Double>> samples = new ArrayList<>();
+    networks.forEach(network -> samples.add(new ArrayList<>()));
+    for (int pass = 0; pass < PASSES; pass++) {
+      for (int i = 0; i < n; i++) {
+        try (TimedProgram program =
+            new TimedProgram(backend, ArchitectureGraphs.inference(networks.get(i), batch))) {
+          program.warmUp(cold && pass == 0 && i < FIRST_PROGRAMS);
+          program.round();
+          for (double ms : program.warm()) {
+            samples.get(i).add(ms);
+          }
         }
-        for (int round = 0; round < ROUNDS; round++) {
-          group.forEach(TimedProgram::round);
-        }
-        for (int i = 0; i < group.size(); i++) {
-          ms[from + i] = Statistics.median(group.get(i).warm());
-        }
-      } finally {
-        group.forEach(TimedProgram::close);
+        progress.at((pass * n + i + 1) / PASSES, n, "whole networks");
       }
     }
-    return ms;
+    return samples.stream()
+        .mapToDouble(s -> Statistics.median(s.stream().mapToDouble(Double::doubleValue).toArray()))
+        .toArray();
   }
 }
