@@ -9,45 +9,69 @@ import java.util.Map;
  * a global default.
  */
 public interface Backend extends AutoCloseable {
-  /** {@code reference}, {@code cpu} or {@code cuda}. */
+  /** {@return {@code reference}, {@code cpu} or {@code cuda}} */
   String name();
 
-  /** The device in words, for a person. */
+  /** {@return the device in words, for a person} */
   String device();
 
   /**
-   * What bit-for-bit equality of results depends on: threads, instruction set, libraries,
-   * precision.
+   * {@return what bit-for-bit equality of results depends on, by name: threads, instruction set,
+   * libraries, precision}
    */
   Map<String, String> fingerprint();
 
-  /** Bytes of an f32 in this back end's flat buffers: 4, or 8 where it computes in double. */
+  /**
+   * {@return bytes of an f32 in the flat buffers: 4, or 8 where the back end computes in double}
+   */
   int elementBytes();
 
   /**
-   * Zeroed memory of the device, aligned to 256 bytes.
+   * {@return zeroed memory of the device, aligned to 256 bytes}
    *
+   * @param bytes its size
    * @throws OutOfDeviceMemory where there is not enough
    */
   MemorySegment allocate(long bytes);
 
-  /** Returns memory that {@link #allocate} gave. */
+  /**
+   * Returns memory that {@link #allocate} gave.
+   *
+   * @param memory as it was given, no slice of it
+   */
   void release(MemorySegment memory);
 
-  /** Copies {@code count} f32 from host memory to a flat buffer. */
+  /**
+   * Copies f32 from host memory to a flat buffer.
+   *
+   * @param host {@code count} f32
+   * @param device {@code count} elements of {@link #elementBytes} each
+   * @param count how many
+   */
   void copyIn(MemorySegment host, MemorySegment device, long count);
 
-  /** Copies {@code count} elements of a flat buffer to host memory as f32. */
+  /**
+   * Copies elements of a flat buffer to host memory as f32.
+   *
+   * @param device {@code count} elements of {@link #elementBytes} each
+   * @param host room for {@code count} f32
+   * @param count how many
+   */
   void copyOut(MemorySegment device, MemorySegment host, long count);
 
-  /** Room for the scalars of a program's control block. */
+  /**
+   * {@return room for the scalars of a program's control block}
+   *
+   * @param scalars how many, 0 or more
+   */
   default ControlBlock controls(int scalars) {
     return ControlBlock.onHost(scalars);
   }
 
   /**
-   * Chooses layouts for a graph; throws where it cannot run one of the operations.
+   * {@return layouts chosen for a graph, ready to prepare its kernels}
    *
+   * @param graph what will run
    * @param fixedParameters whether no parameter changes after the first run, so that copies of them
    *     in another format may be kept
    */

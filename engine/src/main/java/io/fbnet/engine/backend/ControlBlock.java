@@ -11,10 +11,10 @@ public interface ControlBlock extends AutoCloseable {
   /** Bytes of one scalar's place. */
   int SCALAR_BYTES = 8;
 
-  /** What the caller writes. */
+  /** {@return what the caller writes, on the host} */
   MemorySegment host();
 
-  /** What kernels read. */
+  /** {@return what kernels read, on the device} */
   MemorySegment device();
 
   /** Makes what was written visible to kernels launched from now on, not to earlier ones. */
@@ -23,7 +23,11 @@ public interface ControlBlock extends AutoCloseable {
   @Override
   void close();
 
-  /** A block for devices that compute in host memory, and finish before they return. */
+  /**
+   * {@return a block for devices that compute in host memory, and finish before they return}
+   *
+   * @param scalars how many, 0 or more
+   */
   static ControlBlock onHost(int scalars) {
     Arena arena = Arena.ofShared();
     MemorySegment memory = arena.allocate(Math.max(1, scalars) * (long) SCALAR_BYTES, 64);

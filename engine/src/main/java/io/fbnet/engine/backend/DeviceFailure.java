@@ -9,7 +9,9 @@ public final class DeviceFailure extends RuntimeException {
   /**
    * Says what failed where.
    *
+   * @param device its name, for a person
    * @param lost whether the device is of no more use to this process
+   * @param cause what the device or the library reported
    */
   public DeviceFailure(String device, boolean lost, Throwable cause) {
     super(
@@ -21,7 +23,7 @@ public final class DeviceFailure extends RuntimeException {
     this.lost = lost;
   }
 
-  /** Whether the device is of no more use to this process. */
+  /** {@return whether the device is of no more use to this process} */
   public boolean lost() {
     return lost;
   }

@@ -11,24 +11,57 @@ import java.util.function.Function;
 
 /** A back end's view of one graph: the layouts it chose, and kernels for the operations. */
 public interface GraphCompiler extends AutoCloseable {
-  /** Bytes that a value takes in the layout chosen for it. */
+  /**
+   * {@return bytes that a value takes in the layout chosen for it}
+   *
+   * @param value of the graph
+   */
   long bytes(Value value);
 
-  /** Prepares an operation; {@code memory} gives the place of each of its values. */
+  /**
+   * {@return the kernel of an operation, ready to run}
+   *
+   * @param op of the graph
+   * @param memory gives the place of each of its values
+   * @throws IllegalArgumentException where the device has no kernel for it
+   * @throws OutOfDeviceMemory where there is not enough for what the kernel holds
+   */
   Kernel prepare(Op op, Function<Value, MemorySegment> memory);
 
-  /** Copies a value from row-major host memory. */
+  /**
+   * Copies a value from host memory.
+   *
+   * @param value of the graph
+   * @param host its elements, row-major, of its type
+   * @param device its place
+   */
   void upload(Value value, MemorySegment host, MemorySegment device);
 
-  /** Copies a value to row-major host memory. */
+  /**
+   * Copies a value to host memory.
+   *
+   * @param value of the graph
+   * @param device its place
+   * @param host room for its elements, row-major, of its type
+   */
   void download(Value value, MemorySegment device, MemorySegment host);
 
-  /** One kernel that does what the given ones do in order, in as few calls as the device allows. */
+  /**
+   * {@return one kernel that does what the given ones do, in as few calls as the device allows}
+   *
+   * @param kernels in the order in which they run; the caller goes on to own them
+   */
   default Kernel whole(List<Kernel> kernels) {
     return () -> kernels.forEach(Kernel::launch);
   }
 
-  /** Begins to copy values to the host, behind everything launched so far. */
+  /**
+   * Begins to copy values to the host, behind everything launched so far.
+   *
+   * @param values f32 values of the graph
+   * @param memory gives the place of each of them
+   * @return their elements, once they have arrived
+   */
   default Readback read(List<Value> values, Function<Value, MemorySegment> memory) {
     float[][] result = new float[values.size()][];
     try (Arena arena = Arena.ofConfined()) {
@@ -45,6 +78,8 @@ public interface GraphCompiler extends AutoCloseable {
   /**
    * Runs kernels in order, again and again, by the device's own clock where it has one.
    *
+   * @param kernels of one pass, in order
+   * @param passes how many, from 1 up; a device may spread them over fewer samples
    * @return milliseconds of one pass, as many samples as the device's way of timing gives
    */
   default double[] time(List<Kernel> kernels, int passes) {
@@ -57,10 +92,10 @@ public interface GraphCompiler extends AutoCloseable {
     return samples;
   }
 
-  /** Bytes that kernels hold beside the values: scratch and packed weights. */
+  /** {@return bytes that kernels hold beside the values: scratch and packed weights} */
   long workspaceBytes();
 
-  /** Kernels that run by an implementation known to be slow, one sentence each. */
+  /** {@return kernels that run by an implementation known to be slow, one sentence each} */
   default List<String> slowKernels() {
     return List.of();
   }

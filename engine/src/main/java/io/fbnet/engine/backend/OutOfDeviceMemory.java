@@ -13,6 +13,8 @@ public final class OutOfDeviceMemory extends RuntimeException {
    *
    * @param asked bytes of the allocation that failed, 0 where the device did not say
    * @param free bytes that were free, -1 where nobody knows
+   * @param device whose memory it is, for a person
+   * @param cause what the device or the library reported
    */
   public OutOfDeviceMemory(long asked, long free, String device, Throwable cause) {
     this(
@@ -31,7 +33,7 @@ public final class OutOfDeviceMemory extends RuntimeException {
   }
 
   /**
-   * The same with what a step plans to use.
+   * {@return the same with what a step plans to use, and this as its cause}
    *
    * @param planned bytes of the whole step
    * @param held bytes of them that the step had already got
@@ -56,7 +58,7 @@ public final class OutOfDeviceMemory extends RuntimeException {
   }
 
   /**
-   * The same for the parameters, which take what they take at every batch.
+   * {@return the same for the parameters, which take what they take at every batch}
    *
    * @param planned bytes of values and gradients
    */

@@ -14,12 +14,22 @@ public class Workspace {
   private final Map<String, MemorySegment> slots = new HashMap<>();
   private final List<MemorySegment> owned = new ArrayList<>();
 
-  /** Holds nothing yet. */
+  /**
+   * Holds nothing yet.
+   *
+   * @param device whose memory it will hold
+   */
   protected Workspace(Backend device) {
     this.device = device;
   }
 
-  /** Makes a slot at least this large before any kernel takes it, so that it need not grow. */
+  /**
+   * Makes a slot at least this large before any kernel takes it, so that it need not grow.
+   *
+   * @param slot its name
+   * @param bytes its least size; 0 reserves nothing
+   * @throws OutOfDeviceMemory where there is not enough
+   */
   public final void reserve(String slot, long bytes) {
     if (bytes > 0) {
       slots.put(slot, own((bytes + UNIT - 1) / UNIT * UNIT));
@@ -27,8 +37,12 @@ public class Workspace {
   }
 
   /**
-   * Memory that kernels share because they run one after the other. A slot's memory grows by
-   * doubling, so what smaller kernels hold of it adds up to less than the largest.
+   * {@return memory that kernels share because they run one after the other} A slot's memory grows
+   * by doubling, so what smaller kernels hold of it adds up to less than the largest.
+   *
+   * @param slot its name
+   * @param bytes the least size
+   * @throws OutOfDeviceMemory where there is not enough
    */
   public final MemorySegment scratch(String slot, long bytes) {
     MemorySegment known = slots.get(slot);
@@ -39,14 +53,19 @@ public class Workspace {
     return known;
   }
 
-  /** Zeroed memory for one kernel, released with the graph. */
+  /**
+   * {@return zeroed memory for one kernel, released with the graph}
+   *
+   * @param bytes its size
+   * @throws OutOfDeviceMemory where there is not enough
+   */
   public final MemorySegment own(long bytes) {
     MemorySegment segment = device.allocate(bytes);
     owned.add(segment);
     return segment;
   }
 
-  /** Bytes held. */
+  /** {@return bytes held} */
   public final long ownedBytes() {
     return owned.stream().mapToLong(MemorySegment::byteSize).sum();
   }

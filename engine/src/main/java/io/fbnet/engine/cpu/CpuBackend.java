@@ -39,26 +39,32 @@ public final class CpuBackend implements Backend {
     team = new ThreadTeam(threads, () -> Dnnl.useThreads(1));
   }
 
-  /** Whether oneDNN was found, with its version or the remedy. */
+  /** {@return whether oneDNN was found, with its version or the remedy} */
   public static Availability availability() {
     return Dnnl.availability();
   }
 
   /**
-   * Opens the back end with as many threads as given, on vectors where the JVM has them.
+   * {@return the back end, opened; on vectors where the JVM has them}
    *
+   * @param threads how many compute, the calling one included, from 1 up
    * @throws IllegalStateException where {@link #availability} says that oneDNN is missing
    */
   public static CpuBackend open(int threads) {
     return new CpuBackend(threads, true);
   }
 
-  /** Opens the back end with loops that need no vector module: slower, for comparison. */
+  /**
+   * {@return the back end, opened with loops that need no vector module: slower, for comparison}
+   *
+   * @param threads how many compute, the calling one included, from 1 up
+   * @throws IllegalStateException where {@link #availability} says that oneDNN is missing
+   */
   public static CpuBackend openScalar(int threads) {
     return new CpuBackend(threads, false);
   }
 
-  /** Whether this JVM was started with the vector module. */
+  /** {@return whether this JVM was started with the vector module} */
   public static boolean vectorModule() {
     return ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent();
   }
@@ -96,7 +102,7 @@ public final class CpuBackend implements Backend {
     return processor() + ", " + threads + (threads == 1 ? " thread" : " threads");
   }
 
-  /** The processor's name as the system tells it. */
+  /** {@return the processor's name as the system tells it, else its architecture} */
   public static String processor() {
     try {
       for (String line : Files.readAllLines(Path.of("/proc/cpuinfo"))) {
@@ -149,7 +155,7 @@ public final class CpuBackend implements Backend {
     }
   }
 
-  /** How many allocations have not been released. */
+  /** {@return how many allocations have not been released} */
   public int liveAllocations() {
     return arenas.size();
   }

@@ -60,13 +60,19 @@ public final class CudaBackend implements Backend {
     kernels = new KernelLibrary(device, cache, notes);
   }
 
-  /** The libraries this back end needs: driver, cuBLASLt, cuDNN; and NVRTC, which it may need. */
+  /**
+   * {@return the libraries this back end needs: driver, cuBLASLt, cuDNN; and NVRTC, which it may
+   * need}
+   */
   public static List<Availability> libraries() {
     return List.of(
         Cuda.availability(), CublasLt.availability(), Cudnn.availability(), Nvrtc.availability());
   }
 
-  /** Why no GPU can be used here; empty where one can, as far as libraries and devices tell. */
+  /**
+   * {@return why no GPU can be used here; empty where one can, as far as libraries and devices
+   * tell}
+   */
   public static String obstacle() {
     for (Availability library : libraries()) {
       if (!library.found() && !library.library().equals("NVRTC")) {
@@ -80,14 +86,19 @@ public final class CudaBackend implements Backend {
     }
   }
 
-  /** Whether a device of this name is the stand-in of the tests, which is no GPU. */
+  /**
+   * {@return whether a device is the stand-in of the tests, which is no GPU}
+   *
+   * @param device its name, as {@link #device} begins
+   */
   public static boolean isSoftware(String device) {
     return device.startsWith(SOFTWARE);
   }
 
   /**
-   * Opens the first device that the driver shows (CUDA_VISIBLE_DEVICES chooses).
+   * {@return the first device that the driver shows, opened (CUDA_VISIBLE_DEVICES chooses)}
    *
+   * @param options how it works
    * @param cache a folder where compiled kernels may be kept
    * @param notes told what a person should know, such as that kernels are compiled here
    * @throws IllegalStateException where a library is missing

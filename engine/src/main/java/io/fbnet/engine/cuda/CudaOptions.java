@@ -13,7 +13,11 @@ public record CudaOptions(Precision precision, boolean deterministic, boolean gr
   /** f32, any algorithm, captured. */
   public static final CudaOptions DEFAULT = new CudaOptions(Precision.F32, false, true);
 
-  /** The same in another precision. */
+  /**
+   * {@return the same in another precision}
+   *
+   * @param other of images and products
+   */
   public CudaOptions with(Precision other) {
     return new CudaOptions(other, deterministic, graphs);
   }

@@ -26,9 +26,12 @@ public final class Autodiff {
    * Appends the gradients of {@code loss} with respect to {@code wanted}. Gradients of parameters
    * go to their places in the set's gradient buffer.
    *
+   * @param builder holds the forward operations, and takes the backward ones
    * @param loss of shape [1]
+   * @param wanted parameters or other values that the loss depends on
    * @return the gradient of each wanted value
-   * @throws IllegalArgumentException where the loss does not depend on a wanted value
+   * @throws IllegalArgumentException where the loss has several elements or does not depend on a
+   *     wanted value, or where an operation between them has no gradient
    */
   public static Map<Value, Value> gradients(GraphBuilder builder, Value loss, List<Value> wanted) {
     if (loss.shape().elements() != 1) {
@@ -43,6 +46,14 @@ public final class Autodiff {
   /**
    * Appends the gradients of the dot product of {@code y} and {@code dy} with respect to {@code
    * wanted}: {@link #gradients} for a value of any shape.
+   *
+   * @param builder holds the forward operations, and takes the backward ones
+   * @param y what is differentiated, of any shape
+   * @param dy of the shape of {@code y}
+   * @param wanted parameters or other values that {@code y} depends on
+   * @return the gradient of each wanted value
+   * @throws IllegalArgumentException where {@code y} does not depend on a wanted value, or where an
+   *     operation between them has no gradient
    */
   public static Map<Value, Value> pullback(
       GraphBuilder builder, Value y, Value dy, List<Value> wanted) {

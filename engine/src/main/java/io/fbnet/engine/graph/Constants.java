@@ -10,17 +10,25 @@ public final class Constants {
     this.values = values;
   }
 
-  /** A copy of the given numbers. */
+  /**
+   * {@return a copy of the given numbers}
+   *
+   * @param values one or more numbers, in order
+   */
   public static Constants of(float... values) {
     return new Constants(values.clone());
   }
 
-  /** How many there are. */
+  /** {@return how many there are} */
   public int size() {
     return values.length;
   }
 
-  /** The number at {@code index}. */
+  /**
+   * {@return the number at {@code index}}
+   *
+   * @param index from 0 to below {@link #size}
+   */
   public float get(int index) {
     return values[index];
   }

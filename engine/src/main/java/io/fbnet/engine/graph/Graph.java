@@ -18,6 +18,7 @@ public record Graph(
     Map<Value, Storage> storage,
     List<ParameterSpec> parameters,
     Map<String, Value> outputs) {
+  /** Copies the lists and maps; the maps keep their order. */
   public Graph {
     ops = List.copyOf(ops);
     storage = inOrder(storage);
@@ -25,7 +26,9 @@ public record Graph(
     outputs = inOrder(outputs);
   }
 
-  /** Images of a step: the first dimension of its largest input of images, 0 where it has none. */
+  /**
+   * {@return images of a step: the first dimension of its largest input of images, 0 without one}
+   */
   public int batch() {
     return storage.entrySet().stream()
         .filter(e -> e.getValue() instanceof Storage.Input && e.getKey().shape().rank() == 4)

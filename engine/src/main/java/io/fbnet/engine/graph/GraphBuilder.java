@@ -18,7 +18,10 @@ public final class GraphBuilder {
   private final Map<String, Value> outputs = new LinkedHashMap<>();
   private int nextId;
 
-  /** The graph as built so far. */
+  /** Holds nothing yet. */
+  public GraphBuilder() {}
+
+  /** {@return the graph as built so far} */
   public Graph build() {
     return new Graph(ops, storage, parameters, outputs);
   }
@@ -60,17 +63,39 @@ public final class GraphBuilder {
     return value;
   }
 
-  /** A tensor that the caller writes before each step. */
+  /**
+   * {@return a tensor that the caller writes before each step; declared again, the same value}
+   *
+   * @param name unique among the inputs
+   * @param type of its elements
+   * @param shape dimensions, outermost first
+   * @throws IllegalArgumentException where it was declared with another type or shape
+   */
   public Value input(String name, Type type, int... shape) {
     return stored("input " + name, name, Shape.of(shape), type, new Storage.Input(name));
   }
 
-  /** A scalar of the control block, f32 or 64-bit integer. */
+  /**
+   * {@return a scalar of the control block [1]; declared again, the same value}
+   *
+   * @param name unique among the controls
+   * @param type f32 or 64-bit integer
+   * @throws IllegalArgumentException where it was declared with another type
+   */
   public Value control(String name, Type type) {
     return stored("control " + name, name, Shape.of(1), type, new Storage.Control(name));
   }
 
-  /** A parameter; declaring it again returns the same value. */
+  /**
+   * {@return a parameter; declared again, the same value}
+   *
+   * @param set the parameter set
+   * @param name unique in its set
+   * @param decayed whether weight decay applies to it; the first declaration's word counts
+   * @param initial how it starts; the first declaration's word counts
+   * @param shape dimensions, outermost first
+   * @throws IllegalArgumentException where it was declared with another shape
+   */
   public Value parameter(String set, String name, boolean decayed, Initial initial, int... shape) {
     String key = "parameter " + set + " " + name;
     boolean known = stored.containsKey(key);
@@ -81,7 +106,13 @@ public final class GraphBuilder {
     return value;
   }
 
-  /** All of a set's tensors as one vector, or a buffer of the same layout. */
+  /**
+   * {@return all of a set's tensors as one vector, or a buffer of the same layout}
+   *
+   * @param set the parameter set, all of whose tensors have been declared
+   * @param buffer as in {@link Storage.Flat}
+   * @throws IllegalArgumentException where the set has grown since the buffer was first asked for
+   */
   public Value flat(String set, String buffer) {
     long size = ParameterLayout.of(set, parameters).size();
     return stored(
@@ -108,12 +139,24 @@ public final class GraphBuilder {
     storage.put(gradient, new Storage.Gradient(p.set(), p.name()));
   }
 
-  /** Names a value that the caller reads after a step. */
+  /**
+   * Names a value that the caller reads after a step.
+   *
+   * @param name unique among the outputs; a second value of the name takes the first one's place
+   * @param value of this graph
+   */
   public void output(String name, Value value) {
     outputs.put(name, value);
   }
 
-  /** See {@link Op.Convolution}. */
+  /**
+   * {@return the result of a {@link Op.Convolution} [N,O,H',W']}
+   *
+   * @param x images [N,C,H,W]
+   * @param w weights [O,C/groups,k,k], k odd
+   * @param stride 1 or 2
+   * @param groups divides C and O
+   */
   public Value convolution(Value x, Value w, int stride, int groups) {
     require(x.shape().rank() == 4, "a convolution takes images, not %s", x);
     require(w.shape().rank() == 4, "a convolution takes weights [O,C/g,k,k], not %s", w);
@@ -140,9 +183,16 @@ public final class GraphBuilder {
   }
 
   /**
-   * See {@link Op.BatchNorm}.
+   * {@return the result of a {@link Op.BatchNorm} [N,C,H,W]}
    *
+   * @param x images [N,C,H,W]
+   * @param gamma scale [C]
+   * @param beta shift [C]
+   * @param runningMean running mean [C]
+   * @param runningVariance running variance [C]
    * @param momentum a control scalar, or null to leave the running statistics alone
+   * @param epsilon added to the variance under the root
+   * @param relu whether a ReLU follows
    */
   public Value batchNorm(
       Value x,
@@ -173,7 +223,17 @@ public final class GraphBuilder {
     return y;
   }
 
-  /** See {@link Op.BatchNormInference}. */
+  /**
+   * {@return the result of a {@link Op.BatchNormInference} [N,C,H,W]}
+   *
+   * @param x images [N,C,H,W]
+   * @param gamma scale [C]
+   * @param beta shift [C]
+   * @param runningMean running mean [C]
+   * @param runningVariance running variance [C]
+   * @param epsilon added to the variance under the root
+   * @param relu whether a ReLU follows
+   */
   public Value batchNormInference(
       Value x,
       Value gamma,
@@ -196,7 +256,11 @@ public final class GraphBuilder {
     }
   }
 
-  /** The sum of values of one shape. */
+  /**
+   * {@return the sum of values of one shape; of one value, that value}
+   *
+   * @param xs one value or more
+   */
   public Value sum(List<Value> xs) {
     require(!xs.isEmpty(), "a sum of nothing has no shape");
     if (xs.size() == 1) {
@@ -215,7 +279,12 @@ public final class GraphBuilder {
     }
   }
 
-  /** See {@link Op.ChannelShuffle}. */
+  /**
+   * {@return the result of a {@link Op.ChannelShuffle} [N,C,H,W]}
+   *
+   * @param x images [N,C,H,W]
+   * @param groups divides C
+   */
   public Value channelShuffle(Value x, int groups) {
     require(
         x.shape().rank() == 4 && x.shape().get(1) % groups == 0,
@@ -227,7 +296,12 @@ public final class GraphBuilder {
     return y;
   }
 
-  /** See {@link Op.WeightedSum}. */
+  /**
+   * {@return the result of a {@link Op.WeightedSum}, of the shape of xs}
+   *
+   * @param xs K values of one shape, N first
+   * @param m coefficients [1,K] or [N,K]
+   */
   public Value weightedSum(List<Value> xs, Value m) {
     require(!xs.isEmpty(), "a sum of nothing has no shape");
     requireSame(xs);
@@ -245,7 +319,16 @@ public final class GraphBuilder {
     return y;
   }
 
-  /** See {@link Op.GumbelSoftmax}. */
+  /**
+   * {@return the coefficients of a {@link Op.GumbelSoftmax} [rows,L,K]}
+   *
+   * @param theta logits [L,K]
+   * @param tau temperature [1], above 0
+   * @param seed key of the noise [1], i64
+   * @param step number of the step [1], i64
+   * @param rows N for noise of its own for every image, else 1
+   * @param stream of the noise, or {@link Op.GumbelSoftmax#NO_NOISE}
+   */
   public Value gumbelSoftmax(Value theta, Value tau, Value seed, Value step, int rows, int stream) {
     require(theta.shape().rank() == 2, "theta has layers and candidates, not %s", theta);
     require(
@@ -255,14 +338,23 @@ public final class GraphBuilder {
     return m;
   }
 
-  /** A constant everywhere. */
+  /**
+   * {@return one number everywhere}
+   *
+   * @param constant the number
+   * @param shape dimensions, outermost first
+   */
   public Value fill(float constant, int... shape) {
     Value y = value("constant", Shape.of(shape));
     add(new Op.Fill(constant, y));
     return y;
   }
 
-  /** See {@link Op.HardMax}. */
+  /**
+   * {@return the result of a {@link Op.HardMax} [R,L,K]}
+   *
+   * @param x coefficients [R,L,K]
+   */
   public Value hardMax(Value x) {
     require(x.shape().rank() == 3, "hardMax takes three axes, not %s", x);
     Value y = value("hard", x.shape());
@@ -270,7 +362,11 @@ public final class GraphBuilder {
     return y;
   }
 
-  /** x[:, l, :] for every l. */
+  /**
+   * {@return x[:, l, :] for every l, L values [R,K]}
+   *
+   * @param x of shape [R,L,K]
+   */
   public List<Value> unstack(Value x) {
     require(x.shape().rank() == 3, "unstack takes three axes, not %s", x);
     List<Value> ys = new ArrayList<>();
@@ -281,7 +377,11 @@ public final class GraphBuilder {
     return ys;
   }
 
-  /** See {@link Op.GlobalPool}. */
+  /**
+   * {@return the result of a {@link Op.GlobalPool} [N,C]}
+   *
+   * @param x images [N,C,H,W]
+   */
   public Value globalPool(Value x) {
     require(x.shape().rank() == 4, "pooling takes images, not %s", x);
     Value y = value("pool", Shape.of(x.shape().get(0), x.shape().get(1)));
@@ -289,7 +389,13 @@ public final class GraphBuilder {
     return y;
   }
 
-  /** See {@link Op.Linear}. */
+  /**
+   * {@return the result of a {@link Op.Linear} [N,O]}
+   *
+   * @param x of shape [N,C]
+   * @param w weights [O,C]
+   * @param b bias [O]
+   */
   public Value linear(Value x, Value w, Value b) {
     require(
         x.shape().rank() == 2
@@ -305,12 +411,23 @@ public final class GraphBuilder {
     return y;
   }
 
-  /** See {@link Op.CrossEntropy}, without smoothing. */
+  /**
+   * {@return the loss of a {@link Op.CrossEntropy} [N], without smoothing}
+   *
+   * @param logits of shape [N,classes]
+   * @param labels [N], i32, from 0 to below classes
+   */
   public Value crossEntropy(Value logits, Value labels) {
     return crossEntropy(logits, labels, 0);
   }
 
-  /** See {@link Op.CrossEntropy}. */
+  /**
+   * {@return the loss of a {@link Op.CrossEntropy} [N]}
+   *
+   * @param logits of shape [N,classes]
+   * @param labels [N], i32, from 0 to below classes
+   * @param smoothing from 0 to below 1
+   */
   public Value crossEntropy(Value logits, Value labels, float smoothing) {
     requireLabels(logits, labels);
     require(smoothing >= 0 && smoothing < 1, "smoothing lies from 0 to below 1, not %s", smoothing);
@@ -319,7 +436,12 @@ public final class GraphBuilder {
     return loss;
   }
 
-  /** See {@link Op.LabelRank}. */
+  /**
+   * {@return the ranks of a {@link Op.LabelRank} [N]}
+   *
+   * @param logits of shape [N,classes]
+   * @param labels [N], i32, from 0 to below classes
+   */
   public Value labelRank(Value logits, Value labels) {
     requireLabels(logits, labels);
     Value rank = value("rank", Shape.of(logits.shape().get(0)));
@@ -337,7 +459,13 @@ public final class GraphBuilder {
         logits);
   }
 
-  /** See {@link Op.DotConstants}; x of shape [R, ...]. */
+  /**
+   * {@return the result of a {@link Op.DotConstants} [R]}
+   *
+   * @param x R rows of as many elements as there are constants [R, ...]
+   * @param constants one for each element of a row
+   * @param offset added to every dot product
+   */
   public Value dotConstants(Value x, Constants constants, float offset) {
     require(
         x.shape().elements() == (long) x.shape().get(0) * constants.size(),
@@ -349,14 +477,25 @@ public final class GraphBuilder {
     return y;
   }
 
-  /** See {@link Op.Function}. */
+  /**
+   * {@return the result of a {@link Op.Pointwise}, of the shape of x}
+   *
+   * @param x of any shape
+   * @param function which one
+   * @param p its parameter
+   */
   public Value pointwise(Value x, Op.Function function, float p) {
     Value y = value(function.name().toLowerCase(java.util.Locale.ROOT), x.shape());
     add(new Op.Pointwise(x, function, p, y));
     return y;
   }
 
-  /** The product of two vectors, or of a vector and a scalar. */
+  /**
+   * {@return the product element by element, of the shape of the larger operand}
+   *
+   * @param a of any shape
+   * @param b of the shape of a, or one of the two has one element
+   */
   public Value multiply(Value a, Value b) {
     boolean fits =
         a.shape().equals(b.shape()) || a.shape().elements() == 1 || b.shape().elements() == 1;
@@ -367,32 +506,67 @@ public final class GraphBuilder {
     return y;
   }
 
-  /** The mean of all elements. */
+  /**
+   * {@return the mean of all elements [1]}
+   *
+   * @param x of any shape
+   */
   public Value mean(Value x) {
     Value y = value("mean", Shape.of(1));
     add(new Op.Mean(x, y));
     return y;
   }
 
-  /** 1 where every element of every value is finite. */
+  /**
+   * {@return 1 where every element of every value is finite, else 0; of shape [1]}
+   *
+   * @param xs one value or more, of any shapes
+   */
   public Value allFinite(List<Value> xs) {
     Value y = value("finite", Shape.of(1));
     add(new Op.AllFinite(xs, y));
     return y;
   }
 
-  /** See {@link Op.Blend}; both are buffers of a set. */
+  /**
+   * Appends a {@link Op.Blend} of two buffers of a set.
+   *
+   * @param set the parameter set
+   * @param target the buffer that changes
+   * @param source the buffer that goes into it
+   * @param keep factor of the target [1]
+   * @param share factor of the source [1]
+   * @param finite flag [1]: 1 blends, anything else leaves the target alone
+   */
   public void blend(
       String set, String target, String source, Value keep, Value share, Value finite) {
     add(new Op.Blend(flat(set, target), flat(set, source), keep, share, finite));
   }
 
-  /** See {@link Op.SgdUpdate}; velocity lives in the set's buffer {@code velocity}. */
+  /**
+   * Appends a {@link Op.SgdUpdate} of a set by its gradients; the velocity lives in the set's
+   * buffer {@code velocity}.
+   *
+   * @param set the parameter set
+   * @param rate learning rate [1]
+   * @param finite flag [1]: 1 updates, anything else leaves all as it is
+   * @param momentum share of the velocity that is kept
+   * @param weightDecay factor of the L2 term, for the tensors declared as decayed
+   */
   public void sgd(String set, Value rate, Value finite, float momentum, float weightDecay) {
     sgd(set, Storage.Flat.GRADIENTS, rate, finite, momentum, weightDecay);
   }
 
-  /** As the other, by the gradients in another buffer of the set. */
+  /**
+   * The same by gradients in a buffer of the caller's.
+   *
+   * @param set the parameter set
+   * @param gradients the buffer of the set that holds them
+   * @param rate learning rate [1]
+   * @param finite flag [1]: 1 updates, anything else leaves all as it is
+   * @param momentum share of the velocity that is kept
+   * @param weightDecay factor of the L2 term, for the tensors declared as decayed
+   */
   public void sgd(
       String set, String gradients, Value rate, Value finite, float momentum, float weightDecay) {
     add(
@@ -407,7 +581,19 @@ public final class GraphBuilder {
             ParameterLayout.of(set, parameters).decayed()));
   }
 
-  /** See {@link Op.AdamUpdate}; the moments live in the set's buffers {@code first, second}. */
+  /**
+   * Appends an {@link Op.AdamUpdate} of a set by its gradients; the moments live in the set's
+   * buffers {@code first} and {@code second}.
+   *
+   * @param set the parameter set
+   * @param rate learning rate [1]
+   * @param count number of this update [1], f32, from 1
+   * @param finite flag [1]: 1 updates, anything else leaves all as it is
+   * @param beta1 share of the first moment that is kept
+   * @param beta2 share of the second moment that is kept
+   * @param epsilon added to the root of the second moment
+   * @param weightDecay factor of the L2 term, for every element
+   */
   public void adam(
       String set,
       Value rate,

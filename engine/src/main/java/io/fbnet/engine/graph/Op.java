@@ -10,13 +10,13 @@ import java.util.stream.Stream;
  * N), L layers, K candidates. The {@code reference} back end is the definition of every one.
  */
 public sealed interface Op {
-  /** The values it reads. */
+  /** {@return the values it reads, none of them null} */
   List<Value> inputs();
 
-  /** The values it writes. */
+  /** {@return the values it writes, none of them null} */
   List<Value> outputs();
 
-  /** What it is called in messages and tables. */
+  /** {@return what it is called in messages and tables} */
   default String name() {
     return getClass().getSimpleName();
   }
@@ -27,6 +27,12 @@ public sealed interface Op {
 
   /**
    * y[N,O,H',W'] = x[N,C,H,W] * w[O,C/groups,k,k], padded by k/2, H' = ceil(H / stride). No bias.
+   *
+   * @param x images [N,C,H,W]
+   * @param w weights [O,C/groups,k,k], k odd
+   * @param y images [N,O,H',W']
+   * @param stride 1 or 2, along both axes
+   * @param groups 1 for a dense convolution, C for a depthwise one; divides C and O
    */
   record Convolution(Value x, Value w, Value y, int stride, int groups) implements Op {
     @Override
@@ -40,7 +46,15 @@ public sealed interface Op {
     }
   }
 
-  /** The gradient of a convolution with respect to its input. */
+  /**
+   * The gradient of a convolution with respect to its input.
+   *
+   * @param dy gradient of the result [N,O,H',W']
+   * @param w weights [O,C/groups,k,k]
+   * @param dx gradient of the images [N,C,H,W]
+   * @param stride as in the convolution
+   * @param groups as in the convolution
+   */
   record ConvolutionBackwardData(Value dy, Value w, Value dx, int stride, int groups)
       implements Op {
     @Override
@@ -54,7 +68,15 @@ public sealed interface Op {
     }
   }
 
-  /** The gradient of a convolution with respect to its weights. */
+  /**
+   * The gradient of a convolution with respect to its weights.
+   *
+   * @param x images [N,C,H,W]
+   * @param dy gradient of the result [N,O,H',W']
+   * @param dw gradient of the weights [O,C/groups,k,k]
+   * @param stride as in the convolution
+   * @param groups as in the convolution
+   */
   record ConvolutionBackwardWeights(Value x, Value dy, Value dw, int stride, int groups)
       implements Op {
     @Override
@@ -73,6 +95,18 @@ public sealed interface Op {
    * {@code relu}. Writes the batch's mean and 1 / sqrt(biased variance + epsilon), [C] each. Where
    * {@code momentum} is not null it also moves the running statistics: running = (1 - momentum) *
    * running + momentum * batch, the variance unbiased.
+   *
+   * @param x images [N,C,H,W]
+   * @param gamma scale [C]
+   * @param beta shift [C]
+   * @param runningMean running mean [C]
+   * @param runningVariance running variance [C], unbiased
+   * @param momentum share of the batch in the running statistics [1], or null
+   * @param y images [N,C,H,W]
+   * @param mean the batch's mean [C]
+   * @param inverseDeviation 1 / sqrt(biased variance + epsilon) of the batch [C]
+   * @param epsilon added to the variance under the root
+   * @param relu whether a ReLU follows
    */
   record BatchNorm(
       Value x,
@@ -100,7 +134,18 @@ public sealed interface Op {
     }
   }
 
-  /** Batch normalisation by the running statistics. */
+  /**
+   * Batch normalisation by the running statistics.
+   *
+   * @param x images [N,C,H,W]
+   * @param gamma scale [C]
+   * @param beta shift [C]
+   * @param runningMean running mean [C]
+   * @param runningVariance running variance [C]
+   * @param y images [N,C,H,W]
+   * @param epsilon added to the variance under the root
+   * @param relu whether a ReLU follows
+   */
   record BatchNormInference(
       Value x,
       Value gamma,
@@ -125,6 +170,17 @@ public sealed interface Op {
   /**
    * The gradients of a {@link BatchNorm}. The ReLU's mask is computed again from x. dgamma and
    * dbeta are null where nothing needs them.
+   *
+   * @param x the images that were normalised [N,C,H,W]
+   * @param dy gradient of the result, after the ReLU where there is one [N,C,H,W]
+   * @param gamma scale [C]
+   * @param beta shift [C], for the mask
+   * @param mean as the batch norm wrote it [C]
+   * @param inverseDeviation as the batch norm wrote it [C]
+   * @param dx gradient of the images [N,C,H,W]
+   * @param dgamma gradient of the scale [C], or null
+   * @param dbeta gradient of the shift [C], or null
+   * @param relu as in the batch norm
    */
   record BatchNormBackward(
       Value x,
@@ -149,8 +205,14 @@ public sealed interface Op {
     }
   }
 
-  /** y = the sum of xs, all of one shape. */
+  /**
+   * y = the sum of xs, all of one shape.
+   *
+   * @param xs one value or more, of any shape
+   * @param y of the same shape
+   */
   record Sum(List<Value> xs, Value y) implements Op {
+    /** Copies the list. */
     public Sum {
       xs = List.copyOf(xs);
     }
@@ -166,7 +228,13 @@ public sealed interface Op {
     }
   }
 
-  /** y[n, i * groups + g] = x[n, g * C / groups + i]. */
+  /**
+   * y[n, i * groups + g] = x[n, g * C / groups + i].
+   *
+   * @param x images [N,C,H,W]
+   * @param y images [N,C,H,W]
+   * @param groups divides C
+   */
   record ChannelShuffle(Value x, Value y, int groups) implements Op {
     @Override
     public List<Value> inputs() {
@@ -179,8 +247,15 @@ public sealed interface Op {
     }
   }
 
-  /** y[n] = sum over k of m[n or 0, k] * xs[k][n], m of shape [R,K]. */
+  /**
+   * y[n] = sum over k of m[n or 0, k] * xs[k][n], m of shape [R,K].
+   *
+   * @param xs K values of one shape, N first
+   * @param m coefficients [R,K]
+   * @param y of the shape of xs
+   */
   record WeightedSum(List<Value> xs, Value m, Value y) implements Op {
+    /** Copies the list. */
     public WeightedSum {
       xs = List.copyOf(xs);
     }
@@ -196,7 +271,14 @@ public sealed interface Op {
     }
   }
 
-  /** dx[n] = m[n or 0, k] * dy[n]: the gradient of a weighted sum for one candidate. */
+  /**
+   * dx[n] = m[n or 0, k] * dy[n]: the gradient of a weighted sum for one candidate.
+   *
+   * @param dy gradient of the sum, N first
+   * @param m coefficients [R,K]
+   * @param k the candidate's index
+   * @param dx gradient of the candidate, of the shape of dy
+   */
   record WeightedSumBackwardInput(Value dy, Value m, int k, Value dx) implements Op {
     @Override
     public List<Value> inputs() {
@@ -209,8 +291,15 @@ public sealed interface Op {
     }
   }
 
-  /** dm[n or 0, k] = the dot product of dy and xs[k], over an image or (R = 1) over the batch. */
+  /**
+   * dm[n or 0, k] = the dot product of dy and xs[k], over an image or (R = 1) over the batch.
+   *
+   * @param dy gradient of the sum, N first
+   * @param xs K values of the shape of dy
+   * @param dm gradient of the coefficients [R,K]
+   */
   record WeightedSumBackwardCoefficients(Value dy, List<Value> xs, Value dm) implements Op {
+    /** Copies the list. */
     public WeightedSumBackwardCoefficients {
       xs = List.copyOf(xs);
     }
@@ -229,6 +318,13 @@ public sealed interface Op {
   /**
    * m[r,l,:] = softmax((theta[l,:] + g[r,l,:]) / tau), g Gumbel noise keyed by (seed, stream, step,
    * index in m), or 0 where the stream is {@link #NO_NOISE}; tau [1], seed and step [1] of 64 bits.
+   *
+   * @param theta logits [L,K]
+   * @param tau temperature [1], above 0
+   * @param seed key of the noise [1], i64
+   * @param step number of the step [1], i64
+   * @param m coefficients [R,L,K]
+   * @param stream of the noise: operations of one stream draw the same; or {@link #NO_NOISE}
    */
   record GumbelSoftmax(Value theta, Value tau, Value seed, Value step, Value m, int stream)
       implements Op {
@@ -250,6 +346,9 @@ public sealed interface Op {
    * y = 1 at the first of the largest elements along the last axis and 0 elsewhere, NaN where one
    * of them is; x of shape [R,L,K]. Autodiff passes the gradient straight through, as if y were x
    * (arXiv 1308.3432).
+   *
+   * @param x coefficients [R,L,K]
+   * @param y of the same shape
    */
   record HardMax(Value x, Value y) implements Op {
     @Override
@@ -263,7 +362,14 @@ public sealed interface Op {
     }
   }
 
-  /** dtheta[L,K], summed over rows. */
+  /**
+   * The gradient of a {@link GumbelSoftmax} with respect to theta, summed over rows.
+   *
+   * @param m the softmax's result [R,L,K]
+   * @param dm its gradient [R,L,K]
+   * @param tau temperature [1]
+   * @param dtheta gradient of the logits [L,K]
+   */
   record GumbelSoftmaxBackward(Value m, Value dm, Value tau, Value dtheta) implements Op {
     @Override
     public List<Value> inputs() {
@@ -276,8 +382,14 @@ public sealed interface Op {
     }
   }
 
-  /** ys[l] = x[:, l, :], x of shape [R,L,K]. */
+  /**
+   * ys[l] = x[:, l, :], x of shape [R,L,K].
+   *
+   * @param x of shape [R,L,K]
+   * @param ys L values [R,K]
+   */
   record Unstack(Value x, List<Value> ys) implements Op {
+    /** Copies the list. */
     public Unstack {
       ys = List.copyOf(ys);
     }
@@ -293,8 +405,14 @@ public sealed interface Op {
     }
   }
 
-  /** The inverse of {@link Unstack}; an entry that is null counts as zeros. */
+  /**
+   * The inverse of {@link Unstack}; an entry that is null counts as zeros.
+   *
+   * @param xs L values [R,K], some of them null
+   * @param y of shape [R,L,K]
+   */
   record Stack(List<Value> xs, Value y) implements Op {
+    /** Copies the list, nulls and all. */
     public Stack {
       xs = java.util.Collections.unmodifiableList(new java.util.ArrayList<>(xs));
     }
@@ -310,7 +428,12 @@ public sealed interface Op {
     }
   }
 
-  /** y[N,C] = the mean of x[N,C,H,W] over H and W. */
+  /**
+   * y[N,C] = the mean of x[N,C,H,W] over H and W.
+   *
+   * @param x images [N,C,H,W]
+   * @param y of shape [N,C]
+   */
   record GlobalPool(Value x, Value y) implements Op {
     @Override
     public List<Value> inputs() {
@@ -323,7 +446,12 @@ public sealed interface Op {
     }
   }
 
-  /** dx = dy / (H * W), repeated over H and W. */
+  /**
+   * The gradient of a {@link GlobalPool}: dx = dy / (H * W), repeated over H and W.
+   *
+   * @param dy gradient of the means [N,C]
+   * @param dx gradient of the images [N,C,H,W]
+   */
   record GlobalPoolBackward(Value dy, Value dx) implements Op {
     @Override
     public List<Value> inputs() {
@@ -336,7 +464,14 @@ public sealed interface Op {
     }
   }
 
-  /** y[N,O] = x[N,C] w[O,C]^T + b[O]. */
+  /**
+   * y[N,O] = x[N,C] w[O,C]^T + b[O].
+   *
+   * @param x of shape [N,C]
+   * @param w weights [O,C]
+   * @param b bias [O]
+   * @param y of shape [N,O]
+   */
   record Linear(Value x, Value w, Value b, Value y) implements Op {
     @Override
     public List<Value> inputs() {
@@ -349,7 +484,13 @@ public sealed interface Op {
     }
   }
 
-  /** dx[N,C] = dy[N,O] w[O,C]. */
+  /**
+   * dx[N,C] = dy[N,O] w[O,C].
+   *
+   * @param dy gradient of the result [N,O]
+   * @param w weights [O,C]
+   * @param dx gradient of the input [N,C]
+   */
   record LinearBackwardData(Value dy, Value w, Value dx) implements Op {
     @Override
     public List<Value> inputs() {
@@ -362,7 +503,14 @@ public sealed interface Op {
     }
   }
 
-  /** dw[O,C] = dy^T x, db[O] = the column sums of dy. */
+  /**
+   * dw[O,C] = dy^T x, db[O] = the column sums of dy.
+   *
+   * @param x of shape [N,C]
+   * @param dy gradient of the result [N,O]
+   * @param dw gradient of the weights [O,C]
+   * @param db gradient of the bias [O]
+   */
   record LinearBackwardWeights(Value x, Value dy, Value dw, Value db) implements Op {
     @Override
     public List<Value> inputs() {
@@ -378,6 +526,11 @@ public sealed interface Op {
   /**
    * loss[n] = -the sum over i of target[i] * log softmax(logits[n])[i], natural logarithm; the
    * target is 1 - smoothing at label[n], and smoothing / classes is added everywhere.
+   *
+   * @param logits of shape [N,classes]
+   * @param labels [N], i32, from 0 to below classes
+   * @param loss of shape [N]
+   * @param smoothing from 0 to below 1
    */
   record CrossEntropy(Value logits, Value labels, Value loss, float smoothing) implements Op {
     @Override
@@ -391,7 +544,15 @@ public sealed interface Op {
     }
   }
 
-  /** dlogits[n] = (softmax(logits[n]) - target) * dloss[n], as in {@link CrossEntropy}. */
+  /**
+   * dlogits[n] = (softmax(logits[n]) - target) * dloss[n], as in {@link CrossEntropy}.
+   *
+   * @param logits of shape [N,classes]
+   * @param labels [N], i32, from 0 to below classes
+   * @param dloss gradient of the loss [N]
+   * @param dlogits gradient of the logits [N,classes]
+   * @param smoothing as in the cross-entropy
+   */
   record CrossEntropyBackward(
       Value logits, Value labels, Value dloss, Value dlogits, float smoothing) implements Op {
     @Override
@@ -405,7 +566,14 @@ public sealed interface Op {
     }
   }
 
-  /** rank[n] = how many classes have a larger logit than the label's; 0 is a correct answer. */
+  /**
+   * rank[n] = how many other classes have a larger logit than the label's, a NaN counting as
+   * larger; 0 is a correct answer.
+   *
+   * @param logits of shape [N,classes]
+   * @param labels [N], i32, from 0 to below classes
+   * @param rank of shape [N], f32
+   */
   record LabelRank(Value logits, Value labels, Value rank) implements Op {
     @Override
     public List<Value> inputs() {
@@ -418,7 +586,14 @@ public sealed interface Op {
     }
   }
 
-  /** y[r] = offset + the dot product of x[r] and constants. */
+  /**
+   * y[r] = offset + the dot product of x[r] and constants.
+   *
+   * @param x R rows of as many elements as there are constants, of any shape [R, ...]
+   * @param constants one for each element of a row
+   * @param offset added to every dot product
+   * @param y of shape [R]
+   */
   record DotConstants(Value x, Constants constants, float offset, Value y) implements Op {
     @Override
     public List<Value> inputs() {
@@ -431,7 +606,13 @@ public sealed interface Op {
     }
   }
 
-  /** dx[r] = dy[r] * constants. */
+  /**
+   * dx[r] = dy[r] * constants.
+   *
+   * @param dy gradient of the dot products [R]
+   * @param constants one for each element of a row
+   * @param dx of the shape of the rows [R, ...]
+   */
   record DotConstantsBackward(Value dy, Constants constants, Value dx) implements Op {
     @Override
     public List<Value> inputs() {
@@ -454,7 +635,14 @@ public sealed interface Op {
     SCALE
   }
 
-  /** y = f(x). */
+  /**
+   * y = f(x).
+   *
+   * @param x of any shape
+   * @param function f
+   * @param p its parameter
+   * @param y of the shape of x
+   */
   record Pointwise(Value x, Function function, float p, Value y) implements Op {
     @Override
     public List<Value> inputs() {
@@ -467,7 +655,15 @@ public sealed interface Op {
     }
   }
 
-  /** dx = f'(x) dy. */
+  /**
+   * dx = f'(x) dy.
+   *
+   * @param x what the function was applied to, of any shape
+   * @param dy gradient of its result, of the shape of x
+   * @param function f
+   * @param p its parameter
+   * @param dx of the shape of x
+   */
   record PointwiseBackward(Value x, Value dy, Function function, float p, Value dx) implements Op {
     @Override
     public List<Value> inputs() {
@@ -483,6 +679,10 @@ public sealed interface Op {
   /**
    * y = a b element by element; an operand of one element is repeated, and where y has one element
    * the products are summed.
+   *
+   * @param a of any shape
+   * @param b of the shape of a, or one of the two has one element
+   * @param y of the shape of the larger one, or [1]
    */
   record Multiply(Value a, Value b, Value y) implements Op {
     @Override
@@ -496,7 +696,12 @@ public sealed interface Op {
     }
   }
 
-  /** y[1] = the mean of all elements of x. */
+  /**
+   * y[1] = the mean of all elements of x.
+   *
+   * @param x of any shape
+   * @param y of shape [1]
+   */
   record Mean(Value x, Value y) implements Op {
     @Override
     public List<Value> inputs() {
@@ -509,7 +714,12 @@ public sealed interface Op {
     }
   }
 
-  /** dx = dy[1] / elements, everywhere. */
+  /**
+   * dx = dy[1] / elements, everywhere.
+   *
+   * @param dy gradient of the mean [1]
+   * @param dx of the shape of what the mean was taken of
+   */
   record MeanBackward(Value dy, Value dx) implements Op {
     @Override
     public List<Value> inputs() {
@@ -522,7 +732,12 @@ public sealed interface Op {
     }
   }
 
-  /** y = a constant everywhere. */
+  /**
+   * y = a constant everywhere.
+   *
+   * @param constant the number
+   * @param y of any shape
+   */
   record Fill(float constant, Value y) implements Op {
     @Override
     public List<Value> inputs() {
@@ -535,8 +750,14 @@ public sealed interface Op {
     }
   }
 
-  /** finite[1] = 1 where every element of xs is finite, 0 otherwise. */
+  /**
+   * finite[1] = 1 where every element of xs is finite, 0 otherwise.
+   *
+   * @param xs one value or more, of any shapes
+   * @param finite flag [1], f32
+   */
   record AllFinite(List<Value> xs, Value finite) implements Op {
+    /** Copies the list. */
     public AllFinite {
       xs = List.copyOf(xs);
     }
@@ -555,6 +776,15 @@ public sealed interface Op {
   /**
    * Where finite[1] is 1: g = gradient + weightDecay * value for the first {@code decayed}
    * elements, velocity = momentum * velocity + g, value -= rate[1] * velocity. Elsewhere nothing.
+   *
+   * @param value flat buffer of a set, changed in place
+   * @param gradient of the same size
+   * @param velocity of the same size, changed in place
+   * @param rate learning rate [1]
+   * @param finite flag [1]
+   * @param momentum share of the velocity that is kept
+   * @param weightDecay factor of the L2 term
+   * @param decayed how many of the first elements weight decay applies to
    */
   record SgdUpdate(
       Value value,
@@ -580,6 +810,12 @@ public sealed interface Op {
   /**
    * Where finite[1] is 1: target = keep[1] * target + share[1] * source. Keep 0 forgets what the
    * target held, even where that was no number. A moving average, or a sum over several steps.
+   *
+   * @param target flat buffer of a set, changed in place
+   * @param source of the same size
+   * @param keep factor of the target [1]
+   * @param share factor of the source [1]
+   * @param finite flag [1]
    */
   record Blend(Value target, Value source, Value keep, Value share, Value finite) implements Op {
     @Override
@@ -596,6 +832,18 @@ public sealed interface Op {
   /**
    * Adam with coupled L2, where finite[1] is 1. {@code count} [1] is the number of this update,
    * from 1: the corrections of the moments follow from it.
+   *
+   * @param value flat buffer of a set, changed in place
+   * @param gradient of the same size
+   * @param first moving average of the gradient, of the same size, changed in place
+   * @param second moving average of its square, of the same size, changed in place
+   * @param rate learning rate [1]
+   * @param count number of this update [1], f32
+   * @param finite flag [1]
+   * @param beta1 share of the first moment that is kept
+   * @param beta2 share of the second moment that is kept
+   * @param epsilon added to the root of the second moment
+   * @param weightDecay factor of the L2 term, for every element
    */
   record AdamUpdate(
       Value value,

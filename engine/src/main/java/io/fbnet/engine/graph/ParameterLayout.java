@@ -33,7 +33,12 @@ public final class ParameterLayout {
     this.decayed = decayed;
   }
 
-  /** The layout of one set among the given parameters, in the order of their declaration. */
+  /**
+   * {@return the layout of one set among the given parameters, in the order of their declaration}
+   *
+   * @param set the parameter set
+   * @param parameters of any sets
+   */
   public static ParameterLayout of(String set, List<ParameterSpec> parameters) {
     Map<String, Entry> entries = new LinkedHashMap<>();
     long offset = 0;
@@ -54,29 +59,31 @@ public final class ParameterLayout {
     return (elements + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
   }
 
-  /** The set's name. */
+  /** {@return the parameter set} */
   public String set() {
     return set;
   }
 
-  /** Elements of a flat buffer, gaps included. */
+  /** {@return elements of a flat buffer, gaps included} */
   public long size() {
     return size;
   }
 
   /** How many of the first elements weight decay applies to. */
-  public long decayed() {
+  long decayed() {
     return decayed;
   }
 
-  /** Every tensor, in the order of the buffer. */
+  /** {@return every tensor, in the order of the buffer} */
   public List<Entry> entries() {
     return new ArrayList<>(entries.values());
   }
 
   /**
-   * The tensor of the given name.
+   * {@return the tensor of the given name}
    *
+   * @param name unique in the set
+   * @param shape that the tensor must have
    * @throws IllegalArgumentException where the set has none, or has one of another shape
    */
   public Entry find(String name, Shape shape) {

@@ -13,10 +13,18 @@ public record ParameterSpec(
     String set, String name, Shape shape, boolean decayed, Initial initial) {
   /** How a parameter starts. */
   public sealed interface Initial {
-    /** Every element the same. */
+    /**
+     * Every element the same.
+     *
+     * @param value of every element
+     */
     record Constant(float value) implements Initial {}
 
-    /** Normal with mean 0 and the given standard deviation. */
+    /**
+     * Normal with mean 0 and the given standard deviation.
+     *
+     * @param deviation standard deviation
+     */
     record Normal(double deviation) implements Initial {}
   }
 }

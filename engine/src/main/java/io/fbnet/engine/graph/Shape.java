@@ -11,8 +11,9 @@ public final class Shape {
   }
 
   /**
-   * A shape of the given dimensions.
+   * {@return a shape of the given dimensions}
    *
+   * @param dimensions outermost first, from 1 up
    * @throws IllegalArgumentException where one is below 1
    */
   public static Shape of(int... dimensions) {
@@ -24,17 +25,21 @@ public final class Shape {
     return new Shape(dimensions.clone());
   }
 
-  /** The number of dimensions. */
+  /** {@return the number of dimensions} */
   public int rank() {
     return dimensions.length;
   }
 
-  /** The size of axis {@code axis}. */
+  /**
+   * {@return the size of one dimension}
+   *
+   * @param axis from 0, the outermost, to below {@link #rank}
+   */
   public int get(int axis) {
     return dimensions[axis];
   }
 
-  /** The number of elements. */
+  /** {@return the number of elements} */
   public long elements() {
     long n = 1;
     for (int d : dimensions) {

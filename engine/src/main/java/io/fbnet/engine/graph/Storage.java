@@ -2,16 +2,34 @@ package io.fbnet.engine.graph;
 
 /** Where a value lives. A value without a storage is an intermediate of one step. */
 public sealed interface Storage {
-  /** Written by the caller before a step, in row-major order. */
+  /**
+   * Written by the caller before a step, in row-major order.
+   *
+   * @param name unique among the graph's inputs
+   */
   record Input(String name) implements Storage {}
 
-  /** One scalar of the control block, which the caller may change before each step. */
+  /**
+   * One scalar of the control block, which the caller may change before each step.
+   *
+   * @param name unique among the graph's controls
+   */
   record Control(String name) implements Storage {}
 
-  /** A named tensor of a parameter set. */
+  /**
+   * A named tensor of a parameter set.
+   *
+   * @param set the parameter set
+   * @param name of the tensor, unique in its set
+   */
   record Parameter(String set, String name) implements Storage {}
 
-  /** The gradient of a named tensor of a parameter set. */
+  /**
+   * The gradient of a named tensor of a parameter set.
+   *
+   * @param set the parameter set
+   * @param name of the tensor, unique in its set
+   */
   record Gradient(String set, String name) implements Storage {}
 
   /**

@@ -2,8 +2,11 @@ package io.fbnet.engine.graph;
 
 /** Element types of values. The bytes are those of host memory in row-major order. */
 public enum Type {
+  /** IEEE 754 single precision: images, parameters, losses, scalars. */
   F32(4),
+  /** Signed 32-bit integers: labels. */
   I32(4),
+  /** Signed 64-bit integers: seeds and step numbers of the control block. */
   I64(8);
 
   private final int bytes;
@@ -12,7 +15,7 @@ public enum Type {
     this.bytes = bytes;
   }
 
-  /** Bytes of one element on the host. */
+  /** {@return bytes of one element on the host} */
   public int bytes() {
     return bytes;
   }

@@ -25,7 +25,12 @@ public final class ParameterStore implements AutoCloseable {
   private final Map<String, ParameterLayout> layouts = new LinkedHashMap<>();
   private final Map<String, MemorySegment> buffers = new LinkedHashMap<>();
 
-  /** A store for the given parameters; every buffer starts as zeros. */
+  /**
+   * Holds no memory yet: each buffer is made, as zeros, when something first asks for it.
+   *
+   * @param backend the device
+   * @param parameters of any number of sets
+   */
   public ParameterStore(Backend backend, List<ParameterSpec> parameters) {
     this.backend = backend;
     for (ParameterSpec spec : parameters) {
@@ -33,7 +38,12 @@ public final class ParameterStore implements AutoCloseable {
     }
   }
 
-  /** The layout of a set's buffers. */
+  /**
+   * {@return the layout of a set's buffers}
+   *
+   * @param set the parameter set
+   * @throws IllegalArgumentException where there is no such set
+   */
   public ParameterLayout layout(String set) {
     ParameterLayout layout = layouts.get(set);
     if (layout == null) {
@@ -42,7 +52,7 @@ public final class ParameterStore implements AutoCloseable {
     return layout;
   }
 
-  /** The sets, in the order of their declaration. */
+  /** {@return the sets, in the order of their declaration} */
   public List<String> sets() {
     return List.copyOf(layouts.keySet());
   }
@@ -61,6 +71,9 @@ public final class ParameterStore implements AutoCloseable {
   /**
    * Sets every value to its declared start. Normal numbers are keyed by (seed, set, name, index),
    * so a network's weights do not depend on what else is in the store.
+   *
+   * @param seed of the normal numbers
+   * @throws OutOfDeviceMemory where the values do not fit the device
    */
   public void initialise(long seed) {
     for (ParameterLayout layout : layouts.values()) {
@@ -97,22 +110,44 @@ public final class ParameterStore implements AutoCloseable {
     }
   }
 
-  /** Copies a whole buffer to the device. */
+  /**
+   * Copies a whole buffer to the device.
+   *
+   * @param set the parameter set
+   * @param buffer as in {@link Storage.Flat}
+   * @param host f32 in the order of the layout, gaps included
+   */
   public void load(String set, String buffer, MemorySegment host) {
     backend.copyIn(host, buffer(set, buffer), layout(set).size());
   }
 
-  /** Copies a whole buffer from the device to {@code host}, of 4 bytes an element. */
+  /**
+   * Copies a whole buffer from the device.
+   *
+   * @param set the parameter set
+   * @param buffer as in {@link Storage.Flat}
+   * @param host room for f32 in the order of the layout, gaps included
+   */
   public void save(String set, String buffer, MemorySegment host) {
     backend.copyOut(buffer(set, buffer), host, layout(set).size());
   }
 
-  /** Whether anything has asked for a buffer so far. */
+  /**
+   * {@return whether anything has asked for a buffer so far}
+   *
+   * @param set the parameter set
+   * @param buffer as in {@link Storage.Flat}
+   */
   public boolean has(String set, String buffer) {
     return buffers.containsKey(set + " " + buffer);
   }
 
-  /** All elements of a buffer, in the order of the layout, gaps included. */
+  /**
+   * {@return all elements of a buffer, in the order of the layout, gaps included}
+   *
+   * @param set the parameter set
+   * @param buffer as in {@link Storage.Flat}
+   */
   public float[] readAll(String set, String buffer) {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment host = arena.allocate(layout(set).size() * Float.BYTES, 64);
@@ -121,7 +156,14 @@ public final class ParameterStore implements AutoCloseable {
     }
   }
 
-  /** One tensor's elements. */
+  /**
+   * {@return one tensor's elements, row-major}
+   *
+   * @param set the parameter set
+   * @param buffer as in {@link Storage.Flat}
+   * @param name of the tensor
+   * @throws IllegalArgumentException where there is no such set or tensor
+   */
   public float[] read(String set, String buffer, String name) {
     ParameterLayout layout = layout(set);
     for (ParameterLayout.Entry entry : layout.entries()) {
@@ -144,7 +186,7 @@ public final class ParameterStore implements AutoCloseable {
         * layouts.values().stream().mapToLong(ParameterLayout::size).sum();
   }
 
-  /** Bytes on the device. */
+  /** {@return bytes on the device} */
   public long bytes() {
     return buffers.values().stream().mapToLong(MemorySegment::byteSize).sum();
   }

@@ -71,6 +71,10 @@ public final class Program implements AutoCloseable {
   /**
    * Compiles a graph.
    *
+   * @param backend the device
+   * @param graph the step
+   * @param store holds every parameter of the graph, on the same device; it outlives the program
+   * @return the step, ready to run
    * @throws IllegalArgumentException where the store lacks one of the graph's parameters, or the
    *     graph updates a set of which it declares only a part
    * @throws OutOfDeviceMemory where the plan does not fit the device
@@ -82,6 +86,13 @@ public final class Program implements AutoCloseable {
   /**
    * Compiles a graph whose parameters do not change after its first run: copies of them in the
    * device's formats are kept. For inference.
+   *
+   * @param backend the device
+   * @param graph the step
+   * @param store holds every parameter of the graph, on the same device; it outlives the program
+   * @return the step, ready to run
+   * @throws IllegalArgumentException as {@link #compile} does
+   * @throws OutOfDeviceMemory where the plan does not fit the device
    */
   public static Program compileFixed(Backend backend, Graph graph, ParameterStore store) {
     return new Program(backend, graph, store, true);
@@ -196,13 +207,25 @@ public final class Program implements AutoCloseable {
     return where;
   }
 
-  /** Copies an input from row-major host memory of its type. */
+  /**
+   * Copies an input to the device.
+   *
+   * @param input its name
+   * @param host its elements, row-major, of its type; free again when this returns
+   * @throws IllegalArgumentException where the program has no such input
+   */
   public void write(String input, MemorySegment host) {
     Value value = find(inputs, input, "input");
     planned(() -> compiler.upload(value, host, memoryOf(value)));
   }
 
-  /** Sets an f32 of the control block. */
+  /**
+   * Sets an f32 of the control block, for the runs that follow.
+   *
+   * @param control its name
+   * @param value rounded to f32
+   * @throws IllegalArgumentException where the program has no such control, or of another type
+   */
   public void set(String control, double value) {
     Value v = find(controls, control, "control");
     requireType(v, Type.F32);
@@ -210,7 +233,13 @@ public final class Program implements AutoCloseable {
     controlsChanged = true;
   }
 
-  /** Sets a 64-bit integer of the control block. */
+  /**
+   * Sets a 64-bit integer of the control block, for the runs that follow.
+   *
+   * @param control its name
+   * @param value all 64 bits of it
+   * @throws IllegalArgumentException where the program has no such control, or of another type
+   */
   public void set(String control, long value) {
     Value v = find(controls, control, "control");
     requireType(v, Type.I64);
@@ -246,12 +275,22 @@ public final class Program implements AutoCloseable {
     }
   }
 
-  /** An output's elements, row-major; waits for the step. */
+  /**
+   * {@return an output's elements, row-major; waits for the step}
+   *
+   * @param output its name
+   * @throws IllegalArgumentException where the program has no such output
+   */
   public float[] read(String output) {
     return readLater(output).await()[0];
   }
 
-  /** The first element of an output. */
+  /**
+   * {@return the first element of an output; waits for the step}
+   *
+   * @param output its name
+   * @throws IllegalArgumentException where the program has no such output
+   */
   public float scalar(String output) {
     return read(output)[0];
   }
@@ -259,6 +298,10 @@ public final class Program implements AutoCloseable {
   /**
    * Begins to copy outputs as the last run left them, and does not wait. Later runs do not change
    * what {@link Readback#await} gives.
+   *
+   * @param outputs their names
+   * @return their elements, once they have arrived
+   * @throws IllegalArgumentException where the program has no such output
    */
   public Readback readLater(String... outputs) {
     List<Value> values = new ArrayList<>();
@@ -271,6 +314,7 @@ public final class Program implements AutoCloseable {
   /**
    * Times the step by the device's own means.
    *
+   * @param passes how often it runs, from 1 up
    * @return milliseconds, one figure a sample; a device may spread {@code passes} over fewer
    */
   public double[] time(int passes) {
@@ -291,31 +335,31 @@ public final class Program implements AutoCloseable {
   }
 
   /** Whether the program has an input of this name. */
-  public boolean hasInput(String name) {
+  boolean hasInput(String name) {
     return inputs.containsKey(name);
   }
 
-  /** The graph that was compiled. */
+  /** {@return the graph that was compiled} */
   public Graph graph() {
     return graph;
   }
 
-  /** Bytes of the arena that the intermediates share. */
+  /** {@return bytes of the arena that the intermediates share} */
   public long plannedBytes() {
     return intermediates.plan().bytes();
   }
 
-  /** Bytes that the intermediates would take without sharing. */
+  /** {@return bytes that the intermediates would take without sharing} */
   public long naiveBytes() {
     return intermediates.plan().naiveBytes();
   }
 
-  /** Bytes that kernels hold beside the values. */
+  /** {@return bytes that kernels hold beside the values} */
   public long workspaceBytes() {
     return compiler.workspaceBytes();
   }
 
-  /** Kernels that run by an implementation known to be slow, one sentence each. */
+  /** {@return kernels that run by an implementation known to be slow, one sentence each} */
   public List<String> slowKernels() {
     return compiler.slowKernels();
   }

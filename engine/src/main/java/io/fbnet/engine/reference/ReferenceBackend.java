@@ -17,6 +17,9 @@ import java.util.function.Function;
 
 /** The back end that is right by being simple: row-major doubles on the Java heap, one thread. */
 public final class ReferenceBackend implements Backend {
+  /** Holds nothing; any number may be open at once. */
+  public ReferenceBackend() {}
+
   @Override
   public String name() {
     return "reference";
