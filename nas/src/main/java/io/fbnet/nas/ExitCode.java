@@ -2,14 +2,23 @@ package io.fbnet.nas;
 
 /** The process exit codes that the command line documents. */
 public enum ExitCode {
+  /** Done. */
   OK(0),
+  /** An error of the program itself. */
   INTERNAL(1),
+  /** Wrong flags. */
   USAGE(2),
+  /** Wrong data, file or configuration. */
   DATA_OR_CONFIGURATION(3),
+  /** No such device, or not enough memory. */
   DEVICE_OR_MEMORY(4),
+  /** Storage that is full, unwritable or in use. */
   STORAGE(5),
+  /** The training diverged: a loss or gradient was no number. */
   DIVERGED(6),
+  /** Interrupted by SIGINT: 128 + 2. */
   INTERRUPTED(130),
+  /** Terminated by SIGTERM: 128 + 15. */
   TERMINATED(143);
 
   private final int code;
@@ -18,7 +27,7 @@ public enum ExitCode {
     this.code = code;
   }
 
-  /** The number the process exits with. */
+  /** {@return the number the process exits with} */
   public int code() {
     return code;
   }

@@ -12,35 +12,64 @@ public final class UserException extends RuntimeException {
 
   private final ExitCode exitCode;
 
+  /**
+   * An exception without a cause.
+   *
+   * @param exitCode what the process exits with
+   * @param message one sentence to show
+   */
   public UserException(ExitCode exitCode, String message) {
     super(message);
     this.exitCode = exitCode;
   }
 
+  /**
+   * An exception with a cause.
+   *
+   * @param exitCode what the process exits with
+   * @param message one sentence to show
+   * @param cause what went wrong underneath; only the stack trace shows it
+   */
   public UserException(ExitCode exitCode, String message, Throwable cause) {
     super(message, cause);
     this.exitCode = exitCode;
   }
 
-  /** What the process exits with when this reaches the command line. */
+  /** {@return what the process exits with when this reaches the command line} */
   public ExitCode exitCode() {
     return exitCode;
   }
 
-  /** A wrong file, image, table or configuration: exit code 3. */
+  /**
+   * {@return what tells of a wrong file, image, table or configuration: exit code 3}
+   *
+   * @param format of the sentence to show, as in {@link String#format(String, Object...)}
+   * @param arguments of the format, written by {@link Locale#ROOT}
+   */
   @FormatMethod
   public static UserException data(String format, Object... arguments) {
     return new UserException(
         ExitCode.DATA_OR_CONFIGURATION, String.format(Locale.ROOT, format, arguments));
   }
 
-  /** A wrong flag: exit code 2. */
+  /**
+   * {@return what tells of a wrong flag: exit code 2}
+   *
+   * @param format of the sentence to show, as in {@link String#format(String, Object...)}
+   * @param arguments of the format, written by {@link Locale#ROOT}
+   */
   @FormatMethod
   public static UserException usage(String format, Object... arguments) {
     return new UserException(ExitCode.USAGE, String.format(Locale.ROOT, format, arguments));
   }
 
-  /** A full or unwritable disk: exit code 5. */
+  /**
+   * {@return what tells of a full or unwritable disk: exit code 5}
+   *
+   * @param cause the failure underneath; only the stack trace shows it
+   * @param format of the sentence to show, as in {@link String#format(String, Object...)}
+   * @param arguments of the format, written by {@link Locale#ROOT}
+   */
   @FormatMethod
   public static UserException storage(Throwable cause, String format, Object... arguments) {
     return new UserException(

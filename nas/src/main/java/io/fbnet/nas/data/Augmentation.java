@@ -8,18 +8,27 @@ package io.fbnet.nas.data;
  * @param horizontalFlip mirrored left to right with probability one half
  */
 public record Augmentation(int cropPadding, boolean horizontalFlip) {
+  /**
+   * Checks the padding.
+   *
+   * @throws IllegalArgumentException if it is negative
+   */
   public Augmentation {
     if (cropPadding < 0) {
       throw new IllegalArgumentException("padding must not be negative: " + cropPadding);
     }
   }
 
-  /** Images as they are. */
+  /** {@return no augmentation: images as they are} */
   public static Augmentation none() {
     return new Augmentation(0, false);
   }
 
-  /** Random crop after padding, and random flip: the usual training augmentation. */
+  /**
+   * {@return random crop after padding, and random flip: the usual training augmentation}
+   *
+   * @param cropPadding black pixels on every side, 0 or more
+   */
   public static Augmentation cropAndFlip(int cropPadding) {
     return new Augmentation(cropPadding, true);
   }

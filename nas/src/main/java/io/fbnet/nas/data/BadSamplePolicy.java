@@ -15,17 +15,25 @@ import java.util.regex.Pattern;
 public record BadSamplePolicy(boolean skips, double largestShare, long largestCount) {
   private static final Pattern SYNTAX = Pattern.compile("skip(?::(\\d+(?:\\.\\d+)?)(%?))?");
 
-  /** The first bad image ends the run. */
+  /** {@return the policy by which the first bad image ends the run} */
   public static BadSamplePolicy fail() {
     return new BadSamplePolicy(false, 0, 0);
   }
 
-  /** Bad images are left out, up to a share of all. */
+  /**
+   * {@return the policy by which bad images are left out, up to a share of all}
+   *
+   * @param share from 0 to 1
+   */
   public static BadSamplePolicy skipShare(double share) {
     return new BadSamplePolicy(true, share, Long.MAX_VALUE);
   }
 
-  /** Bad images are left out, up to a number. */
+  /**
+   * {@return the policy by which bad images are left out, up to a number}
+   *
+   * @param count of images
+   */
   public static BadSamplePolicy skipCount(long count) {
     return new BadSamplePolicy(true, 1, count);
   }
@@ -33,7 +41,9 @@ public record BadSamplePolicy(boolean skips, double largestShare, long largestCo
   /**
    * Reads {@code fail}, {@code skip} (up to 1%), {@code skip:2.5%} or {@code skip:20}.
    *
-   * @throws UserException exit code 2 for anything else
+   * @param text in upper or lower case
+   * @return the policy
+   * @throws UserException (exit code 2) for anything else
    */
   public static BadSamplePolicy parse(String text) {
     String lower = text.toLowerCase(Locale.ROOT);

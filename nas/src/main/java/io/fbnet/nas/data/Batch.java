@@ -23,27 +23,30 @@ public final class Batch {
     this.recycle = recycle;
   }
 
-  /** Normalised float32, {@code [batchSize, channels, height, width]}. */
+  /** {@return normalised float32, {@code [batchSize, channels, height, width]}} */
   public MemorySegment images() {
     return slot.images;
   }
 
-  /** int32 class numbers, {@code [batchSize]}. */
+  /** {@return int32 class numbers, {@code [batchSize]}} */
   public MemorySegment labels() {
     return slot.labels;
   }
 
-  /** How many images are real; the rest, in the last batch alone, repeat its last real image. */
+  /**
+   * {@return how many images are real; the rest, in the last batch alone, repeat its last real
+   * image}
+   */
   public int count() {
     return count;
   }
 
-  /** The batch's place in its epoch, from 0. */
+  /** {@return the batch's place in its epoch, from 0} */
   public int index() {
     return index;
   }
 
-  /** The image numbers, {@code [count]}; a copy. */
+  /** {@return the image numbers, {@code [count]}; a copy} */
   public int[] imageNumbers() {
     return Arrays.copyOf(slot.numbers, count);
   }

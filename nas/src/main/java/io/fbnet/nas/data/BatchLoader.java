@@ -69,23 +69,26 @@ public final class BatchLoader implements AutoCloseable {
   /**
    * Prepares a loader over some of a set's images.
    *
-   * @param imageNumbers which images an epoch holds, such as one part of {@link Splits}
+   * @param set the images
+   * @param imageNumbers which of them an epoch holds, such as one part of {@link Splits}; copied
+   * @return a builder
+   * @throws IndexOutOfBoundsException if the set has no image of such a number
    */
   public static Builder over(ImageSet set, int[] imageNumbers) {
     return new Builder(set, imageNumbers);
   }
 
-  /** How many batches an epoch has. */
+  /** {@return how many batches an epoch has} */
   public int batches() {
     return batches;
   }
 
-  /** How many real images an epoch yields. */
+  /** {@return how many real images an epoch yields} */
   public int imagesPerEpoch() {
     return Math.min(images.length, batches * batchSize);
   }
 
-  /** Images in every batch, padding included. */
+  /** {@return images in every batch, padding included} */
   public int batchSize() {
     return batchSize;
   }
@@ -96,6 +99,8 @@ public final class BatchLoader implements AutoCloseable {
    *
    * @param epoch from 0
    * @param firstBatch from 0; at {@link #batches()} the epoch is already over
+   * @throws IllegalArgumentException if there is no such epoch or batch
+   * @throws IllegalStateException after {@link #close}
    */
   public void start(int epoch, int firstBatch) {
     if (closed) {
@@ -110,7 +115,7 @@ public final class BatchLoader implements AutoCloseable {
   }
 
   /**
-   * The next batch, or null where the epoch is over. Waits for the reading thread.
+   * {@return the next batch, or null where the epoch is over} Waits for the reading thread.
    *
    * @throws UserException where the reading thread met a wrong or vanished file, or where waiting
    *     was interrupted
@@ -186,14 +191,24 @@ public final class BatchLoader implements AutoCloseable {
       Arrays.fill(std, 1);
     }
 
-    /** Images in every batch; 1 unless set. */
+    /**
+     * Sets how many images are in every batch; 1 unless set.
+     *
+     * @param size 1 or more
+     * @return this
+     */
     @CanIgnoreReturnValue
     public Builder batchSize(int size) {
       batchSize = size;
       return this;
     }
 
-    /** What is done to each image; nothing unless set. */
+    /**
+     * Sets what is done to each image before it is normalised; nothing unless set.
+     *
+     * @param chosen the augmentation
+     * @return this
+     */
     @CanIgnoreReturnValue
     public Builder augmentation(Augmentation chosen) {
       augmentation = chosen;
@@ -201,8 +216,13 @@ public final class BatchLoader implements AutoCloseable {
     }
 
     /**
-     * What is subtracted from each channel on the scale 0 to 1 and what the rest is divided by; 0
-     * and 1 unless set. Both are copied.
+     * Sets what is subtracted from each channel on the scale 0 to 1 and what the rest is divided
+     * by; 0 and 1 unless set.
+     *
+     * @param channelMean one number a channel; copied
+     * @param channelStd one number a channel; copied
+     * @return this
+     * @throws IllegalArgumentException if there are more or fewer
      */
     @CanIgnoreReturnValue
     public Builder normalisation(float[] channelMean, float[] channelStd) {
@@ -215,9 +235,11 @@ public final class BatchLoader implements AutoCloseable {
     }
 
     /**
-     * What order and augmentation are drawn from.
+     * Sets what order and augmentation are drawn from; seed 0 and stream 0 unless set.
      *
+     * @param drawSeed the run's
      * @param drawStream tells loaders of one run apart, such as the weights' and the architecture's
+     * @return this
      */
     @CanIgnoreReturnValue
     public Builder random(long drawSeed, int drawStream) {
@@ -226,14 +248,24 @@ public final class BatchLoader implements AutoCloseable {
       return this;
     }
 
-    /** True: a new order each epoch. False, as at first: the order of the image numbers given. */
+    /**
+     * Sets whether each epoch has an order of its own; false unless set.
+     *
+     * @param on true: a new order each epoch; false: the order of the image numbers given
+     * @return this
+     */
     @CanIgnoreReturnValue
     public Builder shuffle(boolean on) {
       shuffle = on;
       return this;
     }
 
-    /** True: the last uneven batch is left out. False, as at first: it is padded. */
+    /**
+     * Sets whether the last uneven batch is left out; false unless set.
+     *
+     * @param on true: it is left out; false: it is padded
+     * @return this
+     */
     @CanIgnoreReturnValue
     public Builder dropLast(boolean on) {
       dropLast = on;
@@ -241,8 +273,11 @@ public final class BatchLoader implements AutoCloseable {
     }
 
     /**
-     * True: a batch stays valid until its own {@link Batch#release}, for callers that copy it to a
-     * device without waiting. False, as at first: {@link BatchLoader#next} releases the one before.
+     * Sets how long a batch stays valid; false unless set.
+     *
+     * @param on true: until its own {@link Batch#release}, for callers that copy it to a device
+     *     without waiting; false: {@link BatchLoader#next} releases the one before
+     * @return this
      */
     @CanIgnoreReturnValue
     public Builder manualRelease(boolean on) {
@@ -250,7 +285,12 @@ public final class BatchLoader implements AutoCloseable {
       return this;
     }
 
-    /** How many batches lie in memory at once, 2 or more; 3 unless set. */
+    /**
+     * Sets how many batches lie in memory at once; 3 unless set.
+     *
+     * @param count 2 or more
+     * @return this
+     */
     @CanIgnoreReturnValue
     public Builder slots(int count) {
       slots = count;
@@ -258,8 +298,11 @@ public final class BatchLoader implements AutoCloseable {
     }
 
     /**
-     * Where slots are allocated, such as a device's pinned memory. The allocator's owner frees it,
-     * after the loader is closed. Without one the loader owns its memory.
+     * Sets where slots are allocated, such as a device's pinned memory. Without one the loader owns
+     * its memory.
+     *
+     * @param chosen the allocator; its owner frees it, after the loader is closed
+     * @return this
      */
     @CanIgnoreReturnValue
     public Builder allocator(SegmentAllocator chosen) {
@@ -270,7 +313,10 @@ public final class BatchLoader implements AutoCloseable {
     /**
      * Allocates the slots.
      *
-     * @throws UserException where the images do not fill one batch and the last is to be left out
+     * @return the loader; the caller closes it
+     * @throws UserException (exit code 3) where the images do not fill one batch and the last is to
+     *     be left out, (exit code 4) where there is no memory
+     * @throws IllegalArgumentException where the batch size is below 1 or the slots below 2
      */
     public BatchLoader build() {
       if (batchSize < 1 || slots < 2) {

@@ -7,7 +7,12 @@ import java.util.Map;
 public final class CacheDirectory {
   private CacheDirectory() {}
 
-  /** {@code $XDG_CACHE_HOME/fbnet-engine}, else {@code ~/.cache/fbnet-engine}. */
+  /**
+   * {@return {@code $XDG_CACHE_HOME/fbnet-engine}, else {@code ~/.cache/fbnet-engine}; it need not
+   * exist}
+   *
+   * @param environment variables by name, such as those of {@link System#getenv()}
+   */
   public static Path ofUser(Map<String, String> environment) {
     String base = environment.getOrDefault("XDG_CACHE_HOME", "");
     // The specification says to ignore a relative path.

@@ -40,7 +40,9 @@ public final class DataCheck {
   /**
    * Checks what {@code --data} names.
    *
-   * @throws UserException exit code 3 where there is no such data set at all
+   * @param options what to check; the policy on bad images does not matter
+   * @return what was found
+   * @throws UserException (exit code 3) where there is no such data set at all
    */
   public static Report run(DataOptions options) {
     ImageSource source = DataSource.resolve(options);

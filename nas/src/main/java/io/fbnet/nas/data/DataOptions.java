@@ -7,7 +7,8 @@ import java.util.function.Consumer;
 /**
  * What to load and how; begin with {@link #of} and change what differs.
  *
- * @param data the name {@code fashion-mnist}, the generated set, or the path of a folder
+ * @param data the name {@code fashion-mnist}, "shapes" for the generated set, or the path of a
+ *     folder
  * @param dataDir where Fashion-MNIST's files are looked for first, and where a relative {@code
  *     data} is looked for second
  * @param shape the size that the search space takes
@@ -29,6 +30,11 @@ public record DataOptions(
     BadSamplePolicy badSamples,
     Path cacheDir,
     Consumer<String> notices) {
+  /**
+   * Checks the threads.
+   *
+   * @throws IllegalArgumentException if there is not one at least
+   */
   public DataOptions {
     if (threads < 1) {
       throw new IllegalArgumentException("one thread or more");
@@ -36,8 +42,12 @@ public record DataOptions(
   }
 
   /**
-   * Every processor, seed 0, fetching allowed, the first bad image fails, the user's cache, and
-   * notices dropped.
+   * {@return options with every processor, seed 0, fetching allowed, the first bad image failing,
+   * the user's cache, and notices dropped}
+   *
+   * @param data the name {@code fashion-mnist}, "shapes" for the generated set, or the path of a
+   *     folder
+   * @param shape the size that the search space takes
    */
   public static DataOptions of(String data, ImageShape shape) {
     return new DataOptions(
@@ -52,33 +62,69 @@ public record DataOptions(
         line -> {});
   }
 
+  /**
+   * {@return these options with another data folder}
+   *
+   * @param dir where Fashion-MNIST's files and relative paths are looked for
+   */
   public DataOptions withDataDir(Path dir) {
     return new DataOptions(
         data, Optional.of(dir), shape, threads, seed, offline, badSamples, cacheDir, notices);
   }
 
+  /**
+   * {@return these options by another number of threads}
+   *
+   * @param count 1 or more
+   * @throws IllegalArgumentException if there is not one at least
+   */
   public DataOptions withThreads(int count) {
     return new DataOptions(
         data, dataDir, shape, count, seed, offline, badSamples, cacheDir, notices);
   }
 
+  /**
+   * {@return these options with another seed}
+   *
+   * @param drawSeed what generated images are drawn from
+   */
   public DataOptions withSeed(long drawSeed) {
     return new DataOptions(
         data, dataDir, shape, threads, drawSeed, offline, badSamples, cacheDir, notices);
   }
 
+  /**
+   * {@return these options with or without fetching}
+   *
+   * @param on true: nothing is fetched
+   */
   public DataOptions withOffline(boolean on) {
     return new DataOptions(data, dataDir, shape, threads, seed, on, badSamples, cacheDir, notices);
   }
 
+  /**
+   * {@return these options with another policy on bad images}
+   *
+   * @param policy what to do about images that cannot be read
+   */
   public DataOptions withBadSamples(BadSamplePolicy policy) {
     return new DataOptions(data, dataDir, shape, threads, seed, offline, policy, cacheDir, notices);
   }
 
+  /**
+   * {@return these options with another cache}
+   *
+   * @param dir where fetched files and decoded images are kept
+   */
   public DataOptions withCacheDir(Path dir) {
     return new DataOptions(data, dataDir, shape, threads, seed, offline, badSamples, dir, notices);
   }
 
+  /**
+   * {@return these options with notices that go elsewhere}
+   *
+   * @param sink takes one line at a time, from decoding threads too
+   */
   public DataOptions withNotices(Consumer<String> sink) {
     return new DataOptions(
         data, dataDir, shape, threads, seed, offline, badSamples, cacheDir, sink);

@@ -13,8 +13,10 @@ public final class DataSource {
   /**
    * Finds, reads, checks and, for image folders, decodes or takes from the cache.
    *
-   * @throws UserException exit code 3 where the data is missing, wrong or of another size, 5 where
-   *     the disk is full
+   * @param options what to load and how
+   * @return the data set; the caller closes it
+   * @throws UserException (exit code 3) where the data is missing, wrong or of another size, (exit
+   *     code 4) where there is no memory, (exit code 5) where the disk is full
    */
   public static Dataset open(DataOptions options) {
     ImageSource source = resolve(options);
@@ -32,10 +34,11 @@ public final class DataSource {
   }
 
   /**
-   * The size of a data set's images where all are of one, to choose a search space by; empty for
-   * image folders and {@code shapes}, which fit any. Fetches nothing.
+   * {@return the size of a data set's images where all are of one, to choose a search space by;
+   * empty for image folders and {@code shapes}, which fit any} Fetches nothing.
    *
-   * @throws UserException exit code 3 where there is no such data set
+   * @param options what to look at; its size does not matter
+   * @throws UserException (exit code 3) where there is no such data set
    */
   public static Optional<ImageShape> naturalShape(DataOptions options) {
     return resolve(options).naturalShape();

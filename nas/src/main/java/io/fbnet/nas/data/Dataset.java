@@ -43,8 +43,12 @@ public final class Dataset implements AutoCloseable {
   /**
    * Counts mean, standard deviation and fingerprint of two splits.
    *
+   * @param name what the user calls it
+   * @param train the training split
+   * @param test the test split, of the same classes and image size
    * @param generated true where the images were drawn by the program, not photographed
    * @param arena what holds the pixels; closed with the data set
+   * @return the data set
    */
   public static Dataset of(
       String name, ImageSet train, ImageSet test, boolean generated, Arena arena) {
@@ -60,44 +64,47 @@ public final class Dataset implements AutoCloseable {
         arena);
   }
 
-  /** What the user called it: {@code fashion-mnist}, {@code shapes} or a folder's name. */
+  /** {@return what the user called it: {@code fashion-mnist}, {@code shapes} or a folder's name} */
   public String name() {
     return name;
   }
 
-  /** The training split. */
+  /** {@return the training split} */
   public ImageSet train() {
     return train;
   }
 
-  /** The test split, read by evaluation only. */
+  /** {@return the test split, read by evaluation only} */
   public ImageSet test() {
     return test;
   }
 
-  /** Class names; the label is the position. */
+  /** {@return class names; the label is the position} */
   public List<String> classes() {
     return train.classes();
   }
 
-  /** True where the images were drawn by the program. */
+  /** {@return true where the images were drawn by the program} */
   public boolean generated() {
     return generated;
   }
 
-  /** The training split's mean of each channel, on the scale 0 to 1; a copy. */
+  /** {@return the training split's mean of each channel, on the scale 0 to 1; a copy} */
   public float[] mean() {
     return mean.clone();
   }
 
-  /** The training split's standard deviation of each channel, on the scale 0 to 1; a copy. */
+  /**
+   * {@return the training split's standard deviation of each channel, on the scale 0 to 1; a copy}
+   */
   public float[] std() {
     return std.clone();
   }
 
   /**
-   * SHA-256 of shape, class names, labels and pixels of both splits, as {@code sha256:} and 64 hex
-   * digits. Equal content has an equal fingerprint wherever it lies and whatever its file format.
+   * {@return SHA-256 of shape, class names, labels and pixels of both splits, as {@code sha256:}
+   * and 64 hex digits} Equal content has an equal fingerprint wherever it lies and whatever its
+   * file format.
    */
   public String fingerprint() {
     return fingerprint;

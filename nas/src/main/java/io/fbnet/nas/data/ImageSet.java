@@ -24,8 +24,11 @@ public final class ImageSet {
    * A set over pixels that already lie in memory; they are not copied.
    *
    * @param name what messages call it, such as {@code train}
+   * @param shape the size of every image
    * @param pixels unsigned bytes, {@code labels.length} images of C x H x W
    * @param labels one class number an image, 0 to {@code classes.size() - 1}; copied
+   * @param classes names; the label is the position
+   * @return the set
    * @throws IllegalArgumentException where sizes or labels do not fit each other
    */
   public static ImageSet of(
@@ -44,57 +47,65 @@ public final class ImageSet {
     return new ImageSet(name, shape, pixels.asReadOnly(), labels.clone(), List.copyOf(classes));
   }
 
-  /** What messages call this split: {@code train} or {@code test}. */
+  /** {@return what messages call this split: {@code train} or {@code test}} */
   public String name() {
     return name;
   }
 
-  /** How many images. */
+  /** {@return how many images} */
   public int size() {
     return labels.length;
   }
 
-  /** The size of every image. */
+  /** {@return the size of every image} */
   public ImageShape shape() {
     return shape;
   }
 
-  /** 1 or 3. */
+  /** {@return channels of every image, 1 or 3} */
   public int channels() {
     return shape.channels();
   }
 
-  /** Pixels. */
+  /** {@return rows of every image} */
   public int height() {
     return shape.height();
   }
 
-  /** Pixels. */
+  /** {@return columns of every image} */
   public int width() {
     return shape.width();
   }
 
-  /** The class number of image {@code i}. */
+  /**
+   * {@return the class number of an image}
+   *
+   * @param i the image's number, from 0
+   */
   public int label(int i) {
     return labels[i];
   }
 
-  /** A copy of all labels. */
+  /** {@return a copy of all labels} */
   public int[] labels() {
     return labels.clone();
   }
 
-  /** Class names; the label is the position. */
+  /** {@return class names; the label is the position} */
   public List<String> classes() {
     return classes;
   }
 
-  /** Read-only unsigned bytes, {@code [size, channels, height, width]}. */
+  /** {@return read-only unsigned bytes, {@code [size, channels, height, width]}} */
   public MemorySegment pixels() {
     return pixels;
   }
 
-  /** Read-only unsigned bytes of image {@code i}, {@code [channels, height, width]}. */
+  /**
+   * {@return read-only unsigned bytes of an image, {@code [channels, height, width]}}
+   *
+   * @param i the image's number, from 0
+   */
   public MemorySegment image(int i) {
     int bytes = shape.elements();
     return pixels.asSlice((long) i * bytes, bytes);

@@ -8,6 +8,12 @@ package io.fbnet.nas.data;
  * @param width pixels
  */
 public record ImageShape(int channels, int height, int width) {
+  /**
+   * Checks the numbers.
+   *
+   * @throws IllegalArgumentException if channels are not 1 or 3, a side is below 1 pixel, or an
+   *     image has 2^29 elements or more
+   */
   public ImageShape {
     if (channels != 1 && channels != 3) {
       throw new IllegalArgumentException("channels must be 1 or 3, not " + channels);
@@ -17,7 +23,7 @@ public record ImageShape(int channels, int height, int width) {
     }
   }
 
-  /** Elements of one image; also its bytes while pixels are 8-bit. */
+  /** {@return elements of one image; also its bytes while pixels are 8-bit} */
   public int elements() {
     return channels * height * width;
   }

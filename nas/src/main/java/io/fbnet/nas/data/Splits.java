@@ -15,34 +15,49 @@ public final class Splits {
     this.second = second;
   }
 
-  /** Ascending image numbers of the first part; a copy. */
+  /** {@return ascending image numbers of the first part; a copy} */
   public int[] first() {
     return first.clone();
   }
 
-  /** Ascending image numbers of the second part; a copy. */
+  /** {@return ascending image numbers of the second part; a copy} */
   public int[] second() {
     return second.clone();
   }
 
-  /** As {@link #split(int[], double, long, int)} over all images of a set. */
+  /**
+   * Splits all images of a set by label. The parts depend on labels, fraction and seed alone.
+   *
+   * @param set the images
+   * @param fraction the first part's share, between 0 and 1, such as 0.8
+   * @param seed what the parts are drawn from
+   * @return the parts
+   * @throws IllegalArgumentException if the fraction does not lie between 0 and 1
+   */
   public static Splits split(ImageSet set, double fraction, long seed) {
     return split(set.labels(), fraction, seed, 0);
   }
 
-  /** As {@link #split(int[], double, long, int)} over a set. */
+  /**
+   * Splits a set by label. The parts depend on labels, fraction, seed and limit alone.
+   *
+   * @param set the images
+   * @param fraction the first part's share, between 0 and 1, such as 0.8
+   * @param seed what the parts are drawn from
+   * @param limit use no more than this many images, drawn class by class; 0 for all
+   * @return the parts
+   * @throws IllegalArgumentException if the fraction does not lie between 0 and 1
+   */
   public static Splits split(ImageSet set, double fraction, long seed, int limit) {
     return split(set.labels(), fraction, seed, limit);
   }
 
   /**
-   * Splits by label. The parts depend on labels, fraction, seed and limit alone.
+   * Splits by label.
    *
    * @param labels the class of every image
-   * @param fraction the first part's share, between 0 and 1, such as 0.8
-   * @param limit use no more than this many images, drawn class by class; 0 for all
    */
-  public static Splits split(int[] labels, double fraction, long seed, int limit) {
+  static Splits split(int[] labels, double fraction, long seed, int limit) {
     if (!(fraction > 0 && fraction < 1)) {
       throw new IllegalArgumentException("the fraction must lie between 0 and 1: " + fraction);
     }
@@ -53,7 +68,13 @@ public final class Splits {
     return new Splits(parts[0], parts[1]);
   }
 
-  /** {@code limit} images drawn class by class, ascending; all of them where limit is 0. */
+  /**
+   * {@return numbers of images drawn class by class, ascending}
+   *
+   * @param set the images
+   * @param limit how many; 0 for all
+   * @param seed what they are drawn from
+   */
   public static int[] subset(ImageSet set, int limit, long seed) {
     int[] all = new int[set.size()];
     Arrays.setAll(all, i -> i);

@@ -24,7 +24,11 @@ public record Fingerprint(
     int batch,
     String date) {
 
-  /** Copies the map. */
+  /**
+   * Copies the map.
+   *
+   * @throws IllegalArgumentException if threads are negative or the batch is below 1
+   */
   public Fingerprint {
     libraries = Collections.unmodifiableSortedMap(new TreeMap<>(libraries));
     if (threads < 0 || batch < 1) {
@@ -32,7 +36,16 @@ public record Fingerprint(
     }
   }
 
-  /** As the canonical constructor, from a map in any order. */
+  /**
+   * {@return a fingerprint, from a map in any order}
+   *
+   * @param processor model of the CPU or GPU; empty if unknown
+   * @param threads CPU threads; 0 if unknown or not a CPU
+   * @param libraries versions by library name
+   * @param precision such as f32; empty if unknown
+   * @param batch images in one run
+   * @param date ISO 8601 day or instant; empty if unknown
+   */
   public static Fingerprint of(
       String processor,
       int threads,

@@ -109,92 +109,120 @@ public final class LatencyTable {
     return rows == null ? null : Arrays.stream(rows).map(double[]::clone).toArray(double[][]::new);
   }
 
-  /** A table for this device and space, with everything else to be filled in. */
+  /**
+   * {@return a table for a device and a space, with everything else to be filled in}
+   *
+   * @param device the device's name
+   * @param space the space whose layers and candidates are the table's rows and columns
+   */
   public static Builder builder(String device, SearchSpace space) {
     return builder(device, SpaceKey.of(space));
   }
 
-  /** A table for this device and what is known of its space, with the rest to be filled in. */
+  /**
+   * {@return a table for a device and what is known of a space, with the rest to be filled in}
+   *
+   * @param device the device's name
+   * @param space what the table is measured for
+   */
   public static Builder builder(String device, SpaceKey space) {
     return new Builder(device, space);
   }
 
   /**
-   * The table that comes with the program under this name, or the one in the JSON file at this
-   * path.
+   * {@return the table that comes with the program under this name, or the one in the JSON file at
+   * this path}
    *
+   * @param nameOrPath one of {@link #builtIns}, or a file
    * @throws UserException (exit code 3) if there is neither, or the file is wrong
    */
   public static LatencyTable load(String nameOrPath) {
     return LatencyFile.load(nameOrPath);
   }
 
-  /** The names of the tables that come with the program. */
+  /** {@return the names of the tables that come with the program} */
   public static List<String> builtIns() {
     return LatencyFile.builtIns();
   }
 
-  /** Writes the JSON file, whole or not at all; a failure is a storage error (exit code 5). */
+  /**
+   * Writes the JSON file, whole or not at all.
+   *
+   * @param target the file, replaced where it exists; missing folders are made
+   * @throws UserException (exit code 5) if it cannot be written
+   */
   public void write(Path target) {
     AtomicFile.writeText(target, JsonText.of(LatencyFile.tree(this)));
   }
 
-  /** The device's name. */
+  /** {@return the device's name} */
   public String device() {
     return device;
   }
 
-  /** What the table was measured for. */
+  /** {@return what the table was measured for} */
   public SpaceKey space() {
     return space;
   }
 
-  /** What every architecture pays, in ms. */
+  /** {@return what every architecture pays, in ms} */
   public double fixed() {
     return fixed;
   }
 
-  /** A copy of the entries in ms, [layer][block]. */
+  /** {@return a copy of the entries in ms, [layer][block]} */
   public double[][] layers() {
     return copy(layers);
   }
 
-  /** The entry of layer {@code l} and block {@code k} in ms. */
+  /**
+   * {@return an entry in ms}
+   *
+   * @param l the layer, from 0
+   * @param k the block's index among the candidates
+   */
   public double ms(int l, int k) {
     return layers[l][k];
   }
 
-  /** Spread of the measurements of {@code fixed}, as a share of it. */
+  /** {@return spread of the measurements of {@code fixed}, as a share of it, if it is known} */
   public OptionalDouble fixedSpread() {
     return fixedSpread;
   }
 
-  /** A copy of the spreads, [layer][block], each a share of its entry. */
+  /**
+   * {@return a copy of the spreads, [layer][block], each a share of its entry, if they are known}
+   */
   public Optional<double[][]> spread() {
     return Optional.ofNullable(copy(spread));
   }
 
-  /** Whether the entries are differences to the skip block of their layer. */
+  /** {@return whether the entries are differences to the skip block of their layer} */
   public boolean relative() {
     return relative;
   }
 
-  /** How well the table's sums were found to predict whole networks, in words. */
+  /** {@return how well the table's sums were found to predict whole networks, in words} */
   public String validated() {
     return validated;
   }
 
-  /** Where the numbers come from, in words; may be empty. */
+  /** {@return where the numbers come from, in words; may be empty} */
   public String origin() {
     return origin;
   }
 
-  /** Under what conditions it was measured. */
+  /** {@return under what conditions it was measured} */
   public Fingerprint fingerprint() {
     return fingerprint;
   }
 
-  /** Latency in ms of one candidate index a layer. */
+  /**
+   * {@return latency in ms of one candidate a layer}
+   *
+   * @param choice an index of a candidate for each layer
+   * @throws IllegalArgumentException if it is not as long as the table
+   */
   public double latencyOf(int[] choice) {
     if (choice.length != layers.length) {
       throw new IllegalArgumentException(
@@ -208,8 +236,9 @@ public final class LatencyTable {
   }
 
   /**
-   * Latency in ms of an architecture.
+   * {@return latency in ms of an architecture}
    *
+   * @param architecture of a space that the table fits
    * @throws UserException (exit code 3) if the table does not fit its space
    */
   public double latencyOf(Architecture architecture) {
@@ -217,7 +246,7 @@ public final class LatencyTable {
     return latencyOf(architecture.choice());
   }
 
-  /** For every layer the index of its fastest block. */
+  /** {@return for every layer the index of its fastest block, whatever the space allows there} */
   public int[] fastest() {
     int[] choice = new int[layers.length];
     for (int l = 0; l < choice.length; l++) {
@@ -231,9 +260,11 @@ public final class LatencyTable {
   }
 
   /**
-   * Expected latency in ms of a mixture: fixed + sum over l and k of m[l][k] * layers[l][k].
+   * {@return expected latency in ms of a mixture: fixed + sum over l and k of m[l][k] *
+   * layers[l][k]}
    *
    * @param m weights [layer][block], each row summing to 1
+   * @throws IllegalArgumentException if it has another number of rows than the table
    */
   public double expected(double[][] m) {
     if (m.length != layers.length) {
@@ -251,15 +282,21 @@ public final class LatencyTable {
 
   /**
    * Refuses a space whose input, stem, widths, strides or blocks are not the table's; a difference
-   * that changes the fixed share alone is told to {@code warnings} in one sentence each.
+   * that changes the fixed share alone is worth a warning.
    *
+   * @param other the space
+   * @param warnings told each such difference in a sentence
    * @throws UserException (exit code 3) if the table does not fit
    */
   public void requireFits(SearchSpace other, Consumer<String> warnings) {
     Fit.require(source, space, SpaceKey.of(other), warnings);
   }
 
-  /** Whether {@link #requireFits} accepts a space. */
+  /**
+   * {@return whether {@link #requireFits} accepts a space}
+   *
+   * @param other the space
+   */
   public boolean fits(SearchSpace other) {
     try {
       requireFits(other, warning -> {});
@@ -269,28 +306,38 @@ public final class LatencyTable {
     }
   }
 
-  /** Tells {@code warnings} every way in which the table's conditions differ from these. */
+  /**
+   * Tells every way in which the table's conditions differ from others, where both are known.
+   *
+   * @param here the conditions to compare with
+   * @param warnings told each difference in a sentence
+   */
   public void warnOfDifferences(Fingerprint here, Consumer<String> warnings) {
     Fit.warn(source, fingerprint, here, warnings);
   }
 
-  /** What complaints call this table: its file, or its device. */
+  /** {@return what complaints call this table: its file, its built-in name, or its device} */
   public String source() {
     return source;
   }
 
   /** A copy of this table with another note on how well it predicts. */
-  public LatencyTable withValidated(String note) {
+  LatencyTable withValidated(String note) {
     return toBuilder().validated(note).build();
   }
 
-  /** A copy of this table that calls its device otherwise. */
+  /**
+   * {@return a copy of this table that calls its device otherwise}
+   *
+   * @param name the device's name
+   * @throws IllegalArgumentException if it is blank
+   */
   public LatencyTable withDevice(String name) {
     return toBuilder(name).build();
   }
 
   /** A builder that holds everything this table does. */
-  public Builder toBuilder() {
+  Builder toBuilder() {
     return toBuilder(device);
   }
 
@@ -308,12 +355,12 @@ public final class LatencyTable {
     return b;
   }
 
-  /** The table for people; see {@link LatencyText}. */
+  /** {@return the table for people: conditions, entries, and the fastest network} */
   public String text() {
     return LatencyText.of(this);
   }
 
-  /** The JSON tree that {@link #write} writes. */
+  /** {@return the JSON tree that {@link #write} writes} */
   public ObjectNode json() {
     return LatencyFile.tree(this);
   }
@@ -350,63 +397,107 @@ public final class LatencyTable {
       return this;
     }
 
-    /** What every architecture pays, in ms. */
+    /**
+     * Sets what every architecture pays; 0 unless set.
+     *
+     * @param ms milliseconds
+     * @return this
+     */
     @CanIgnoreReturnValue
     public Builder fixed(double ms) {
       fixed = ms;
       return this;
     }
 
-    /** The entries in ms, [layer][block]. */
+    /**
+     * Sets the entries, which must be set.
+     *
+     * @param ms milliseconds [layer][block]; copied by {@link #build}
+     * @return this
+     */
     @CanIgnoreReturnValue
     public Builder layers(double[][] ms) {
       layers = ms;
       return this;
     }
 
-    /** Spread of the measurements of fixed, as a share of it. */
+    /**
+     * Sets the spread of the measurements of fixed; unknown unless set.
+     *
+     * @param share of fixed
+     * @return this
+     */
     @CanIgnoreReturnValue
     public Builder fixedSpread(double share) {
       fixedSpread = OptionalDouble.of(share);
       return this;
     }
 
-    /** Spreads [layer][block], each a share of its entry. */
+    /**
+     * Sets the spreads of the entries; unknown unless set.
+     *
+     * @param shares [layer][block], each of its entry; copied by {@link #build}
+     * @return this
+     */
     @CanIgnoreReturnValue
     public Builder spread(double[][] shares) {
       spread = shares;
       return this;
     }
 
-    /** Whether the entries are differences to skip; false unless said. */
+    /**
+     * Sets whether the entries are differences to skip; false unless set.
+     *
+     * @param value true: they are, and fixed holds the rest
+     * @return this
+     */
     @CanIgnoreReturnValue
     public Builder relative(boolean value) {
       relative = value;
       return this;
     }
 
-    /** How well the sums predict whole networks, in words. */
+    /**
+     * Sets how well the sums predict whole networks; "not validated on whole networks" unless set.
+     *
+     * @param note in words
+     * @return this
+     */
     @CanIgnoreReturnValue
     public Builder validated(String note) {
       validated = note;
       return this;
     }
 
-    /** Where the numbers come from, in words. */
+    /**
+     * Sets where the numbers come from; empty unless set.
+     *
+     * @param words in words
+     * @return this
+     */
     @CanIgnoreReturnValue
     public Builder origin(String words) {
       origin = words;
       return this;
     }
 
-    /** Under what conditions it was measured. */
+    /**
+     * Sets under what conditions it was measured; unknown ones at batch 1 unless set.
+     *
+     * @param conditions the conditions
+     * @return this
+     */
     @CanIgnoreReturnValue
     public Builder fingerprint(Fingerprint conditions) {
       fingerprint = conditions;
       return this;
     }
 
-    /** The table; throws IllegalArgumentException with a sentence to show if it is none. */
+    /**
+     * {@return the table}
+     *
+     * @throws IllegalArgumentException with a sentence to show, if what was set makes none
+     */
     public LatencyTable build() {
       return new LatencyTable(this);
     }

@@ -36,7 +36,11 @@ public record SpaceKey(
   private static final int MOST_LAYERS = 4096;
   private static final int LARGEST = 1 << 20;
 
-  /** Copies the lists. */
+  /**
+   * Copies the lists.
+   *
+   * @throws IllegalArgumentException if widths and strides are not equally many
+   */
   public SpaceKey {
     widths = List.copyOf(widths);
     strides = List.copyOf(strides);
@@ -46,7 +50,11 @@ public record SpaceKey(
     }
   }
 
-  /** The key of a space. */
+  /**
+   * {@return the key of a space}
+   *
+   * @param space the space
+   */
   public static SpaceKey of(SearchSpace space) {
     return new SpaceKey(
         space.name(),
@@ -60,7 +68,13 @@ public record SpaceKey(
         space.alwaysPw());
   }
 
-  /** Reads what {@link #json} gives; what is wrong is a sentence with its line (exit code 3). */
+  /**
+   * Reads what {@link #json} gives.
+   *
+   * @param node a value of a parsed file
+   * @return the key
+   * @throws io.fbnet.nas.UserException (exit code 3) with file and line, if it is none
+   */
   public static SpaceKey parse(Node node) {
     Node.Fields fields =
         node.fields(
@@ -99,7 +113,7 @@ public record SpaceKey(
         fields.optional("always_pw").map(Node::flag).orElse(true));
   }
 
-  /** The key as the {@code space} of a latency table's file. */
+  /** {@return the key as the {@code space} of a latency table's file} */
   public ObjectNode json() {
     ObjectNode tree = JsonNodeFactory.instance.objectNode();
     tree.put("name", name);

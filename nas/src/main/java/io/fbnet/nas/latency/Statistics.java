@@ -7,8 +7,10 @@ public final class Statistics {
   private Statistics() {}
 
   /**
-   * Mean over i of |predicted[i] - measured[i]| / measured[i].
+   * {@return the mean over i of |predicted[i] - measured[i]| / measured[i]}
    *
+   * @param predicted one value each
+   * @param measured one value each, above 0
    * @throws IllegalArgumentException if there are none, not as many of each, or a measured value is
    *     not positive
    */
@@ -25,9 +27,11 @@ public final class Statistics {
   }
 
   /**
-   * Kendall's tau-b of two rankings, corrected for ties: (concordant - discordant) / sqrt(pairs
-   * untied in x * pairs untied in y); NaN if all values of either are equal.
+   * {@return Kendall's tau-b of two rankings, corrected for ties: (concordant - discordant) /
+   * sqrt(pairs untied in x * pairs untied in y); NaN if all values of either are equal}
    *
+   * @param x one value each
+   * @param y one value each
    * @throws IllegalArgumentException if there are fewer than two pairs or not as many of each
    */
   public static double kendallTau(double[] x, double[] y) {
@@ -54,18 +58,29 @@ public final class Statistics {
     }
   }
 
-  /** The middle value, or the mean of the two middle ones. */
+  /**
+   * {@return the middle value, or the mean of the two middle ones}
+   *
+   * @param values in any order, at least one
+   * @throws IllegalArgumentException if there are none
+   */
   public static double median(double[] values) {
     return quantile(values, 0.5);
   }
 
-  /** The distance between the first and third quartile, divided by the median. */
+  /**
+   * {@return the distance between the first and third quartile, divided by the median} Quartiles
+   * are interpolated linearly between order statistics (type 7 of Hyndman and Fan).
+   *
+   * @param values in any order, at least one
+   * @throws IllegalArgumentException if there are none
+   */
   public static double relativeSpread(double[] values) {
     return interquartileRange(values) / median(values);
   }
 
   /** The distance between the first and third quartile. */
-  public static double interquartileRange(double[] values) {
+  static double interquartileRange(double[] values) {
     return quantile(values, 0.75) - quantile(values, 0.25);
   }
 
@@ -75,7 +90,7 @@ public final class Statistics {
    *
    * @param q from 0 (the smallest) to 1 (the largest)
    */
-  public static double quantile(double[] values, double q) {
+  static double quantile(double[] values, double q) {
     if (values.length == 0 || !(q >= 0 && q <= 1)) {
       throw new IllegalArgumentException("needs at least one value and a share from 0 to 1");
     }

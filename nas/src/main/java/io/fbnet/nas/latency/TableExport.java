@@ -25,10 +25,15 @@ public final class TableExport {
   }
 
   /**
-   * Writes a table.
+   * Writes a table, whole or not at all.
    *
+   * @param table the table
+   * @param format the form
    * @param space its space; needed by PROXYLESS alone
    * @param notes told what the form cannot say, in a sentence each
+   * @param target the file, replaced where it exists; missing folders are made
+   * @throws UserException (exit code 2) if PROXYLESS lacks the space, (exit code 3) if the table
+   *     does not fit it or is relative, (exit code 5) if the file cannot be written
    */
   public static void write(
       LatencyTable table,

@@ -20,7 +20,9 @@ public final class TableImport {
 
   /** The unit of numbers that do not say it themselves. */
   public enum Unit {
+    /** Milliseconds. */
     MS(1),
+    /** Microseconds. */
     US(1e-3);
 
     private final double ms;
@@ -75,7 +77,12 @@ public final class TableImport {
     TEXT
   }
 
-  /** The form of a file; one that cannot be read is refused (exit code 3). */
+  /**
+   * {@return the form of a file}
+   *
+   * @param file UTF-8 text of at most 16 MiB
+   * @throws UserException (exit code 3) if it cannot be read, or begins like JSON and is none
+   */
   public static Form form(Path file) {
     String text = Document.text(file);
     if (text.stripLeading().startsWith("{")) {
@@ -91,6 +98,9 @@ public final class TableImport {
   /**
    * Reads a file of any form but OTHER_JSON.
    *
+   * @param file UTF-8 text of at most 16 MiB
+   * @param request what the file may not say; the project's own form needs nothing of it
+   * @return the table
    * @throws UserException (exit code 3) if it is wrong or lacks entries, (exit code 2) if the
    *     request lacks something
    */

@@ -14,7 +14,11 @@ import java.util.List;
  * @param std one number a channel, above 0
  */
 public record Normalisation(List<Float> mean, List<Float> std) {
-  /** Checks the numbers; throws IllegalArgumentException with a sentence to show. */
+  /**
+   * Checks and copies the numbers.
+   *
+   * @throws IllegalArgumentException with a sentence to show, if they are no mean and deviation
+   */
   public Normalisation {
     mean = List.copyOf(mean);
     std = List.copyOf(std);
@@ -35,26 +39,38 @@ public record Normalisation(List<Float> mean, List<Float> std) {
     }
   }
 
-  /** From one number a channel each. */
+  /**
+   * {@return a normalisation by copies of these numbers}
+   *
+   * @param mean one number a channel
+   * @param std one number a channel, above 0
+   * @throws IllegalArgumentException with a sentence to show, if they are no mean and deviation
+   */
   public static Normalisation of(float[] mean, float[] std) {
     return new Normalisation(list(mean), list(std));
   }
 
-  /** Mean 0 and std 1: images are taken as they are, from 0 to 1. */
+  /**
+   * {@return mean 0 and std 1: images are taken as they are, from 0 to 1}
+   *
+   * @param channels how many, at least 1
+   */
   public static Normalisation none(int channels) {
     float[] ones = new float[channels];
     Arrays.fill(ones, 1);
     return of(new float[channels], ones);
   }
 
-  /** How many channels it is for. */
+  /** {@return how many channels it is for} */
   public int channels() {
     return mean.size();
   }
 
   /**
-   * Mean or std as a JSON list. The numbers are written as doubles, so that a reader that rounds to
-   * double first gets the same floats back.
+   * {@return mean or std as a JSON list} The numbers are written as doubles, so that a reader that
+   * rounds to double first gets the same floats back.
+   *
+   * @param values one number a channel
    */
   public static String json(List<Float> values) {
     ArrayNode list = JsonNodeFactory.instance.arrayNode();

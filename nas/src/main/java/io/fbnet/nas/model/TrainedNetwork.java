@@ -53,7 +53,11 @@ public record TrainedNetwork(
    * @param table the table that says so
    */
   public record Latency(String device, double ms, String table) {
-    /** Checks the number; throws IllegalArgumentException with a sentence to show. */
+    /**
+     * Checks the parts.
+     *
+     * @throws IllegalArgumentException if device or table is blank, or ms negative or no number
+     */
     public Latency {
       if (device.isBlank() || table.isBlank() || !Double.isFinite(ms) || ms < 0) {
         throw new IllegalArgumentException(
@@ -62,7 +66,11 @@ public record TrainedNetwork(
     }
   }
 
-  /** Checks that the parts fit; throws IllegalArgumentException with a sentence to show. */
+  /**
+   * Checks that the parts fit.
+   *
+   * @throws IllegalArgumentException with a sentence to show, if they do not
+   */
   public TrainedNetwork {
     classes = List.copyOf(classes);
     Map<String, float[]> ordered = new LinkedHashMap<>();
@@ -101,17 +109,32 @@ public record TrainedNetwork(
     }
   }
 
-  /** The tensors of an architecture: name, shape (OIHW for convolutions) and parameter set. */
+  /**
+   * {@return the tensors of an architecture: name, shape (OIHW for convolutions) and parameter set}
+   *
+   * @param architecture the network
+   */
   public static List<ParameterSpec> parameters(Architecture architecture) {
     return ArchitectureGraphs.inference(architecture, 1).parameters();
   }
 
-  /** The tensors of {@link #parameters} in a store that may hold others too. */
+  /**
+   * {@return the values of an architecture's tensors by name, copied from a store}
+   *
+   * @param architecture the network
+   * @param store what holds its {@link #parameters}, and may hold others too
+   */
   public static Map<String, float[]> tensors(Architecture architecture, ParameterStore store) {
     return tensors(architecture, store, Storage.Flat.VALUES);
   }
 
-  /** As the other, from a buffer of the same layout, such as a moving average. */
+  /**
+   * {@return the numbers of an architecture's tensors by name, copied from a buffer of a store}
+   *
+   * @param architecture the network
+   * @param store what holds its {@link #parameters}, and may hold others too
+   * @param buffer of the values' layout, such as a moving average
+   */
   public static Map<String, float[]> tensors(
       Architecture architecture, ParameterStore store, String buffer) {
     Map<String, float[]> tensors = new LinkedHashMap<>();
@@ -125,13 +148,23 @@ public record TrainedNetwork(
     return tensors;
   }
 
-  /** The same network with the share of test images that it got right. */
+  /**
+   * {@return the same network with the share of test images that it got right}
+   *
+   * @param accuracy from 0 to 1
+   * @throws IllegalArgumentException if it lies outside
+   */
   public TrainedNetwork withTestAccuracy(double accuracy) {
     return new TrainedNetwork(
         architecture, tensors, normalisation, classes, data, latency, OptionalDouble.of(accuracy));
   }
 
-  /** A store on a device that holds these tensors, for programs of this architecture. */
+  /**
+   * {@return a store on a device that holds these tensors, for programs of this architecture; the
+   * caller closes it}
+   *
+   * @param backend the device
+   */
   public ParameterStore store(Backend backend) {
     ParameterStore store = new ParameterStore(backend, parameters(architecture));
     for (String set : List.of(NetworkBuilder.WEIGHTS, NetworkBuilder.STATISTICS)) {
@@ -155,6 +188,8 @@ public record TrainedNetwork(
   /**
    * Reads a model file.
    *
+   * @param file the file
+   * @return the network
    * @throws UserException (exit code 3) if it is none, or its tensors are not the architecture's;
    *     (exit code 5) if it cannot be read
    */
@@ -163,8 +198,10 @@ public record TrainedNetwork(
   }
 
   /**
-   * Whether a safetensors file says of itself that it is a model file, and not bare weights.
+   * {@return whether a safetensors file says of itself that it is a model file, and not bare
+   * weights}
    *
+   * @param file the file
    * @throws UserException (exit code 3) if it is no safetensors file, (exit code 5) if it cannot be
    *     read
    */
@@ -176,7 +213,10 @@ public record TrainedNetwork(
    * Reads the tensors of any safetensors file that has exactly those of an architecture. Counters
    * of batches that PyTorch keeps ({@code *.num_batches_tracked}) are passed over.
    *
+   * @param file the file
+   * @param architecture the network
    * @param notes told what was passed over
+   * @return numbers in row-major order by tensor name, in the order of {@link #parameters}
    * @throws UserException (exit code 3) if a tensor is missing, too many, of another shape or type,
    *     not finite, or a variance that is negative; (exit code 5) if the file cannot be read
    */
@@ -185,7 +225,12 @@ public record TrainedNetwork(
     return ModelFile.weights(file, architecture, notes);
   }
 
-  /** Writes the model file, whole or not at all; a failure is a storage error (exit code 5). */
+  /**
+   * Writes the model file, whole or not at all.
+   *
+   * @param file the file, replaced where it exists; missing folders are made
+   * @throws UserException (exit code 5) if it cannot be written
+   */
   public void write(Path file) {
     ModelFile.write(this, file);
   }

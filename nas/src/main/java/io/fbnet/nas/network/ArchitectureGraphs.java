@@ -14,7 +14,15 @@ import io.fbnet.nas.space.SearchSpace;
 public final class ArchitectureGraphs {
   private ArchitectureGraphs() {}
 
-  /** Logits and, for labelled images, loss and rank by the running statistics. */
+  /**
+   * Logits and, for labelled images, loss and rank by the running statistics. Inputs: images f32
+   * [N,C,H,W], labels i32 [N]. Outputs: logits [N,classes], ce and rank [N]; rank is how many
+   * classes have a larger logit than the label's.
+   *
+   * @param architecture the network
+   * @param batch images a run, N
+   * @return the graph
+   */
   public static Graph evaluation(Architecture architecture, int batch) {
     GraphBuilder b = new GraphBuilder();
     NetworkBuilder network = new NetworkBuilder(b, architecture.space(), NormMode.INFERENCE);
@@ -26,7 +34,13 @@ public final class ArchitectureGraphs {
     return b.build();
   }
 
-  /** Logits alone, for timing. */
+  /**
+   * Logits alone, for timing and export. Input: images f32 [N,C,H,W]. Output: logits [N,classes].
+   *
+   * @param architecture the network
+   * @param batch images a run, N
+   * @return the graph
+   */
   public static Graph inference(Architecture architecture, int batch) {
     GraphBuilder b = new GraphBuilder();
     NetworkBuilder network = new NetworkBuilder(b, architecture.space(), NormMode.INFERENCE);
@@ -34,7 +48,14 @@ public final class ArchitectureGraphs {
     return b.build();
   }
 
-  /** A forward pass that only moves the running statistics. Control: norm momentum. */
+  /**
+   * A forward pass that only moves the running statistics. Input: images f32 [N,C,H,W]. Output:
+   * logits [N,classes]. Control: {@link NetworkBuilder#NORM_MOMENTUM}.
+   *
+   * @param architecture the network
+   * @param batch images a run, N
+   * @return the graph
+   */
   public static Graph recalibration(Architecture architecture, int batch) {
     GraphBuilder b = new GraphBuilder();
     NetworkBuilder network = new NetworkBuilder(b, architecture.space(), NormMode.TRAIN);
@@ -43,8 +64,13 @@ public final class ArchitectureGraphs {
   }
 
   /**
-   * A training step by SGD on cross-entropy; see {@link TrainingStep} for its controls. Outputs:
-   * loss [1], ce and rank [N], finite [1].
+   * A training step by SGD on cross-entropy; see {@link TrainingStep} for its controls. Inputs:
+   * images f32 [N,C,H,W], labels i32 [N]. Outputs: loss [1], ce and rank [N], finite [1].
+   *
+   * @param architecture the network
+   * @param batch images a run, N
+   * @param how the step ends
+   * @return the graph
    */
   public static Graph training(Architecture architecture, int batch, TrainingStep how) {
     GraphBuilder b = new GraphBuilder();
@@ -65,7 +91,16 @@ public final class ArchitectureGraphs {
     return b.build();
   }
 
-  /** One block at its real shape, for timing: input {@code x}. */
+  /**
+   * One block at its real shape, for timing. Input: x f32 [N, layer.inChannels, layer.inHeight,
+   * layer.inWidth]. Output: y.
+   *
+   * @param space the space of the layer
+   * @param layer the block's place
+   * @param block the block
+   * @param batch images a run, N
+   * @return the graph
+   */
   public static Graph block(SearchSpace space, LayerSpec layer, Block block, int batch) {
     GraphBuilder b = new GraphBuilder();
     Value x = b.input("x", Type.F32, batch, layer.inChannels(), layer.inHeight(), layer.inWidth());
@@ -73,7 +108,13 @@ public final class ArchitectureGraphs {
     return b.build();
   }
 
-  /** The stem, for timing: input {@code images}. */
+  /**
+   * The stem, for timing. Input: images f32 [N,C,H,W]. Output: y.
+   *
+   * @param space whose stem
+   * @param batch images a run, N
+   * @return the graph
+   */
   public static Graph stem(SearchSpace space, int batch) {
     GraphBuilder b = new GraphBuilder();
     NetworkBuilder network = new NetworkBuilder(b, space, NormMode.INFERENCE);
@@ -81,7 +122,14 @@ public final class ArchitectureGraphs {
     return b.build();
   }
 
-  /** Head, pooling and classifier, for timing: input {@code x}. */
+  /**
+   * Head, pooling and classifier, for timing. Input: x f32, what the last searchable layer gives.
+   * Output: y [N,classes].
+   *
+   * @param space whose head
+   * @param batch images a run, N
+   * @return the graph
+   */
   public static Graph head(SearchSpace space, int batch) {
     GraphBuilder b = new GraphBuilder();
     LayerSpec last = space.layers().getLast();

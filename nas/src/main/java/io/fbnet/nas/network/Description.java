@@ -42,7 +42,13 @@ public record Description(Architecture architecture, List<Layer> layers, Optiona
   public record Layer(
       String name, String block, Shape input, Shape output, long macs, long parameters) {}
 
-  /** Channels, rows and columns of one image's activation. */
+  /**
+   * Shape of one image's activation, written {@code 16x28x28}.
+   *
+   * @param channels how many channels
+   * @param height rows
+   * @param width columns
+   */
   public record Shape(int channels, int height, int width) {
     @Override
     public String toString() {
@@ -55,7 +61,12 @@ public record Description(Architecture architecture, List<Layer> layers, Optiona
     layers = List.copyOf(layers);
   }
 
-  /** Counts an architecture; the latency is left empty. */
+  /**
+   * Counts an architecture.
+   *
+   * @param architecture the network
+   * @return its description, without a latency
+   */
   public static Description of(Architecture architecture) {
     SearchSpace space = architecture.space();
     List<Layer> layers = new ArrayList<>();
@@ -77,7 +88,13 @@ public record Description(Architecture architecture, List<Layer> layers, Optiona
     return new Description(architecture, layers, OptionalDouble.empty());
   }
 
-  /** What one block costs in its place. */
+  /**
+   * {@return what one block costs in its place}
+   *
+   * @param space the space of the layer
+   * @param place the layer
+   * @param block the block
+   */
   public static Layer layer(SearchSpace space, LayerSpec place, Block block) {
     Shape input = new Shape(place.inChannels(), place.inHeight(), place.inWidth());
     Shape output = new Shape(place.outChannels(), place.outHeight(), place.outWidth());
@@ -85,22 +102,26 @@ public record Description(Architecture architecture, List<Layer> layers, Optiona
         .layer(place.name(), block.name(), input, output);
   }
 
-  /** This description with a latency in milliseconds. */
+  /**
+   * {@return this description with a latency}
+   *
+   * @param ms milliseconds
+   */
   public Description withLatency(double ms) {
     return new Description(architecture, layers, OptionalDouble.of(ms));
   }
 
-  /** Multiply-adds of the whole network for one image. */
+  /** {@return multiply-adds of the whole network for one image} */
   public long macs() {
     return layers.stream().mapToLong(Layer::macs).sum();
   }
 
-  /** Trainable numbers of the whole network. */
+  /** {@return trainable numbers of the whole network} */
   public long parameters() {
     return layers.stream().mapToLong(Layer::parameters).sum();
   }
 
-  /** A table for people, with totals in millions at its end. */
+  /** {@return a table for people, with totals in millions at its end} */
   public String text() {
     StringBuilder out = new StringBuilder();
     SearchSpace space = architecture.space();
@@ -138,7 +159,9 @@ public record Description(Architecture architecture, List<Layer> layers, Optiona
     return String.format(Locale.ROOT, "%,d", number);
   }
 
-  /** The JSON with the keys macs, parameters, latency_ms (only with a table) and layers. */
+  /**
+   * {@return the JSON with the keys macs, parameters, latency_ms (only with a table) and layers}
+   */
   public ObjectNode json() {
     ObjectNode tree = JsonNodeFactory.instance.objectNode();
     tree.put("name", architecture.name());

@@ -15,7 +15,8 @@ import java.util.List;
 /**
  * Appends the parts of a network to a graph. Parameters carry the same names in the supernet and in
  * a network cut from it: {@code layers.3.k3_e6.expand.weight}. Convolutions start normal with
- * variance 2 / fan-out, batch norms as the identity, the classifier with deviation 0.01.
+ * variance 2 / fan-out, batch norms as the identity, the classifier with deviation 0.01. What is
+ * public are the names by which stores and programs know sets and controls.
  */
 public final class NetworkBuilder {
   /** The parameter set of everything that SGD trains. */
@@ -34,27 +35,27 @@ public final class NetworkBuilder {
   private final SearchSpace space;
   private final NormMode mode;
 
-  public NetworkBuilder(GraphBuilder graph, SearchSpace space, NormMode mode) {
+  NetworkBuilder(GraphBuilder graph, SearchSpace space, NormMode mode) {
     this.graph = graph;
     this.space = space;
     this.mode = mode;
   }
 
   /** The input {@code images}, f32 [N,C,H,W]. */
-  public Value images(int batch) {
+  Value images(int batch) {
     SearchSpace.Input in = space.input();
     return graph.input("images", Type.F32, batch, in.channels(), in.height(), in.width());
   }
 
   /** 3x3 convolution, batch norm, ReLU. */
-  public Value stem(Value images) {
+  Value stem(Value images) {
     int width = space.stem().width();
     Value y = convolution("stem.conv", images, width, 3, space.stem().stride(), 1);
     return norm("stem.bn", y, true);
   }
 
   /** All candidates of a layer on the same input, in the order of the space. */
-  public List<Value> candidates(LayerSpec layer, Value x) {
+  List<Value> candidates(LayerSpec layer, Value x) {
     List<Value> results = new ArrayList<>();
     for (Block block : space.blocks()) {
       results.add(block(layer, block, x));
@@ -67,7 +68,7 @@ public final class NetworkBuilder {
    *
    * @throws IllegalArgumentException with a sentence to show, if its output has another shape
    */
-  public Value block(LayerSpec layer, Block block, Value x) {
+  Value block(LayerSpec layer, Block block, Value x) {
     Value y = block.build(new Parts("layers." + layer.index() + "." + block.name()), layer, x);
     Shape shape = y.shape();
     Shape wanted =
@@ -115,7 +116,7 @@ public final class NetworkBuilder {
   }
 
   /** 1x1 convolution, batch norm, ReLU, global average pool, fully connected: [N,classes]. */
-  public Value head(Value x) {
+  Value head(Value x) {
     Value y = convolution("head.conv", x, space.head(), 1, 1, 1);
     Value pooled = graph.globalPool(norm("head.bn", y, true));
     Value weight =
@@ -133,7 +134,7 @@ public final class NetworkBuilder {
   }
 
   /** A whole network of one block a layer: logits [N,classes]. */
-  public Value network(Value images, List<Block> blocks) {
+  Value network(Value images, List<Block> blocks) {
     Value x = stem(images);
     for (LayerSpec layer : space.layers()) {
       x = block(layer, blocks.get(layer.index()), x);

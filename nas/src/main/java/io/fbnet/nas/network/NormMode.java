@@ -1,7 +1,7 @@
 package io.fbnet.nas.network;
 
 /** How a network's batch normalisations work. */
-public enum NormMode {
+enum NormMode {
   /** By the batch's statistics, moving the running ones. */
   TRAIN,
   /** By the batch's statistics, leaving the running ones alone: a theta step. */

@@ -45,12 +45,20 @@ public record Published(String name, double megaMacs, double megaParameters, Str
     }
   }
 
-  /** The published figures of a network of this name, in upper or lower case. */
+  /**
+   * {@return the published figures of a network, if the paper has it}
+   *
+   * @param name such as FBNet-C, in upper or lower case
+   */
   public static Optional<Published> of(String name) {
     return NETWORKS.stream().filter(n -> n.name.equals(name.toLowerCase(Locale.ROOT))).findAny();
   }
 
-  /** The published figures beside those of an architecture, which may differ from the paper's. */
+  /**
+   * {@return a text for people: the published figures beside those that are counted here}
+   *
+   * @param architecture the network of this name; its space may differ from the paper's
+   */
   public String compare(Architecture architecture) {
     StringBuilder text = new StringBuilder();
     text.append(

@@ -79,6 +79,7 @@ public final class SupernetGraphs {
    * hardly a gradient.
    *
    * @param control the scalar's name
+   * @param fixed what every architecture adds, in the unit of costs
    * @param costs numbers of [layer][candidate]
    */
   @SuppressWarnings("ArrayRecordComponent") // never compared
@@ -87,8 +88,10 @@ public final class SupernetGraphs {
   /**
    * Steps for a space and its latencies.
    *
+   * @param space whose candidates are mixed
+   * @param loss what is minimised and how weights and theta move
    * @param fixedMs milliseconds outside the searchable layers
-   * @param layersMs milliseconds of [layer][candidate]
+   * @param layersMs milliseconds of [layer][candidate]; not copied
    * @param penalties further terms of the theta step's loss
    */
   public SupernetGraphs(
@@ -170,7 +173,14 @@ public final class SupernetGraphs {
     return b.sum(terms);
   }
 
-  /** The step that trains w by SGD. Controls: tau, seed, step, rate, norm momentum. */
+  /**
+   * The step that trains w by SGD. Inputs: images f32 [N,C,H,W], labels i32 [N]. Outputs: loss, ce
+   * and finite [1], latency us [1] (the mean), rank [N]. Controls: tau, seed, step, rate, norm
+   * momentum.
+   *
+   * @param batch images a run, N
+   * @return the graph
+   */
   public Graph weightStep(int batch) {
     GraphBuilder b = new GraphBuilder();
     Forward forward = forward(b, batch, NormMode.TRAIN, !loss.crossEntropyOnly());
@@ -188,8 +198,11 @@ public final class SupernetGraphs {
   }
 
   /**
-   * The step that trains theta by Adam. Controls: tau, seed, step, rate, count, and those of the
-   * penalties.
+   * The step that trains theta by Adam; inputs and outputs as in {@link #weightStep}. Controls:
+   * tau, seed, step, rate, count, and those of the penalties.
+   *
+   * @param batch images a run, N
+   * @return the graph
    */
   public Graph thetaStep(int batch) {
     GraphBuilder b = new GraphBuilder();

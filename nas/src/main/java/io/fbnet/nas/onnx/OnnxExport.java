@@ -56,7 +56,12 @@ public final class OnnxExport {
       metadata = Collections.unmodifiableSortedMap(new TreeMap<>(metadata));
     }
 
-    /** As the graph is: batch norms on their own, inputs as the graph takes them, no metadata. */
+    /**
+     * {@return options that export the graph as it is: batch norms on their own, inputs as the
+     * graph takes them, no metadata}
+     *
+     * @param name of the graph
+     */
     public static Options plain(String name) {
       return new Options(name, false, Optional.empty(), new TreeMap<>());
     }
@@ -69,6 +74,8 @@ public final class OnnxExport {
    * @param graph of nothing but convolutions, batch norms for inference, sums, channel shuffles,
    *     global pooling and linear layers
    * @param values of every parameter that the graph reads
+   * @param options how to export
+   * @param target the file, replaced where it exists; missing folders are made
    * @throws UserException (exit code 3) where an operation has no translation or the file would be
    *     larger than ONNX allows, (exit code 5) where it cannot be written
    */
@@ -96,9 +103,13 @@ public final class OnnxExport {
    * Writes a network: input {@code images} [batch, channels, height, width], output {@code logits}
    * [batch, classes].
    *
+   * @param network the network
    * @param foldBatchNorm see {@link Options#foldBatchNorm}
    * @param normalise whether the file takes pixels between 0 and 1 and normalises them itself;
    *     otherwise it takes them normalised by the mean and std of its metadata
+   * @param target the file, replaced where it exists; missing folders are made
+   * @throws UserException (exit code 3) where an operation of one of its blocks has no translation
+   *     or the file would be larger than ONNX allows, (exit code 5) where it cannot be written
    */
   public static void write(
       TrainedNetwork network, boolean foldBatchNorm, boolean normalise, Path target) {

@@ -10,10 +10,20 @@ import java.util.Map;
 /** Where the numbers of a graph's parameters come from. */
 @FunctionalInterface
 public interface ParameterValues {
-  /** All numbers of a tensor in row-major order; not to be changed. */
+  /**
+   * {@return all numbers of a tensor in row-major order; not to be changed}
+   *
+   * @param set the tensor's parameter set
+   * @param name the tensor's name within it
+   */
   float[] of(String set, String name);
 
-  /** The values of a store as they are now; later changes of the store are not seen. */
+  /**
+   * {@return the values of a store as they are now; later changes of the store are not seen} Asking
+   * for a tensor that the store lacks throws IllegalArgumentException.
+   *
+   * @param store what holds the parameters
+   */
   static ParameterValues of(ParameterStore store) {
     Map<Storage.Parameter, float[]> values = new HashMap<>();
     for (String set : store.sets()) {

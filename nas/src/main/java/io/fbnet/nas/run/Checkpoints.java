@@ -50,7 +50,9 @@ public final class Checkpoints {
   /**
    * The checkpoints in this folder, which need not exist yet.
    *
+   * @param folder the folder
    * @param keep how many to keep, at least {@value #LEAST_KEPT}
+   * @throws IllegalArgumentException if fewer are to be kept
    */
   public Checkpoints(Path folder, int keep) {
     this(folder, keep, stage -> {});
@@ -90,12 +92,24 @@ public final class Checkpoints {
    * @param manifest what it holds
    */
   public record Found(Path folder, Manifest manifest) {
-    /** Opens the tensors that were saved under this name. */
+    /**
+     * Opens the tensors of one file.
+     *
+     * @param name they were saved under, without ending, such as {@code weights}
+     * @return the open file; the caller closes it
+     * @throws UserException (exit code 3) if there is none of this name, (exit code 5) if it cannot
+     *     be read
+     */
     public Safetensors.Reader open(String name) {
       return Safetensors.open(folder.resolve(name + ".safetensors"));
     }
 
-    /** For each condition that differs between then and now, one sentence to warn with. */
+    /**
+     * {@return for each condition that differs between then and now, one sentence to warn with}
+     *
+     * @param environment the conditions of now; those that the checkpoint does not name are passed
+     *     over
+     */
     public List<String> differences(Map<String, String> environment) {
       List<String> sentences = new ArrayList<>();
       new TreeMap<>(environment)
@@ -116,6 +130,7 @@ public final class Checkpoints {
    * Saves a snapshot and then removes what is beyond the number to keep. If this very step was
    * already saved in the same epoch and phase, nothing is written.
    *
+   * @param snapshot what to save
    * @return the checkpoint's folder
    * @throws UserException (exit code 5) if the disk is full or unwritable; older checkpoints stay
    */
@@ -220,8 +235,11 @@ public final class Checkpoints {
   }
 
   /**
-   * The newest checkpoint whose manifest can be read and whose files have the sizes and hashes it
-   * names; {@code notice} is told of each that was passed over, and why.
+   * {@return the newest checkpoint whose manifest can be read and whose files have the sizes and
+   * hashes it names, if there is one}
+   *
+   * @param notice told of each that was passed over, and why
+   * @throws UserException (exit code 5) if the folder cannot be read
    */
   public Optional<Found> newestValid(Consumer<String> notice) {
     List<Path> candidates;
@@ -284,10 +302,11 @@ public final class Checkpoints {
   }
 
   /**
-   * Refuses to start what will not fit: fewer than {@code bytes} free where {@code path} lies, or
-   * will lie.
+   * Refuses to start what will not fit.
    *
-   * @throws UserException (exit code 5) with both numbers
+   * @param path where it will be written; need not exist yet
+   * @param bytes how many must be free there
+   * @throws UserException (exit code 5) with both numbers, if fewer are free
    */
   public static void requireFreeSpace(Path path, long bytes) {
     Path existing = path.toAbsolutePath();

@@ -49,7 +49,9 @@ public final class EventFile implements AutoCloseable {
    * Begins a new event file in a run's folder. Readers forget what older files of the folder say of
    * {@code firstStep} and later, so what a resumed run does again stands once.
    *
+   * @param folder the run's folder, which must exist
    * @param firstStep the number of the first step that this file will have
+   * @return the open file; the caller closes it
    * @throws io.fbnet.nas.UserException (exit code 5) if it cannot be written
    */
   public static EventFile begin(Path folder, long firstStep) {
@@ -93,7 +95,7 @@ public final class EventFile implements AutoCloseable {
   }
 
   /** Its path. */
-  public Path path() {
+  Path path() {
     return path;
   }
 
@@ -102,7 +104,7 @@ public final class EventFile implements AutoCloseable {
    * quantity are shown together. Other values are left out, and so is the epoch, which is no
    * measurement.
    */
-  public synchronized void append(long step, Map<String, ?> fields) {
+  synchronized void append(long step, Map<String, ?> fields) {
     ProtobufMessage summary = new ProtobufMessage();
     boolean any = false;
     for (Map.Entry<String, ?> field : fields.entrySet()) {

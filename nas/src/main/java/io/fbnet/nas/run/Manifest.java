@@ -49,7 +49,11 @@ public record Manifest(
    */
   public record Entry(String name, long bytes, String sha256) {}
 
-  /** Copies the collections. */
+  /**
+   * Copies the collections.
+   *
+   * @throws IllegalArgumentException if step or epoch is negative
+   */
   public Manifest {
     files = List.copyOf(files);
     environment = Collections.unmodifiableSortedMap(new TreeMap<>(environment));

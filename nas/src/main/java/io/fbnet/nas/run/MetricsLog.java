@@ -38,7 +38,11 @@ public final class MetricsLog implements AutoCloseable {
 
   /**
    * Opens a log for appending, new or not. A last line that a dying process tore is cut off, so
-   * that it does not spoil the next. A failure is a storage error (exit code 5).
+   * that it does not spoil the next.
+   *
+   * @param path the log
+   * @return the open log; the caller closes it
+   * @throws UserException (exit code 5) if it cannot be opened for writing
    */
   public static MetricsLog open(Path path) {
     try {
@@ -53,7 +57,11 @@ public final class MetricsLog implements AutoCloseable {
     }
   }
 
-  /** Writes the numbers of every line from now on to {@code events} too; the caller closes it. */
+  /**
+   * Writes the numbers of every line from now on to an event file too.
+   *
+   * @param events the event file; the caller closes it
+   */
   public synchronized void mirrorTo(EventFile events) {
     mirror = events;
   }
@@ -77,7 +85,8 @@ public final class MetricsLog implements AutoCloseable {
    *
    * @param step optimiser steps done, the line's first field
    * @param fields numbers, texts, truth values or Jackson trees, in the map's order; JSON has no
-   *     infinity and no NaN, so those are written as null
+   *     infinity and no NaN, so those are written as null; none is called format or step
+   * @throws IllegalArgumentException if one is called so
    * @throws UserException (exit code 5) if it cannot be written
    */
   public synchronized void append(long step, Map<String, ?> fields) {
@@ -109,7 +118,11 @@ public final class MetricsLog implements AutoCloseable {
     };
   }
 
-  /** Makes everything appended so far durable. */
+  /**
+   * Makes everything appended so far durable.
+   *
+   * @throws UserException (exit code 5) if the disk refuses
+   */
   public synchronized void force() {
     try {
       channel.force(false);
@@ -128,8 +141,12 @@ public final class MetricsLog implements AutoCloseable {
   }
 
   /**
-   * All lines of a log, in order. A last line that a dying process tore is left out; anything else
-   * that is no metrics line is refused (exit code 3). A log that does not exist has no lines.
+   * {@return all lines of a log, in order} A last line that a dying process tore is left out. A log
+   * that does not exist has no lines.
+   *
+   * @param path the log
+   * @throws UserException (exit code 3) if another line is no metrics line, (exit code 5) if the
+   *     log cannot be read
    */
   public static List<ObjectNode> read(Path path) {
     String text;
@@ -174,7 +191,11 @@ public final class MetricsLog implements AutoCloseable {
    * Cuts a log back to a checkpoint before a run resumes from it: lines of later steps and a torn
    * last line go, whole or not at all. Call it while the log is not open.
    *
+   * @param path the log, which need not exist
+   * @param step the checkpoint's; its own lines stay
    * @return how many whole lines went
+   * @throws UserException (exit code 3) if a whole line is no metrics line, (exit code 5) if the
+   *     log cannot be read or written
    */
   public static int truncateAfter(Path path, long step) {
     List<ObjectNode> lines = read(path);

@@ -13,8 +13,9 @@ public record RunFiles(Path root) {
   static final String CONFIG = "config.yaml";
 
   /**
-   * The files of an existing run.
+   * {@return the files of an existing run}
    *
+   * @param root the run's folder
    * @throws UserException (exit code 2) if the folder holds none
    */
   public static RunFiles existing(Path root) {
@@ -26,37 +27,39 @@ public record RunFiles(Path root) {
     return files;
   }
 
-  /** The resolved configuration: every flag of the run. Written first; it marks a run. */
+  /** {@return the resolved configuration: every flag of the run} Written first; it marks a run. */
   public Path config() {
     return root.resolve(CONFIG);
   }
 
-  /** The latency table that the run uses, a copy of its own. */
+  /** {@return the latency table that the run uses, a copy of its own} */
   public Path latency() {
     return root.resolve("latency.json");
   }
 
-  /** The record of steps and epochs; see {@link MetricsLog}. */
+  /** {@return the record of steps and epochs, a {@link MetricsLog}} */
   public Path metrics() {
     return root.resolve("metrics.jsonl");
   }
 
-  /** The folder of {@link Checkpoints}. */
+  /** {@return the folder of {@link Checkpoints}} */
   public Path checkpoints() {
     return root.resolve("checkpoints");
   }
 
-  /** The run's result. */
+  /** {@return the file of the run's result, an architecture} */
   public Path architecture() {
     return root.resolve("architecture.json");
   }
 
-  /** The architectures that were drawn and scored when the result was chosen. */
+  /**
+   * {@return the file of the architectures that were drawn and scored when the result was chosen}
+   */
   public Path samples() {
     return root.resolve("samples.json");
   }
 
-  /** The run as one page for people. */
+  /** {@return the run as one page for people} */
   public Path report() {
     return root.resolve("report.html");
   }

@@ -47,6 +47,8 @@ public final class RunFolder implements AutoCloseable {
   /**
    * Makes a new run's folder and locks it. An existing folder must be empty.
    *
+   * @param root the folder
+   * @return the locked folder; the caller closes it
    * @throws UserException (exit code 2) if something is there already, (exit code 5) if it cannot
    *     be made or another process is making it
    */
@@ -92,7 +94,10 @@ public final class RunFolder implements AutoCloseable {
   /**
    * Locks the folder of an existing run.
    *
-   * @throws UserException (exit code 2) if there is none, (exit code 5) if another process uses it
+   * @param root the folder
+   * @return the locked folder; the caller closes it
+   * @throws UserException (exit code 2) if it holds no run, (exit code 5) if it is in use already
+   *     or cannot be locked
    */
   public static RunFolder open(Path root) {
     return lock(RunFiles.existing(root).root());
@@ -148,47 +153,52 @@ public final class RunFolder implements AutoCloseable {
     }
   }
 
-  /** The folder itself. */
+  /** {@return the folder itself} */
   public Path root() {
     return root;
   }
 
-  /** Where its files lie. */
+  /** {@return where its files lie} */
   public RunFiles files() {
     return new RunFiles(root);
   }
 
-  /** The resolved configuration; see {@link RunFiles#config}. */
+  /** {@return the resolved configuration; see {@link RunFiles#config}} */
   public Path config() {
     return files().config();
   }
 
-  /** The run's latency table; see {@link RunFiles#latency}. */
+  /** {@return the run's latency table; see {@link RunFiles#latency}} */
   public Path latency() {
     return files().latency();
   }
 
-  /** The record of steps and epochs; see {@link MetricsLog}. */
+  /** {@return the record of steps and epochs, a {@link MetricsLog}} */
   public Path metrics() {
     return files().metrics();
   }
 
   /** The folder of {@link Checkpoints}. */
-  public Path checkpointsFolder() {
+  Path checkpointsFolder() {
     return files().checkpoints();
   }
 
-  /** The checkpoints, of which {@code keep} are kept. */
+  /**
+   * {@return the run's checkpoints}
+   *
+   * @param keep how many to keep, at least {@value Checkpoints#LEAST_KEPT}
+   * @throws IllegalArgumentException if fewer are to be kept
+   */
   public Checkpoints checkpoints(int keep) {
     return new Checkpoints(checkpointsFolder(), keep);
   }
 
-  /** The run's result. */
+  /** {@return the file of the run's result, an architecture} */
   public Path architecture() {
     return files().architecture();
   }
 
-  /** A trained network; see the model files of {@code docs/formats.md}. */
+  /** {@return the file of the trained network; see the model files of {@code docs/formats.md}} */
   public Path model() {
     return root.resolve(MODEL);
   }

@@ -47,6 +47,11 @@ public final class Safetensors {
    * Writes a file whole or not at all: temporary file, disk, atomic move. Tensors are laid out by
    * falling alignment, then by name, as the reference implementation does.
    *
+   * @param target the file, replaced where it exists; missing folders are made
+   * @param tensors of different names, in any order
+   * @param metadata free texts, in the order of the map
+   * @return length and hash of the file
+   * @throws IllegalArgumentException if two tensors have one name
    * @throws IOException if the disk is full or unwritable
    */
   public static Written write(Path target, List<Tensor> tensors, Map<String, String> metadata)
@@ -119,6 +124,8 @@ public final class Safetensors {
   /**
    * Opens a file and checks its header.
    *
+   * @param path the file
+   * @return the open file; the caller closes it
    * @throws UserException (exit code 3) if it is no complete safetensors file of known types, (exit
    *     code 5) if it cannot be read
    */
@@ -204,22 +211,32 @@ public final class Safetensors {
       return true;
     }
 
-    /** The names of the tensors, in the order of their bytes. */
+    /** {@return the names of the tensors, in the order of their bytes} */
     public List<String> names() {
       return List.copyOf(header.entries().keySet());
     }
 
-    /** Free texts that were written beside the tensors. */
+    /** {@return free texts that were written beside the tensors} */
     public Map<String, String> metadata() {
       return Map.copyOf(header.metadata());
     }
 
-    /** Type of a tensor; an unknown name is refused (exit code 3). */
+    /**
+     * {@return the type of a tensor}
+     *
+     * @param name the tensor's
+     * @throws UserException (exit code 3) if there is none of this name
+     */
     public Tensor.Type type(String name) {
       return entry(name).type();
     }
 
-    /** Shape of a tensor; an unknown name is refused (exit code 3). */
+    /**
+     * {@return the shape of a tensor; empty for a single number}
+     *
+     * @param name the tensor's
+     * @throws UserException (exit code 3) if there is none of this name
+     */
     public List<Long> shape(String name) {
       return entry(name).shape();
     }
@@ -234,9 +251,11 @@ public final class Safetensors {
     }
 
     /**
-     * Reads a tensor, which must be of this type and shape, into memory of exactly its size.
+     * Reads a tensor into another's memory.
      *
-     * @throws UserException (exit code 3) if type, shape or name differ from the file's
+     * @param expected the name, type and shape that it must have, and the memory to fill
+     * @throws UserException (exit code 3) if type, shape or name differ from the file's, or the
+     *     file ends early; (exit code 5) if it cannot be read
      */
     public void read(Tensor expected) {
       SafetensorsHeader.Entry entry = entry(expected.name());
@@ -248,7 +267,15 @@ public final class Safetensors {
       read(expected.name(), expected.data());
     }
 
-    /** Reads a tensor's bytes into memory of exactly its size. */
+    /**
+     * Reads a tensor's bytes.
+     *
+     * @param name the tensor's
+     * @param into memory of exactly its size
+     * @throws IllegalArgumentException if the memory has another size
+     * @throws UserException (exit code 3) if there is none of this name or the file ends early,
+     *     (exit code 5) if it cannot be read
+     */
     public void read(String name, MemorySegment into) {
       SafetensorsHeader.Entry entry = entry(name);
       long bytes = entry.end() - entry.begin();

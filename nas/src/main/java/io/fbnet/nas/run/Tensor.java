@@ -15,10 +15,15 @@ import java.util.List;
 public record Tensor(String name, Type type, List<Long> shape, MemorySegment data) {
   /** The number types that run files hold. */
   public enum Type {
+    /** Floating point, 32 bits. */
     F32(4),
+    /** Floating point, 64 bits. */
     F64(8),
+    /** Signed integers, 32 bits. */
     I32(4),
+    /** Signed integers, 64 bits. */
     I64(8),
+    /** Unsigned integers, 8 bits. */
     U8(1);
 
     private final int bytes;
@@ -27,13 +32,19 @@ public record Tensor(String name, Type type, List<Long> shape, MemorySegment dat
       this.bytes = bytes;
     }
 
-    /** Bytes of one number. */
+    /** {@return bytes of one number} */
     public int bytes() {
       return bytes;
     }
   }
 
-  /** Checks name, shape and size. */
+  /**
+   * Checks name, shape and size.
+   *
+   * @throws IllegalArgumentException if the name is empty or the format's own, a dimension negative
+   *     or the data of another size
+   * @throws ArithmeticException if the shape has more bytes than a long can count
+   */
   public Tensor {
     shape = List.copyOf(shape);
     if (name.isEmpty() || name.equals(SafetensorsHeader.METADATA)) {
@@ -47,7 +58,15 @@ public record Tensor(String name, Type type, List<Long> shape, MemorySegment dat
     }
   }
 
-  /** A tensor with the dimensions as arguments. */
+  /**
+   * {@return a tensor with the dimensions as arguments}
+   *
+   * @param name unique within its file
+   * @param type of each number
+   * @param data exactly the numbers' bytes; not copied
+   * @param shape lengths of the dimensions; none for a single number
+   * @throws IllegalArgumentException if they do not fit each other
+   */
   public static Tensor of(String name, Type type, MemorySegment data, long... shape) {
     return new Tensor(name, type, Arrays.stream(shape).boxed().toList(), data);
   }

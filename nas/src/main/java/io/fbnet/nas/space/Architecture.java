@@ -22,7 +22,9 @@ import java.util.Optional;
  */
 public record Architecture(String name, SearchSpace space, List<Block> blocks) {
   /**
-   * Checks the blocks against the space; throws IllegalArgumentException with a sentence to show.
+   * Checks the blocks against the space.
+   *
+   * @throws IllegalArgumentException with a sentence to show, if they do not fit
    */
   public Architecture {
     blocks = List.copyOf(blocks);
@@ -48,8 +50,12 @@ public record Architecture(String name, SearchSpace space, List<Block> blocks) {
   }
 
   /**
-   * The architecture that takes block {@code choice[l]} of the space's candidates in layer l.
+   * {@return the architecture that takes block {@code choice[l]} of the space's candidates in layer
+   * l}
    *
+   * @param name how people call it; may be empty
+   * @param space the space it is chosen from
+   * @param choice one index of a candidate a layer
    * @throws IllegalArgumentException if the choice is not of one candidate a layer
    */
   public static Architecture of(String name, SearchSpace space, int[] choice) {
@@ -69,9 +75,10 @@ public record Architecture(String name, SearchSpace space, List<Block> blocks) {
   }
 
   /**
-   * The published network of this name (fbnet-a, fbnet-b, fbnet-c, fbnet-s8, fbnet-iphonex; case
-   * does not matter), or the one in the JSON file at this path.
+   * {@return the published network of this name, or the one in the JSON file at this path}
    *
+   * @param nameOrPath fbnet-a, fbnet-b, fbnet-c, fbnet-s8 or fbnet-iphonex in upper or lower case,
+   *     or a file
    * @throws UserException (exit code 3) if there is neither, or the file is wrong
    */
   public static Architecture load(String nameOrPath) {
@@ -83,18 +90,20 @@ public record Architecture(String name, SearchSpace space, List<Block> blocks) {
    * text has no folder that the path of a file could start from.
    *
    * @param source what complaints call the text
+   * @param json the text
+   * @return the architecture
    * @throws UserException (exit code 3) if it is no architecture
    */
   public static Architecture parse(String source, String json) {
     return ArchitectureFile.parse(source, json);
   }
 
-  /** The names of the networks that come with the program. */
+  /** {@return the names of the networks that come with the program} */
   public static List<String> builtIns() {
     return ArchitectureFile.BUILT_IN;
   }
 
-  /** For every layer the index of its block among the space's candidates. */
+  /** {@return for every layer the index of its block among the space's candidates} */
   public int[] choice() {
     List<String> known = space.blockNames();
     return blocks.stream().mapToInt(block -> known.indexOf(block.name())).toArray();
@@ -106,8 +115,8 @@ public record Architecture(String name, SearchSpace space, List<Block> blocks) {
   }
 
   /**
-   * The JSON of this architecture. A space that is built in, but for classes, head and square
-   * resolution, is named; any other is written out in full, so that the file stands alone.
+   * {@return the JSON of this architecture} A space that is built in, but for classes, head and
+   * square resolution, is named; any other is written out in full, so that the file stands alone.
    */
   public ObjectNode json() {
     ObjectNode tree = JsonNodeFactory.instance.objectNode();
@@ -147,12 +156,17 @@ public record Architecture(String name, SearchSpace space, List<Block> blocks) {
     return adapted.equals(space) ? Optional.of(base) : Optional.empty();
   }
 
-  /** Writes the JSON file, whole or not at all; a failure is a storage error (exit code 5). */
+  /**
+   * Writes the JSON file, whole or not at all.
+   *
+   * @param target the file, replaced where it exists; missing folders are made
+   * @throws UserException (exit code 5) if it cannot be written
+   */
   public void write(Path target) {
     AtomicFile.writeText(target, JsonText.of(json()));
   }
 
-  /** The blocks with a bar between stages, as the facts and papers print them. */
+  /** {@return the blocks with a bar between stages, as the facts and papers print them} */
   public String blockLine() {
     List<String> words = new ArrayList<>();
     int stage = 0;

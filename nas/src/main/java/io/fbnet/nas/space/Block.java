@@ -9,7 +9,7 @@ import io.fbnet.engine.graph.Value;
  * files and the names of parameters.
  */
 public interface Block {
-  /** The name, such as {@code k3_e6}. */
+  /** {@return the name, such as {@code k3_e6}} */
   String name();
 
   /**
@@ -22,12 +22,12 @@ public interface Block {
    */
   Value build(BlockBuilder b, LayerSpec layer, Value x);
 
-  /** What every width of a space with this block must be divisible by. */
+  /** {@return what every width of a space with this block must be divisible by, 1 or more} */
   default int divisor() {
     return 1;
   }
 
-  /** Whether this is the block that does nothing where it can. */
+  /** {@return whether this is the block that does nothing where it can} */
   default boolean isSkip() {
     return false;
   }

@@ -8,24 +8,41 @@ import io.fbnet.engine.graph.Value;
  * the builder puts the layer and the block before them.
  */
 public interface BlockBuilder {
-  /** The graph, for every operation that is not named here. */
+  /** {@return the graph, for every operation that is not named here} */
   GraphBuilder graph();
 
-  /** The name of a part in the whole network, for parameters that the block declares itself. */
+  /**
+   * {@return the name of a part in the whole network, for parameters that the block declares
+   * itself}
+   *
+   * @param part its name within the block, such as {@code expand}
+   */
   String name(String part);
 
-  /** Whether the space wants the first 1x1 convolution of a block even at expansion 1. */
+  /** {@return whether the space wants the first 1x1 convolution of a block even at expansion 1} */
   boolean alwaysPw();
 
   /**
    * A convolution without bias, [N,C,H,W] to [N, out, ceil(H / stride), ceil(W / stride)], its
    * weight normal with variance 2 / fan-out.
    *
+   * @param part its name within the block
+   * @param x its input, f32 [N,C,H,W]
+   * @param out channels of the output, divisible by {@code groups} like C
    * @param kernel rows and columns, odd
+   * @param stride in both directions
    * @param groups of channels that do not see each other; C makes it depthwise
+   * @return its output, f32
    */
   Value convolution(String part, Value x, int out, int kernel, int stride, int groups);
 
-  /** Batch norm, then ReLU if asked. */
+  /**
+   * Batch norm, then ReLU if asked.
+   *
+   * @param part its name within the block
+   * @param x its input, f32 [N,C,H,W]
+   * @param relu whether a ReLU follows
+   * @return its output, of the same shape
+   */
   Value norm(String part, Value x, boolean relu);
 }

@@ -8,9 +8,13 @@ import java.util.Optional;
  * META-INF/services/io.fbnet.nas.space.BlockProvider} of a jar on the class path.
  */
 public interface BlockProvider {
-  /** The block of this name, if it is one of this provider's. */
+  /**
+   * {@return the block of this name, if it is one of this provider's}
+   *
+   * @param name as a file or flag has it
+   */
   Optional<Block> block(String name);
 
-  /** Names to suggest where none is found. */
+  /** {@return names to suggest where none is found} */
   List<String> examples();
 }

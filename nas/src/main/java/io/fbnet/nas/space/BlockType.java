@@ -36,7 +36,12 @@ public record BlockType(int kernel, int expansion, int groups) implements Block 
   private static final Pattern NAME =
       Pattern.compile("k([1-9]\\d?)_e([1-9]\\d?)(?:_g([1-9]\\d?))?");
 
-  /** Checks the ranges; throws IllegalArgumentException with a sentence to show. */
+  /**
+   * Checks the ranges.
+   *
+   * @throws IllegalArgumentException with a sentence to show, if the kernel is not 3, 5, 7, 9 or
+   *     11, or expansion or groups not 1 to 16
+   */
   public BlockType {
     boolean skip = kernel == 0 && expansion == 0 && groups == 0;
     if (!skip) {
@@ -55,6 +60,8 @@ public record BlockType(int kernel, int expansion, int groups) implements Block 
   /**
    * Reads a name.
    *
+   * @param name such as {@code k5_e3}, {@code k3_e1_g2} or {@code skip}
+   * @return the block
    * @throws IllegalArgumentException with a sentence to show, if it is none
    */
   public static BlockType parse(String name) {

@@ -14,8 +14,9 @@ public final class Blocks {
   private Blocks() {}
 
   /**
-   * The block of this name.
+   * {@return the block of this name}
    *
+   * @param name of one of the paper's kind or of a provider's block
    * @throws IllegalArgumentException with a sentence to show, if there is none
    */
   public static Block parse(String name) {
@@ -34,7 +35,7 @@ public final class Blocks {
   }
 
   /** Whether a block may be called this. */
-  public static boolean isName(String name) {
+  static boolean isName(String name) {
     return NAME.matcher(name).matches();
   }
 }

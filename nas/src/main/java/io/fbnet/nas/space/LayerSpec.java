@@ -28,13 +28,14 @@ public record LayerSpec(
     int outWidth) {
 
   /**
-   * Whether the output has the input's shape: skip is then the identity, others add their input.
+   * {@return whether the output has the input's shape} Skip is then the identity, others add their
+   * input.
    */
   public boolean keepsShape() {
     return stride == 1 && inChannels == outChannels;
   }
 
-  /** The name that tables and complaints give this layer: L1, L2, ... */
+  /** {@return the name that tables and complaints give this layer: L1, L2 and so on} */
   public String name() {
     return "L" + (index + 1);
   }

@@ -71,7 +71,19 @@ public record SearchSpace(
    */
   public record Stage(int width, int layers, int stride) {}
 
-  /** A space in which skip may be chosen everywhere. */
+  /**
+   * A space in which skip may be chosen everywhere.
+   *
+   * @param name how tables and architectures call it
+   * @param input shape of one image
+   * @param classes labels to tell apart
+   * @param stem the 3x3 convolution before the first searchable layer
+   * @param stages groups of searchable layers of equal width
+   * @param head channels of the 1x1 convolution before the pooling
+   * @param blocks the candidates of every layer, in the order of tables and of theta
+   * @param alwaysPw whether the first 1x1 convolution stands even at expansion 1
+   * @throws IllegalArgumentException with a sentence to show, if the parts do not fit
+   */
   public SearchSpace(
       String name,
       Input input,
@@ -85,7 +97,9 @@ public record SearchSpace(
   }
 
   /**
-   * Checks what no single number shows; throws IllegalArgumentException with a sentence to show.
+   * Checks ranges, and what no single number shows.
+   *
+   * @throws IllegalArgumentException with a sentence to show, if the parts do not fit
    */
   public SearchSpace {
     stages = List.copyOf(stages);
@@ -151,20 +165,21 @@ public record SearchSpace(
   }
 
   /**
-   * The built-in space of this name, or the space in the YAML file at this path.
+   * {@return the built-in space of this name, or the space in the YAML file at this path}
    *
+   * @param nameOrPath one of {@link #builtIns}, or a file
    * @throws io.fbnet.nas.UserException (exit code 3) if there is neither, or the file is wrong
    */
   public static SearchSpace load(String nameOrPath) {
     return SpaceFile.load(nameOrPath);
   }
 
-  /** The names of the spaces that come with the program. */
+  /** {@return the names of the spaces that come with the program} */
   public static List<String> builtIns() {
     return SpaceFile.BUILT_IN;
   }
 
-  /** The searchable layers from input to output. */
+  /** {@return the searchable layers from input to output} */
   public List<LayerSpec> layers() {
     List<LayerSpec> layers = new ArrayList<>();
     int channels = stem.width();
@@ -196,17 +211,17 @@ public record SearchSpace(
     return List.copyOf(layers);
   }
 
-  /** How many layers are searchable. */
+  /** {@return how many layers are searchable} */
   public int layerCount() {
     return stages.stream().mapToInt(Stage::layers).sum();
   }
 
-  /** Rows that the stem gives. */
+  /** {@return rows that the stem gives} */
   public int stemHeight() {
     return ceilDiv(input.height(), stem.stride());
   }
 
-  /** Columns that the stem gives. */
+  /** {@return columns that the stem gives} */
   public int stemWidth() {
     return ceilDiv(input.width(), stem.stride());
   }
@@ -215,12 +230,17 @@ public record SearchSpace(
     return Math.ceilDiv(size, stride);
   }
 
-  /** Whether a block may be chosen in a layer. */
+  /**
+   * {@return whether the rule on skip lets a block be chosen in a layer}
+   *
+   * @param layer one of {@link #layers}
+   * @param block one of the candidates
+   */
   public boolean allows(LayerSpec layer, Block block) {
     return skips == SkipRule.EVERYWHERE || !block.isSkip() || !layer.first();
   }
 
-  /** {@link #allows} of every [layer][candidate]. */
+  /** {@return {@link #allows} of every [layer][candidate]; a new array} */
   public boolean[][] allowed() {
     boolean[][] allowed = new boolean[layerCount()][blocks.size()];
     for (LayerSpec layer : layers()) {
@@ -231,20 +251,24 @@ public record SearchSpace(
     return allowed;
   }
 
-  /** Where the block of this name stands among the candidates. */
+  /**
+   * {@return where the candidate of a block's name stands, from 0, if there is one}
+   *
+   * @param block whose name is looked for
+   */
   public Optional<Integer> blockIndex(Block block) {
     int index = blockNames().indexOf(block.name());
     return index < 0 ? Optional.empty() : Optional.of(index);
   }
 
-  /** The candidates' names, in order. */
+  /** {@return the candidates' names, in order} */
   public List<String> blockNames() {
     return blocks.stream().map(Block::name).toList();
   }
 
   /**
-   * Everything that the latencies of the searchable layers depend on, as one readable text. Classes
-   * and head are left out: they change only what a table calls fixed.
+   * {@return everything that the latencies of the searchable layers depend on, as one readable
+   * text} Classes and head are left out: they change only what a table calls fixed.
    */
   public String signature() {
     return "input %dx%dx%d; stem %d/%d; stages %s; blocks %s; always_pw %s"
@@ -261,39 +285,71 @@ public record SearchSpace(
             alwaysPw);
   }
 
-  /** This space with another number of classes. */
+  /**
+   * {@return this space with another number of classes}
+   *
+   * @param count labels to tell apart, at least 2
+   * @throws IllegalArgumentException with a sentence to show, if the result is no space
+   */
   public SearchSpace withClasses(int count) {
     return new SearchSpace(name, input, count, stem, stages, head, blocks, alwaysPw, skips);
   }
 
-  /** This space with another head width. */
+  /**
+   * {@return this space with another head width}
+   *
+   * @param width channels of the 1x1 convolution before the pooling
+   * @throws IllegalArgumentException with a sentence to show, if the result is no space
+   */
   public SearchSpace withHead(int width) {
     return new SearchSpace(name, input, classes, stem, stages, width, blocks, alwaysPw, skips);
   }
 
-  /** This space for images of another shape. */
+  /**
+   * {@return this space for images of another shape}
+   *
+   * @param shape of one image
+   * @throws IllegalArgumentException with a sentence to show, if the result is no space
+   */
   public SearchSpace withInput(Input shape) {
     return new SearchSpace(name, shape, classes, stem, stages, head, blocks, alwaysPw, skips);
   }
 
-  /** This space for square images of this many pixels a side. */
+  /**
+   * {@return this space for square images}
+   *
+   * @param side pixels
+   * @throws IllegalArgumentException with a sentence to show, if the result is no space
+   */
   public SearchSpace withResolution(int side) {
     return withInput(new Input(input.channels(), side, side));
   }
 
-  /** This space with or without the first 1x1 convolution at expansion 1. */
+  /**
+   * {@return this space with or without the first 1x1 convolution at expansion 1}
+   *
+   * @param value true: with it
+   */
   public SearchSpace withAlwaysPw(boolean value) {
     return new SearchSpace(name, input, classes, stem, stages, head, blocks, value, skips);
   }
 
-  /** This space with another rule on where skip may be chosen. */
+  /**
+   * {@return this space with another rule on where skip may be chosen}
+   *
+   * @param rule the rule
+   * @throws IllegalArgumentException with a sentence to show, if it leaves a layer no candidate
+   */
   public SearchSpace withSkips(SkipRule rule) {
     return new SearchSpace(name, input, classes, stem, stages, head, blocks, alwaysPw, rule);
   }
 
   /**
-   * This space with every width (stem, stages, head) times a factor, rounded to a multiple of 8, by
-   * at most a tenth downwards.
+   * {@return this space with every width (stem, stages, head) times a factor, rounded to a multiple
+   * of 8, by at most a tenth downwards}
+   *
+   * @param factor above 0; 1 keeps widths as they are, multiples of 8 or not
+   * @throws IllegalArgumentException with a sentence to show, if the result is no space
    */
   public SearchSpace withWidths(double factor) {
     return new SearchSpace(

@@ -23,7 +23,15 @@ public final class Divergence {
 
   private Divergence() {}
 
-  /** Writes the report and returns its file. */
+  /**
+   * Writes the report.
+   *
+   * @param run the run's folder
+   * @param step what is known of the step, written as texts
+   * @param store values and gradients of every set, as far as they exist
+   * @return the report's file, {@code diverged/report.json} in the run's folder
+   * @throws UserException (exit code 5) if it cannot be written
+   */
   public static Path write(Path run, Map<String, Object> step, ParameterStore store) {
     ObjectNode report = JsonNodeFactory.instance.objectNode();
     ObjectNode what = report.putObject("step");

@@ -8,10 +8,17 @@ import io.fbnet.nas.data.BatchLoader;
  * A network's quality over a set of labelled images.
  *
  * @param accuracy the share whose label has the largest logit, 0 to 1
- * @param crossEntropy the mean over images
+ * @param crossEntropy the mean over images, natural logarithm
  */
 public record Evaluation(double accuracy, double crossEntropy) {
-  /** Runs an evaluation program over a loader's images; padding does not count. */
+  /**
+   * Runs an evaluation program over a loader's images; padding does not count.
+   *
+   * @param program of {@link io.fbnet.nas.network.ArchitectureGraphs#evaluation}
+   * @param loader of as many images a batch as the program takes, not empty; its first epoch is
+   *     read
+   * @return the quality
+   */
   public static Evaluation of(Program program, BatchLoader loader) {
     loader.start(0, 0);
     int right = 0;

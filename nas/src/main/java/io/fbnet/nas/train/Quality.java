@@ -42,9 +42,12 @@ public final class Quality {
   /**
    * Runs a network over images, normalised by its own mean and deviation.
    *
+   * @param backend where it runs
+   * @param network the network
    * @param set whose labels are positions in the network's classes
    * @param numbers of the images; not empty
    * @param batch images a run
+   * @return the quality
    */
   public static Quality of(
       Backend backend, TrainedNetwork network, ImageSet set, int[] numbers, int batch) {
@@ -103,30 +106,33 @@ public final class Quality {
     return best;
   }
 
-  /** How many images. */
+  /** {@return how many images} */
   public int images() {
     return labels.length;
   }
 
-  /** The share whose label has the largest logit, 0 to 1. */
+  /** {@return the share whose label has the largest logit, 0 to 1} */
   public double accuracy() {
     long right = IntStream.range(0, labels.length).filter(i -> labels[i] == predictions[i]).count();
     return (double) right / labels.length;
   }
 
-  /** The share whose label is among the five largest logits; empty with five classes or fewer. */
+  /**
+   * {@return the share whose label is among the five largest logits; empty with five classes or
+   * fewer}
+   */
   public OptionalDouble topFive() {
     return classes.size() > TOP
         ? OptionalDouble.of((double) amongTop / labels.length)
         : OptionalDouble.empty();
   }
 
-  /** The mean over images, natural logarithm. */
+  /** {@return the mean over images, natural logarithm} */
   public double crossEntropy() {
     return crossEntropy / labels.length;
   }
 
-  /** Images by class and by the class they were taken for, [class][taken for]. */
+  /** {@return images by class and by the class they were taken for, [class][taken for]} */
   public int[][] matrix() {
     int[][] matrix = new int[classes.size()][classes.size()];
     for (int i = 0; i < labels.length; i++) {
@@ -145,7 +151,10 @@ public final class Quality {
     return counts;
   }
 
-  /** For people: a confusion matrix of few classes, else the classes that are told apart worst. */
+  /**
+   * {@return a text for people: a confusion matrix of at most 20 classes, else the classes that are
+   * recognised worst}
+   */
   public String text() {
     StringBuilder text = new StringBuilder();
     text.append(String.format(Locale.ROOT, "%d images, top-1 %.4f", images(), accuracy()));
@@ -212,7 +221,7 @@ public final class Quality {
     return name.length() <= LONGEST_NAME ? name : name.substring(0, LONGEST_NAME - 1) + "…";
   }
 
-  /** Everything; the matrix only up to 1000 classes. */
+  /** {@return everything as JSON; the matrix only up to 1000 classes} */
   public ObjectNode json() {
     ObjectNode tree = JsonNodeFactory.instance.objectNode();
     tree.put("images", images());

@@ -28,7 +28,7 @@ public record RateSchedule(
   }
 
   /**
-   * The rate of a step.
+   * {@return the rate of a step}
    *
    * @param step from 0
    * @param stepsPerEpoch of them make an epoch

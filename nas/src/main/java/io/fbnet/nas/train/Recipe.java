@@ -41,16 +41,24 @@ public record Recipe(
    *
    * @param update from 0
    */
-  public double averageKeep(long update) {
+  double averageKeep(long update) {
     return Math.min(ema, update / (update + EMA_RAMP));
   }
 
-  /** The numbers of the images that are trained on. */
+  /**
+   * {@return the numbers of the images that are trained on, ascending}
+   *
+   * @param images the training split
+   */
   public int[] trained(ImageSet images) {
     return holdOut == 0 ? Splits.subset(images, trainImages, seed) : split(images).first();
   }
 
-  /** The numbers of the images that are held out. */
+  /**
+   * {@return the numbers of the images that are held out, ascending; none where the share is 0}
+   *
+   * @param images the training split
+   */
   public int[] heldOut(ImageSet images) {
     return holdOut == 0 ? new int[0] : split(images).second();
   }

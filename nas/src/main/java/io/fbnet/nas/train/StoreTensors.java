@@ -16,7 +16,15 @@ import java.util.List;
 public final class StoreTensors {
   private StoreTensors() {}
 
-  /** The tensors of one buffer, copied to memory of {@code arena}; names get {@code prefix}. */
+  /**
+   * {@return the tensors of one buffer, copied to the host}
+   *
+   * @param store what holds the buffer
+   * @param set the parameter set
+   * @param buffer the buffer's name, such as {@code velocity}
+   * @param prefix what the tensors' names begin with in the file; may be empty
+   * @param arena of the tensors' memory
+   */
   public static List<Tensor> of(
       ParameterStore store, String set, String buffer, String prefix, Arena arena) {
     ParameterLayout layout = store.layout(set);
@@ -34,7 +42,17 @@ public final class StoreTensors {
     return tensors;
   }
 
-  /** Reads every tensor of a buffer back. */
+  /**
+   * Reads every tensor of a buffer back.
+   *
+   * @param reader the file
+   * @param store what holds the buffer
+   * @param set the parameter set
+   * @param buffer the buffer's name
+   * @param prefix what the tensors' names begin with in the file; may be empty
+   * @throws io.fbnet.nas.UserException (exit code 3) if the file lacks a tensor, has it of another
+   *     shape or type, or is damaged; (exit code 5) if it cannot be read
+   */
   public static void restore(
       Safetensors.Reader reader, ParameterStore store, String set, String buffer, String prefix) {
     ParameterLayout layout = store.layout(set);
@@ -52,7 +70,15 @@ public final class StoreTensors {
     }
   }
 
-  /** Overwrites one tensor of a buffer. */
+  /**
+   * Overwrites one tensor of a buffer.
+   *
+   * @param store what holds the buffer
+   * @param set the parameter set
+   * @param buffer the buffer's name
+   * @param name of the tensor; nothing happens where the set has none
+   * @param values its numbers in row-major order
+   */
   public static void load(
       ParameterStore store, String set, String buffer, String name, float[] values) {
     ParameterLayout layout = store.layout(set);

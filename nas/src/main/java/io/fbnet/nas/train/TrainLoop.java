@@ -54,6 +54,9 @@ public final class TrainLoop {
   /**
    * A training at its beginning.
    *
+   * @param backend where the trainer runs
+   * @param trainer the parameters and the compiled step; the caller closes it
+   * @param data the images; the training split is read
    * @throws UserException (exit code 3) where the images do not make one step
    */
   public TrainLoop(Backend backend, Trainer trainer, Dataset data) {
@@ -71,32 +74,37 @@ public final class TrainLoop {
     }
   }
 
-  /** Whether every epoch is done. */
+  /** {@return whether every epoch is done} */
   public boolean finished() {
     return epoch >= recipe.schedule().epochs();
   }
 
-  /** Steps done so far. */
+  /** {@return steps done so far} */
   public long stepsDone() {
     return steps;
   }
 
-  /** Steps of the whole training. */
+  /** {@return steps of the whole training} */
   public long totalSteps() {
     return (long) recipe.schedule().epochs() * stepsPerEpoch;
   }
 
-  /** How many images are trained on. */
+  /** {@return how many images are trained on} */
   public int images() {
     return images.length;
   }
 
-  /** Images that drop out of every epoch because they fill no whole step. */
+  /** {@return images that drop out of every epoch because they fill no whole step} */
   public int droppedImages() {
     return images.length - stepsPerEpoch * recipe.batch() * recipe.accumulate();
   }
 
-  /** Goes on from a checkpoint instead of the beginning. */
+  /**
+   * Goes on from a checkpoint instead of the beginning.
+   *
+   * @param checkpoint of a run by the same recipe on the same data
+   * @throws UserException (exit code 3) if its tensors are of another network
+   */
   public void restore(Checkpoints.Found checkpoint) {
     trainer.restore(checkpoint);
     JsonNode state = checkpoint.manifest().state();
@@ -108,9 +116,13 @@ public final class TrainLoop {
   /**
    * Runs to the end, or until the observer asks to stop.
    *
+   * @param folder where checkpoints are written
+   * @param metrics gets one line a step
+   * @param observer told of every step
    * @return whether the training is finished
-   * @throws UserException exit code 6 where a loss or gradient is not finite; no weight was touched
-   *     by that step, and the last checkpoint stays
+   * @throws UserException (exit code 6) where a loss or gradient is not finite; no weight was
+   *     touched by that step, and the last checkpoint stays; (exit code 5) where a file cannot be
+   *     written
    */
   public boolean run(RunFolder folder, MetricsLog metrics, TrainObserver observer) {
     root = folder.root();

@@ -41,7 +41,14 @@ public final class Trainer implements AutoCloseable {
   private final ParameterStore store;
   private final Program step;
 
-  /** Draws the weights and compiles the step. */
+  /**
+   * Draws the weights and compiles the step.
+   *
+   * @param backend where it runs
+   * @param architecture the network
+   * @param recipe how it is trained
+   * @throws io.fbnet.engine.backend.OutOfDeviceMemory where the step does not fit the device
+   */
   public Trainer(Backend backend, Architecture architecture, Recipe recipe) {
     this.architecture = architecture;
     this.recipe = recipe;
@@ -66,7 +73,7 @@ public final class Trainer implements AutoCloseable {
     return store;
   }
 
-  /** Kernels that run by an implementation known to be slow, one sentence each. */
+  /** {@return kernels that run by an implementation known to be slow, one sentence each} */
   public List<String> slowKernels() {
     return step.slowKernels();
   }
@@ -97,8 +104,10 @@ public final class Trainer implements AutoCloseable {
   }
 
   /**
-   * The network as it is now: the moving average where the recipe keeps one, else the weights.
+   * {@return a copy of the network as it is now: the moving average where the recipe keeps one,
+   * else the weights}
    *
+   * @param data what it is trained on, for classes and normalisation
    * @param latency if one is known
    */
   public TrainedNetwork network(Dataset data, Optional<TrainedNetwork.Latency> latency) {
@@ -147,7 +156,7 @@ public final class Trainer implements AutoCloseable {
     }
   }
 
-  /** Bytes that one checkpoint takes, a little rounded up. */
+  /** {@return bytes that one checkpoint takes, a little rounded up} */
   public long checkpointBytes() {
     long buffers = recipe.ema() > 0 ? 2 : 1;
     long elements =
