@@ -7,6 +7,7 @@ public final class OutOfDeviceMemory extends RuntimeException {
   private final String device;
   private final long asked;
   private final long free;
+  private final boolean ofParameters;
 
   /**
    * Says how much was asked for.
@@ -22,24 +23,31 @@ public final class OutOfDeviceMemory extends RuntimeException {
         asked,
         free,
         device,
+        false,
         cause);
   }
 
-  private OutOfDeviceMemory(String message, long asked, long free, String device, Throwable cause) {
+  private OutOfDeviceMemory(
+      String message, long asked, long free, String device, boolean ofParameters, Throwable cause) {
     super(message, cause);
     this.device = device;
     this.asked = asked;
     this.free = free;
+    this.ofParameters = ofParameters;
   }
 
   /**
-   * {@return the same with what a step plans to use, and this as its cause}
+   * {@return the same with what a step plans to use, and this as its cause; this itself where the
+   * parameters did not fit, which no batch changes}
    *
    * @param planned bytes of the whole step
    * @param held bytes of them that the step had already got
    * @param batch images of the step, 0 where it has none
    */
   public OutOfDeviceMemory during(long planned, long held, int batch) {
+    if (ofParameters) {
+      return this;
+    }
     String words = what(asked, device) + ": the step plans " + mib(planned) + left(free);
     if (planned <= free + held) {
       words += ", so something else took memory meanwhile: free it, or choose a smaller batch";
@@ -54,7 +62,7 @@ public final class OutOfDeviceMemory extends RuntimeException {
     } else {
       words += "; choose a smaller batch";
     }
-    return new OutOfDeviceMemory(words, asked, free, device, this);
+    return new OutOfDeviceMemory(words, asked, free, device, false, this);
   }
 
   /**
@@ -69,6 +77,7 @@ public final class OutOfDeviceMemory extends RuntimeException {
         asked,
         free,
         device,
+        true,
         this);
   }
 

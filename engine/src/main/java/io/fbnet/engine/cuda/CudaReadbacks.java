@@ -43,7 +43,12 @@ final class CudaReadbacks implements AutoCloseable {
       at += bytes;
     }
     backend.stream().record(slot.arrived);
+    boolean[] taken = {false};
     return () -> {
+      if (taken[0]) {
+        throw new IllegalStateException("these results were taken already");
+      }
+      taken[0] = true;
       backend.guard(slot.arrived::synchronise);
       float[][] result = new float[values.size()][];
       long from = 0;

@@ -141,7 +141,7 @@ public final class OrtMeter {
                         .mapToDouble(KitResult.Time::medianMs)
                         .toArray();
           }
-          return new LatencyMeter.Verification(predicted, measured[0], measured[1]);
+          return new LatencyMeter.Verification(predicted, measured[0], measured[1], 1);
         });
   }
 

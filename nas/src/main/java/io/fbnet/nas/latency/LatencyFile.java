@@ -70,6 +70,7 @@ final class LatencyFile {
             "layers",
             "fixed_spread",
             "spread",
+            "yardstick",
             "validated",
             "origin",
             "fingerprint");
@@ -87,6 +88,7 @@ final class LatencyFile {
             .relative(fields.required("relative").flag());
     fields.optional("fixed_spread").ifPresent(n -> table.fixedSpread(n.number(0, 1e6)));
     fields.optional("spread").ifPresent(n -> table.spread(rows(n, space, 0)));
+    fields.optional("yardstick").ifPresent(n -> table.yardstick(n.number(1e-9, LONGEST_MS)));
     fields.optional("validated").ifPresent(n -> table.validated(n.text()));
     fields.optional("origin").ifPresent(n -> table.origin(n.text()));
     fields.optional("fingerprint").ifPresent(n -> table.fingerprint(fingerprint(n)));
@@ -136,6 +138,7 @@ final class LatencyFile {
     tree.set("layers", tree(table.layers()));
     table.fixedSpread().ifPresent(share -> tree.put("fixed_spread", share));
     table.spread().ifPresent(shares -> tree.set("spread", tree(shares)));
+    table.yardstick().ifPresent(ms -> tree.put("yardstick", ms));
     tree.put("validated", table.validated());
     putIfKnown(tree, "origin", table.origin());
     tree.set("fingerprint", tree(table.fingerprint()));

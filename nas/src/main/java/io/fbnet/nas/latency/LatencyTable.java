@@ -33,6 +33,7 @@ public final class LatencyTable {
   private final double fixed;
   private final double[][] layers;
   private final OptionalDouble fixedSpread;
+  private final OptionalDouble yardstick;
   private final double[][] spread;
   private final boolean relative;
   private final String validated;
@@ -46,6 +47,7 @@ public final class LatencyTable {
     fixed = b.fixed;
     layers = copy(b.layers);
     fixedSpread = b.fixedSpread;
+    yardstick = b.yardstick;
     spread = b.spread == null ? null : copy(b.spread);
     relative = b.relative;
     validated = b.validated;
@@ -188,6 +190,14 @@ public final class LatencyTable {
   /** {@return spread of the measurements of {@code fixed}, as a share of it, if it is known} */
   public OptionalDouble fixedSpread() {
     return fixedSpread;
+  }
+
+  /**
+   * {@return ms of the yardstick, a network that was timed beside every entry, if it is known}
+   * Timed again elsewhen, it tells how much faster or slower the machine has become.
+   */
+  public OptionalDouble yardstick() {
+    return yardstick;
   }
 
   /**
@@ -347,6 +357,7 @@ public final class LatencyTable {
     b.fixed = fixed;
     b.layers = layers;
     b.fixedSpread = fixedSpread;
+    b.yardstick = yardstick;
     b.spread = spread;
     b.relative = relative;
     b.validated = validated;
@@ -378,6 +389,7 @@ public final class LatencyTable {
     private double fixed;
     private double[][] layers;
     private OptionalDouble fixedSpread = OptionalDouble.empty();
+    private OptionalDouble yardstick = OptionalDouble.empty();
     private double[][] spread;
     private boolean relative;
     private String validated = "not validated on whole networks";
@@ -430,6 +442,18 @@ public final class LatencyTable {
     @CanIgnoreReturnValue
     public Builder fixedSpread(double share) {
       fixedSpread = OptionalDouble.of(share);
+      return this;
+    }
+
+    /**
+     * Sets what the yardstick took meanwhile; unknown unless set.
+     *
+     * @param ms milliseconds
+     * @return this
+     */
+    @CanIgnoreReturnValue
+    public Builder yardstick(double ms) {
+      yardstick = OptionalDouble.of(ms);
       return this;
     }
 

@@ -107,7 +107,7 @@ final class TextTable {
       }
       cells = cells.subList(1, cells.size());
     }
-    if (rows.isEmpty() && columns == null && !isNumber(cells.getFirst())) {
+    if (rows.isEmpty() && columns == null && !cells.isEmpty() && !isNumber(cells.getFirst())) {
       header(cells, number);
       return;
     }

@@ -12,9 +12,11 @@ import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
 import java.time.LocalDate;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.DoubleSupplier;
 import java.util.stream.IntStream;
 
 /**
@@ -24,12 +26,13 @@ import java.util.stream.IntStream;
  * with all others, since in a large network a block's weights come from far caches. A block by
  * itself also pays for being started, which a layer inside a network does not. How these make up a
  * layer's time is settled on a few random whole networks ({@link Additivity}), and the table holds
- * what comes out of it. Every program is warmed up first; figures are medians; a GPU takes times by
- * its own clock.
+ * what comes out of it. Every program is warmed up first; figures are medians, taken in units of a
+ * {@link Yardstick} timed a moment before; a GPU takes times by its own clock.
  */
 public final class LatencyMeter {
   private static final int ROUNDS = 5;
   private static final int PASSES = 5;
+  private static final int NETWORK_ROUNDS = 3;
   private static final int FIT_NETWORKS = 24;
   private static final long FIT_SEED = 2025;
   private static final int FIRST_PROGRAMS = 4;
@@ -58,6 +61,7 @@ public final class LatencyMeter {
   /**
    * Measures on a device.
    *
+   * @param backend the device, the caller's
    * @param batch images a run
    */
   public LatencyMeter(Backend backend, int batch) {
@@ -65,11 +69,17 @@ public final class LatencyMeter {
     this.batch = batch;
   }
 
-  /** Measures a table: absolute milliseconds, stem, head and classifier in the fixed part. */
+  /**
+   * Measures a table: absolute milliseconds, stem, head and classifier in the fixed part.
+   *
+   * @param space whose blocks are timed
+   * @param progress told of each
+   * @return the table
+   */
   public LatencyTable measure(SearchSpace space, Progress progress) {
     Map<Work, TimedProgram> blocks = new LinkedHashMap<>();
     List<TimedProgram> fixed = new ArrayList<>();
-    try {
+    try (Yardstick yardstick = new Yardstick(backend, space, batch)) {
       fixed.add(new TimedProgram(backend, ArchitectureGraphs.stem(space, batch)));
       fixed.add(new TimedProgram(backend, ArchitectureGraphs.head(space, batch)));
       for (LayerSpec layer : space.layers()) {
@@ -86,35 +96,38 @@ public final class LatencyMeter {
       List<TimedProgram> all = new ArrayList<>(fixed);
       all.addAll(blocks.values());
       int total = 2 * all.size() + FIT_NETWORKS;
-      time(all, progress, total);
+      time(all, yardstick, progress, total);
       // Their times stay; the networks need the memory.
       all.forEach(TimedProgram::close);
       List<Architecture> networks = random(space);
       double[] whole =
           whole(
-              networks, true, (done, of, what) -> progress.at(2 * all.size() + done, total, what));
-      return table(space, fixed, blocks, networks, whole);
+              networks,
+              yardstick,
+              (done, of, what) -> progress.at(2 * all.size() + done, total, what));
+      return table(space, fixed, blocks, networks, whole, yardstick.level());
     } finally {
       fixed.forEach(TimedProgram::close);
       blocks.values().forEach(TimedProgram::close);
     }
   }
 
-  private static void time(List<TimedProgram> programs, Progress progress, int total) {
+  private static void time(
+      List<TimedProgram> programs, Yardstick yardstick, Progress progress, int total) {
     int done = 0;
     for (TimedProgram program : programs) {
       program.warmUp(done < FIRST_PROGRAMS);
       progress.at(++done, total, "warm-up");
     }
     long start = System.nanoTime();
-    programs.forEach(TimedProgram::once);
+    programs.forEach(program -> program.once(yardstick.now()));
     double seconds = (System.nanoTime() - start) / 1e9;
     int turns = (int) Math.clamp(TURNS_SECONDS / ROUNDS / seconds, LEAST_TURNS, MOST_TURNS);
     // In rounds, so that a slow second of the machine does not fall on one kind of sample alone.
     for (int round = 0; round < ROUNDS; round++) {
-      programs.forEach(TimedProgram::round);
+      programs.forEach(program -> program.round(yardstick.now()));
       for (int turn = 0; turn < turns; turn++) {
-        programs.forEach(TimedProgram::once);
+        programs.forEach(program -> program.once(yardstick.now()));
       }
       progress.at(done + programs.size() * (round + 1) / ROUNDS, total, "blocks");
     }
@@ -133,7 +146,8 @@ public final class LatencyMeter {
       List<TimedProgram> fixed,
       Map<Work, TimedProgram> blocks,
       List<Architecture> networks,
-      double[] whole) {
+      double[] whole,
+      double unit) {
     int layers = space.layerCount();
     int candidates = space.blocks().size();
     double[][] warm = new double[layers][candidates];
@@ -144,8 +158,8 @@ public final class LatencyMeter {
         Block block = space.blocks().get(k);
         if (!Work.none(layer, block)) {
           TimedProgram part = blocks.get(Work.of(layer, block));
-          warm[layer.index()][k] = Statistics.median(part.warm());
-          cold[layer.index()][k] = Statistics.median(part.cold());
+          warm[layer.index()][k] = unit * Statistics.median(part.warm());
+          cold[layer.index()][k] = unit * Statistics.median(part.cold());
           spread[layer.index()][k] = Statistics.relativeSpread(part.warm());
         }
       }
@@ -154,9 +168,9 @@ public final class LatencyMeter {
     double fixedCold = 0;
     double fixedSpread = 0;
     for (TimedProgram part : fixed) {
-      double median = Statistics.median(part.warm());
+      double median = unit * Statistics.median(part.warm());
       fixedWarm += median;
-      fixedCold += Statistics.median(part.cold());
+      fixedCold += unit * Statistics.median(part.cold());
       fixedSpread += median * Statistics.relativeSpread(part.warm());
     }
     double[] warmSums = new double[networks.size()];
@@ -173,7 +187,8 @@ public final class LatencyMeter {
         parts[i] += warm[l][choice[l]] > 0 ? 1 : 0;
       }
     }
-    Additivity fit = Additivity.fit(warmSums, coldSums, parts, whole);
+    double[] wholeMs = Arrays.stream(whole).map(units -> units * unit).toArray();
+    Additivity fit = Additivity.fit(warmSums, coldSums, parts, wholeMs);
     double[][] ms = new double[layers][candidates];
     for (int l = 0; l < layers; l++) {
       for (int k = 0; k < candidates; k++) {
@@ -185,6 +200,7 @@ public final class LatencyMeter {
         .fixedSpread(fixedSpread / fixedWarm)
         .layers(ms)
         .spread(spread)
+        .yardstick(unit)
         .relative(false)
         .validated(
             "sums were fitted to %d random whole networks, mean relative error there %.1f%%; 'fbnet latency verify' measures others"
@@ -196,7 +212,7 @@ public final class LatencyMeter {
         .build();
   }
 
-  /** The conditions under which this meter measures. */
+  /** {@return the conditions under which this meter measures} */
   public Fingerprint fingerprint() {
     Map<String, String> print = backend.fingerprint();
     Map<String, String> libraries = new LinkedHashMap<>();
@@ -220,65 +236,105 @@ public final class LatencyMeter {
    * @param predicted the table's sums, ms
    * @param measured medians of whole networks, ms
    * @param repeated the same measured once more
+   * @param drift how many times as long a fixed network takes now as while the table was measured;
+   *     1 where the table does not say
    */
   @SuppressWarnings("ArrayRecordComponent") // A carrier of three columns, never compared.
-  public record Verification(double[] predicted, double[] measured, double[] repeated) {
-    /** The mean of |predicted - measured| / measured. */
+  public record Verification(
+      double[] predicted, double[] measured, double[] repeated, double drift) {
+    /** {@return the mean of |predicted - measured| / measured} */
     public double meanRelativeError() {
       return Statistics.meanRelativeError(predicted, measured);
     }
 
-    /** Kendall's tau of sums against whole networks. */
+    /** {@return the same where the machine were as fast as while the table was measured} */
+    public double steadyError() {
+      return Statistics.meanRelativeError(
+          Arrays.stream(predicted).map(ms -> ms * drift).toArray(), measured);
+    }
+
+    /** {@return Kendall's tau of sums against whole networks} */
     public double tau() {
       return Statistics.kendallTau(predicted, measured);
     }
 
-    /** Kendall's tau of two measurements of the same networks: the best that can be hoped for. */
+    /**
+     * {@return Kendall's tau of two measurements of the same networks: the best one can hope for}
+     */
     public double repeatedTau() {
       return Statistics.kendallTau(measured, repeated);
     }
   }
 
-  /** The median time of one whole network, in milliseconds. */
+  /**
+   * {@return the median time of one whole network, ms}
+   *
+   * @param network to be timed
+   */
   public double measure(Architecture network) {
-    return whole(List.of(network), true, Progress.NONE)[0];
-  }
-
-  /** Measures whole networks twice, each time from the start. */
-  public Verification verify(LatencyTable table, List<Architecture> networks, Progress progress) {
-    double[] predicted = networks.stream().mapToDouble(table::latencyOf).toArray();
-    int n = networks.size();
-    double[] first = whole(networks, true, (done, of, what) -> progress.at(done, 2 * n, what));
-    double[] again = whole(networks, false, (done, of, what) -> progress.at(n + done, 2 * n, what));
-    return new Verification(predicted, first, again);
+    List<Double> times = new ArrayList<>();
+    for (int pass = 0; pass < PASSES; pass++) {
+      times.addAll(once(network, pass == 0, () -> 1));
+    }
+    return median(times);
   }
 
   /**
-   * Medians of whole networks in ms. Each network is compiled anew in every pass: where its memory
-   * comes to lie and what the machine does meanwhile shift a compilation's times by more than
-   * random networks differ.
+   * Measures whole networks twice, each time from the start.
    *
-   * @param cold whether Java has run no network before
+   * @param table whose sums are to be judged
+   * @param networks of the table's space, two or more
+   * @param progress told of each network
+   * @return sums beside measurements
    */
-  private double[] whole(List<Architecture> networks, boolean cold, Progress progress) {
+  public Verification verify(LatencyTable table, List<Architecture> networks, Progress progress) {
+    double[] predicted = networks.stream().mapToDouble(table::latencyOf).toArray();
     int n = networks.size();
-    List<List<Double>> samples = new ArrayList<>();
-    networks.forEach(network -> samples.add(new ArrayList<>()));
+    try (Yardstick yardstick = new Yardstick(backend, networks.getFirst().space(), batch)) {
+      double[] first =
+          whole(networks, yardstick, (done, of, what) -> progress.at(done, 2 * n, what));
+      double[] again =
+          whole(networks, yardstick, (done, of, what) -> progress.at(n + done, 2 * n, what));
+      double unit = yardstick.level();
+      for (int i = 0; i < n; i++) {
+        first[i] *= unit;
+        again[i] *= unit;
+      }
+      double drift = table.yardstick().isPresent() ? unit / table.yardstick().getAsDouble() : 1;
+      return new Verification(predicted, first, again, drift);
+    }
+  }
+
+  /**
+   * Medians of whole networks in yardsticks. Each is compiled anew in every pass, since where its
+   * memory comes to lie shifts a compilation's times.
+   */
+  private double[] whole(List<Architecture> networks, Yardstick yardstick, Progress progress) {
+    int n = networks.size();
+    List<List<Double>> times = new ArrayList<>();
+    networks.forEach(network -> times.add(new ArrayList<>()));
     for (int pass = 0; pass < PASSES; pass++) {
       for (int i = 0; i < n; i++) {
-        try (TimedProgram program =
-            new TimedProgram(backend, ArchitectureGraphs.inference(networks.get(i), batch))) {
-          program.warmUp(cold && pass == 0 && i < FIRST_PROGRAMS);
-          program.round();
-          for (double ms : program.warm()) {
-            samples.get(i).add(ms);
-          }
-        }
+        times.get(i).addAll(once(networks.get(i), false, yardstick::now));
         progress.at((pass * n + i + 1) / PASSES, n, "whole networks");
       }
     }
-    return samples.stream()
-        .mapToDouble(s -> Statistics.median(s.stream().mapToDouble(Double::doubleValue).toArray()))
-        .toArray();
+    return times.stream().mapToDouble(LatencyMeter::median).toArray();
+  }
+
+  /** Times of one compilation, in units. */
+  private List<Double> once(Architecture network, boolean first, DoubleSupplier unit) {
+    try (TimedProgram program =
+        new TimedProgram(backend, ArchitectureGraphs.inference(network, batch))) {
+      program.warmUp(first);
+      for (int round = 0; round < NETWORK_ROUNDS; round++) {
+        program.round(unit.getAsDouble());
+      }
+      return Arrays.stream(program.warm()).boxed().toList();
+    }
+  }
+
+  private static double median(List<Double> times) {
+    return Statistics.median(times.stream().mapToDouble(Double::doubleValue).toArray());
   }
 }

@@ -8,6 +8,7 @@ import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.program.Program;
+import io.fbnet.nas.latency.Statistics;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -16,7 +17,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 
-/** A compiled program, its input filled, and the times it took in milliseconds. */
+/** A compiled program, its input filled, and the times it took in units that the caller gives. */
 final class TimedProgram implements AutoCloseable {
   private static final SteadyWarmUp WARM_UP = new SteadyWarmUp(3, 1.05, 15, 3, 2000);
   private static final double FIRST_WARM_UP_MS = 500;
@@ -58,27 +59,41 @@ final class TimedProgram implements AutoCloseable {
     WARM_UP.run(program::time, first ? FIRST_WARM_UP_MS : 0, System::nanoTime);
   }
 
-  /** One run with its input just written, as by the layer before it. */
-  void once() {
+  /**
+   * One run with its input just written, as by the layer before it.
+   *
+   * @param unit ms
+   */
+  void once(double unit) {
     inputs.forEach(program::write);
-    cold.add(program.time(1)[0]);
+    cold.add(program.time(1)[0] / unit);
   }
 
-  /** Runs in a row. */
-  void round() {
+  /**
+   * Runs in a row.
+   *
+   * @param unit ms
+   */
+  void round(double unit) {
     double first = program.time(1)[0];
     int runs = (int) Math.clamp(ROUND_NANOS / 1e6 / first, LEAST_RUNS, MOST_RUNS);
     for (double ms : program.time(runs)) {
-      warm.add(ms);
+      warm.add(ms / unit);
     }
   }
 
-  /** Milliseconds of runs in a row. */
+  /** The median of a few runs in ms, which are not kept; the first fill the near caches. */
+  double glance() {
+    program.time(LEAST_RUNS);
+    return Statistics.median(program.time(LEAST_RUNS));
+  }
+
+  /** Runs in a row, in units. */
   double[] warm() {
     return warm.stream().mapToDouble(Double::doubleValue).toArray();
   }
 
-  /** Milliseconds of {@link #once}. */
+  /** Runs of {@link #once}, in units. */
   double[] cold() {
     return cold.stream().mapToDouble(Double::doubleValue).toArray();
   }

@@ -65,7 +65,7 @@ public final class SupernetGraphs {
     public static final LossSettings PAPER =
         new LossSettings(0.2, 0.6, false, false, false, 0.9, 1e-4, 5e-4);
 
-    /** The same without the product with the latency, for losses with a target. */
+    /** {@return the same without the product with the latency, for losses with a target} */
     public LossSettings withoutProduct() {
       return new LossSettings(
           1, 0, crossEntropyOnly, noisePerImage, hard, momentum, weightDecay, thetaWeightDecay);

@@ -48,7 +48,7 @@ public final class ArchitectureScorer {
       double loss) {}
 
   /** Scores with the supernet's weights as they are. */
-  public ArchitectureScorer(
+  ArchitectureScorer(
       Backend backend,
       Supernet supernet,
       Dataset data,
@@ -64,7 +64,7 @@ public final class ArchitectureScorer {
   }
 
   /** Calibrates and scores an architecture on the theta split. */
-  public Score score(Architecture architecture) {
+  Score score(Architecture architecture) {
     recalibrate(architecture);
     Evaluation quality = evaluate(architecture, data.train(), splits.second());
     double ms = table.latencyOf(architecture);
@@ -80,7 +80,7 @@ public final class ArchitectureScorer {
   }
 
   /** Calibrates an architecture and reads the test images, once. */
-  public Evaluation test(Architecture architecture) {
+  Evaluation test(Architecture architecture) {
     recalibrate(architecture);
     int[] all = new int[data.test().size()];
     java.util.Arrays.setAll(all, i -> i);

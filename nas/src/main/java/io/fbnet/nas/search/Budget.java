@@ -18,12 +18,16 @@ public record Budget(List<Limit> limits) {
     limits = List.copyOf(limits);
   }
 
-  /** Whether nothing is limited. */
+  /** {@return whether nothing is limited} */
   public boolean isEmpty() {
     return limits.isEmpty();
   }
 
-  /** Whether an architecture keeps every limit. */
+  /**
+   * {@return whether an architecture keeps every limit}
+   *
+   * @param choice one candidate a layer
+   */
   public boolean met(int[] choice) {
     return limits.stream().allMatch(limit -> limit.met(limit.of(choice)));
   }

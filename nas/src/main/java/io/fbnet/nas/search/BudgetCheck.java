@@ -6,7 +6,7 @@ import io.fbnet.nas.space.SearchSpace;
 import java.util.BitSet;
 
 /** Refuses a budget that no network of a space can keep, before anything is trained. */
-public final class BudgetCheck {
+final class BudgetCheck {
   /** Sums are told apart by this share of the largest. */
   private static final int BINS = 1 << 16;
 
@@ -17,7 +17,7 @@ public final class BudgetCheck {
    *
    * @throws UserException (exit code 3) naming the cheapest network, or the nearest possible costs
    */
-  public static void require(Budget budget, SearchSpace space) {
+  static void require(Budget budget, SearchSpace space) {
     boolean[][] allowed = space.allowed();
     for (Limit limit : budget.limits()) {
       int[] cheapest = extreme(limit, allowed, 1);

@@ -11,7 +11,7 @@ import java.util.stream.IntStream;
  * exp(-mu * cost), which is again one softmax a layer; draws from it that break the budget are
  * thrown away.
  */
-public final class BudgetDraws {
+final class BudgetDraws {
   private static final int TRIES = 200_000;
   private static final int ROUNDS = 20;
   private static final int HALVINGS = 60;
@@ -24,7 +24,7 @@ public final class BudgetDraws {
    * there are hardly any. With a budget they differ from each other; without one they are theta's
    * plain draws.
    */
-  public static List<int[]> draw(Theta theta, Budget budget, long seed, int count) {
+  static List<int[]> draw(Theta theta, Budget budget, long seed, int count) {
     if (budget.isEmpty()) {
       return IntStream.range(0, count).mapToObj(i -> theta.sample(seed, i)).toList();
     }

@@ -39,22 +39,26 @@ public record Limit(Kind kind, double target, double fixed, double[][] costs) {
       this.most = most;
     }
 
-    /** What messages call it. */
+    /** {@return what messages call it} */
     public String word() {
       return word;
     }
 
-    /** The least share of the target that an architecture may cost, 0 where there is none. */
+    /** {@return the least share of the target that may be used, 0 where there is none} */
     public double least() {
       return least;
     }
 
-    /** The largest share of the target that an architecture may cost. */
+    /** {@return the largest share of the target that may be used} */
     public double most() {
       return most;
     }
 
-    /** An amount for people. */
+    /**
+     * {@return an amount for people}
+     *
+     * @param amount ms or a count
+     */
     public String text(double amount) {
       return this == LATENCY
           ? String.format(Locale.ROOT, "%.4f ms", amount)
@@ -62,17 +66,32 @@ public record Limit(Kind kind, double target, double fixed, double[][] costs) {
     }
   }
 
-  /** A latency target on a table's sums, in ms. */
+  /**
+   * {@return a target for a table's sums, to be used up from 0.95 to 1.02}
+   *
+   * @param table whose sums count
+   * @param ms the target
+   */
   public static Limit latency(LatencyTable table, double ms) {
     return new Limit(Kind.LATENCY, ms, table.fixed(), table.layers());
   }
 
-  /** At most this many multiply-adds. */
+  /**
+   * {@return a limit of multiply-adds}
+   *
+   * @param space whose networks are counted
+   * @param most allowed
+   */
   public static Limit macs(SearchSpace space, double most) {
     return counted(space, Kind.MACS, most);
   }
 
-  /** At most this many trainable numbers. */
+  /**
+   * {@return a limit of trainable numbers}
+   *
+   * @param space whose networks are counted
+   * @param most allowed
+   */
   public static Limit parameters(SearchSpace space, double most) {
     return counted(space, Kind.PARAMETERS, most);
   }
@@ -101,7 +120,11 @@ public record Limit(Kind kind, double target, double fixed, double[][] costs) {
     return kind == Kind.MACS ? layer.macs() : layer.parameters();
   }
 
-  /** The cost of one candidate a layer. */
+  /**
+   * {@return the cost of an architecture}
+   *
+   * @param choice one candidate a layer
+   */
   public double of(int[] choice) {
     double sum = fixed;
     for (int l = 0; l < choice.length; l++) {
@@ -110,7 +133,11 @@ public record Limit(Kind kind, double target, double fixed, double[][] costs) {
     return sum;
   }
 
-  /** The expected cost where candidates are drawn with these probabilities [layer][candidate]. */
+  /**
+   * {@return the expected cost of a draw}
+   *
+   * @param probabilities [layer][candidate]
+   */
   public double expected(double[][] probabilities) {
     double sum = fixed;
     for (int l = 0; l < costs.length; l++) {
@@ -130,7 +157,11 @@ public record Limit(Kind kind, double target, double fixed, double[][] costs) {
     return kind.most() * target;
   }
 
-  /** Whether a cost is allowed. */
+  /**
+   * {@return whether a cost is allowed}
+   *
+   * @param cost of an architecture
+   */
   public boolean met(double cost) {
     return cost >= least() && cost <= most();
   }

@@ -58,10 +58,13 @@ public record SamplesFile(List<Sample> samples, double testAccuracy, int testIma
   }
 
   /**
-   * What a sampling gives.
+   * {@return what a sampling gives}
    *
+   * @param drawn from theta
+   * @param uniform drawn uniformly, may be empty
    * @param best among {@code drawn}; of equal ones the first counts
    * @param test the best on the test images
+   * @param testImages how many those are
    */
   public static SamplesFile of(
       List<Score> drawn, List<Score> uniform, Score best, Evaluation test, int testImages) {
@@ -79,7 +82,7 @@ public record SamplesFile(List<Sample> samples, double testAccuracy, int testIma
         s.architecture().blocks(), s.latencyMs(), s.accuracy(), s.loss(), uniform, best);
   }
 
-  /** The JSON tree that {@link #write} writes. */
+  /** {@return the JSON tree that {@link #write} writes} */
   public ObjectNode json() {
     ObjectNode tree = JsonNodeFactory.instance.objectNode();
     tree.put("format", FORMAT);
@@ -100,14 +103,20 @@ public record SamplesFile(List<Sample> samples, double testAccuracy, int testIma
     return tree;
   }
 
-  /** Writes the JSON file, whole or not at all; a failure is a storage error (exit code 5). */
+  /**
+   * Writes the JSON file, whole or not at all.
+   *
+   * @param target to write
+   * @throws UserException (exit code 5) if it cannot be written
+   */
   public void write(Path target) {
     AtomicFile.writeText(target, JsonText.of(json()));
   }
 
   /**
-   * Reads the JSON file.
+   * {@return what a JSON file says}
    *
+   * @param file to read
    * @throws UserException (exit code 3) if it is missing or wrong
    */
   public static SamplesFile read(Path file) {

@@ -46,7 +46,7 @@ public final class SearchLoop {
   private Path root;
 
   /** A search at its beginning. */
-  public SearchLoop(
+  SearchLoop(
       Backend backend,
       Supernet supernet,
       SearchSettings settings,
@@ -62,29 +62,29 @@ public final class SearchLoop {
         Splits.split(data.train(), settings.weightShare(), settings.seed(), settings.trainImages());
   }
 
-  /** The images that train w and those that train theta. */
+  /** {@return the images that train w and those that train theta} */
   public Splits splits() {
     return splits;
   }
 
-  /** Whether every epoch is done. */
+  /** {@return whether every epoch is done} */
   public boolean finished() {
     return position.epoch() >= settings.epochs();
   }
 
-  /** Steps of both kinds that were done so far. */
+  /** {@return steps of both kinds that were done so far} */
   public long stepsDone() {
     return position.steps();
   }
 
   /** Goes on from a checkpoint instead of the beginning. */
-  public void restore(Checkpoints.Found checkpoint) {
+  void restore(Checkpoints.Found checkpoint) {
     supernet.restore(checkpoint);
     position = Position.of(checkpoint.manifest().state());
     ascent.restore(checkpoint.manifest().state().path("multipliers"));
   }
 
-  /** Steps of the whole search. */
+  /** {@return steps of the whole search} */
   public long totalSteps() {
     int thetaEpochs = Math.max(0, settings.epochs() - settings.warmupEpochs());
     return totalWeightSteps() + (long) thetaEpochs * batches(splits.second());
@@ -98,7 +98,7 @@ public final class SearchLoop {
     return images.length / settings.batch();
   }
 
-  /** Images that drop out of every epoch because they fill no whole batch. */
+  /** {@return images that drop out of every epoch because they fill no whole batch} */
   public int droppedImages() {
     return splits.first().length % settings.batch() + splits.second().length % settings.batch();
   }
@@ -121,7 +121,7 @@ public final class SearchLoop {
    * @throws UserException exit code 6 where a loss or gradient is not finite; no weight was touched
    *     by that step, and the last checkpoint stays
    */
-  public boolean run(RunFolder folder, MetricsLog metrics, SearchObserver observer) {
+  boolean run(RunFolder folder, MetricsLog metrics, SearchObserver observer) {
     root = folder.root();
     Checkpoints checkpoints = folder.checkpoints(Checkpoints.LEAST_KEPT);
     lastLoggedEpoch = lastLoggedEpoch(folder);

@@ -8,7 +8,8 @@ public interface SearchObserver {
   /**
    * After every step.
    *
-   * @param done steps done of {@code total}
+   * @param done steps done
+   * @param total steps in all
    * @param epoch from 0
    * @param phase {@code w} or {@code theta}
    * @param loss of this step

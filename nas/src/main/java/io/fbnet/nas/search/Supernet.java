@@ -33,7 +33,7 @@ public final class Supernet implements AutoCloseable {
   private Program thetaStep;
 
   /** Sets up the parameters; the steps are compiled when first asked for. */
-  public Supernet(
+  Supernet(
       Backend backend,
       SearchSpace space,
       SearchSettings settings,
@@ -53,22 +53,22 @@ public final class Supernet implements AutoCloseable {
         store, SupernetGraphs.THETA, Storage.Flat.VALUES, "theta", Theta.uniform(space).flat());
   }
 
-  /** Its parameters. */
+  /** {@return its parameters} */
   public ParameterStore store() {
     return store;
   }
 
-  /** What the architecture may cost. */
+  /** {@return what the architecture may cost} */
   public Budget budget() {
     return budget;
   }
 
-  /** The space it covers. */
+  /** {@return the space it covers} */
   public SearchSpace space() {
     return space;
   }
 
-  /** The compiled w step. */
+  /** {@return the w step, compiled when first asked for} */
   public Program weightStep() {
     if (weightStep == null) {
       weightStep = Program.compile(backend, graphs.weightStep(batch), store);
@@ -76,7 +76,7 @@ public final class Supernet implements AutoCloseable {
     return weightStep;
   }
 
-  /** The compiled theta step. */
+  /** {@return the theta step, compiled when first asked for} */
   public Program thetaStep() {
     if (thetaStep == null) {
       thetaStep = Program.compile(backend, graphs.thetaStep(batch), store);
@@ -84,7 +84,7 @@ public final class Supernet implements AutoCloseable {
     return thetaStep;
   }
 
-  /** Theta as it stands. */
+  /** {@return theta as it stands} */
   public Theta theta() {
     float[] flat = store.read(SupernetGraphs.THETA, Storage.Flat.VALUES, "theta");
     return Theta.of(flat, space.layerCount(), space.blocks().size());
@@ -117,7 +117,7 @@ public final class Supernet implements AutoCloseable {
   }
 
   /** Takes parameters and optimiser state from a checkpoint. */
-  public void restore(Checkpoints.Found checkpoint) {
+  void restore(Checkpoints.Found checkpoint) {
     String values = Storage.Flat.VALUES;
     try (Safetensors.Reader reader = checkpoint.open(WEIGHTS_FILE)) {
       StoreTensors.restore(reader, store, NetworkBuilder.WEIGHTS, values, "");
@@ -131,7 +131,7 @@ public final class Supernet implements AutoCloseable {
     }
   }
 
-  /** Bytes that one checkpoint takes, a little rounded up. */
+  /** {@return bytes that one checkpoint takes, a little rounded up} */
   public long checkpointBytes() {
     long elements = 0;
     elements += 2 * store.layout(NetworkBuilder.WEIGHTS).size();

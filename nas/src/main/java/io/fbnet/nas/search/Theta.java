@@ -10,7 +10,11 @@ public final class Theta {
 
   private final double[][] logits;
 
-  /** Theta as [layer][candidate]. */
+  /**
+   * Takes a copy.
+   *
+   * @param logits [layer][candidate]
+   */
   public Theta(double[][] logits) {
     this.logits = new double[logits.length][];
     for (int l = 0; l < logits.length; l++) {
@@ -21,7 +25,11 @@ public final class Theta {
   /** Theta of a candidate that its layer does not allow: its probability is 0 and stays so. */
   static final double FORBIDDEN = -1e6;
 
-  /** The distribution in which every candidate that is allowed is as likely as any other. */
+  /**
+   * {@return theta in which every candidate that is allowed is as likely as any other}
+   *
+   * @param space whose candidates they are
+   */
   public static Theta uniform(SearchSpace space) {
     boolean[][] allowed = space.allowed();
     double[][] logits = new double[allowed.length][];
@@ -42,7 +50,7 @@ public final class Theta {
     return new Theta(logits);
   }
 
-  /** Theta as [layer][candidate]; a copy. */
+  /** {@return a copy of theta, [layer][candidate]} */
   public double[][] logits() {
     return new Theta(logits).logits;
   }
@@ -56,12 +64,12 @@ public final class Theta {
     return flat;
   }
 
-  /** Searchable layers. */
+  /** {@return how many layers it has} */
   public int layers() {
     return logits.length;
   }
 
-  /** The probability of each candidate of each layer. */
+  /** {@return softmax(theta), [layer][candidate]} */
   public double[][] probabilities() {
     double[][] result = new double[logits.length][];
     for (int l = 0; l < logits.length; l++) {
@@ -82,7 +90,12 @@ public final class Theta {
     return result;
   }
 
-  /** Draw number {@code index} of the sequence that {@code seed} gives: a candidate a layer. */
+  /**
+   * {@return a draw: one candidate a layer}
+   *
+   * @param seed of a sequence of draws
+   * @param index in it
+   */
   public int[] sample(long seed, long index) {
     int[] choice = new int[logits.length];
     for (int l = 0; l < choice.length; l++) {
@@ -100,7 +113,7 @@ public final class Theta {
     return choice;
   }
 
-  /** The most likely candidate of each layer. */
+  /** {@return the most likely candidate of each layer} */
   public int[] mostLikely() {
     int[] choice = new int[logits.length];
     for (int l = 0; l < choice.length; l++) {
@@ -111,7 +124,7 @@ public final class Theta {
     return choice;
   }
 
-  /** The mean over layers of the entropy of the choice, in bits: log2(candidates) at the start. */
+  /** {@return the entropy of the choice in bits, the mean over layers} */
   public double entropy() {
     double total = 0;
     for (double[] layer : probabilities()) {

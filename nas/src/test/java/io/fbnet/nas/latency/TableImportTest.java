@@ -213,6 +213,8 @@ class TableImportTest {
     refused("1 2 0\n1 2 0\n", "2 rows", "3 layers");
     refused("1 2 0\n1 2 0\n1 2 0\n1 2 0\n", "line 4", "row 4");
     refused("1 2 0\n1 2\n", "line 2", "3 numbers");
+    refused("L1\n1 2 0\n", "line 1", "3 numbers", "not 0");
+    refused(" , \n", "line 1", "3 numbers", "not 0");
     refused("1 2 0\n1 x 0\n1 2 0", "line 2", "'x'");
     refused("1 2 0\n1 NaN 0\n1 2 0", "line 2", "'NaN'");
     refused("1 2 0\n1 1e999 0\n1 2 0", "line 2", "'1e999'");
