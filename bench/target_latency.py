@@ -4,7 +4,7 @@
 For each table three targets are set between the fastest network and the mean of uniform draws. Runs lie in
 --runs; those that are finished are not repeated, those that were stopped go on. Writes a Markdown file.
 
-  python3 bench/target_latency.py --data DIR [--threads N] [--runs DIR] [--out FILE] [--only TABLE,...]
+  python3 bench/target_latency.py --data DIR [--threads N] [--runs DIR] [--out FILE] [--only NAME,...]
 """
 import argparse
 import json
@@ -81,8 +81,8 @@ def main():
     parser.add_argument("--data", required=True, help="CIFAR-10 as folders of images")
     parser.add_argument("--fbnet", default=str(HERE.parent / "fbnet"), help="how fbnet is called")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--only", metavar="TABLE,...", help="run the searches of these tables and write no file, "
-                        "so that several of these programs can share the work")
+    parser.add_argument("--only", metavar="NAME,...", help="run the searches of these tables or run folders and "
+                        "write no file, so that several of these programs can share the work")
     parser.add_argument("--runs", type=pathlib.Path, default=HERE / "target/target-latency")
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "results/target-latency.md")
     args = parser.parse_args()
@@ -91,7 +91,7 @@ def main():
     plan = [(name, target, args.runs / ("%s-%g" % (name, target)))
             for name in TABLES for target in targets(table(name))[2]]
     for name, target, run in plan:
-        if args.only and name not in args.only.split(","):
+        if args.only and not {name, run.name} & set(args.only.split(",")):
             continue
         if not finished(run):
             search(args, name, target, run)

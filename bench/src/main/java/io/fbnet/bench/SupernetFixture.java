@@ -12,8 +12,6 @@ import io.fbnet.nas.network.SupernetGraphs;
 import io.fbnet.nas.space.SearchSpace;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.Arrays;
-import java.util.List;
 import java.util.Random;
 
 /** A supernet with random images, ready to step. */
@@ -22,20 +20,15 @@ final class SupernetFixture implements AutoCloseable {
   private final ParameterStore store;
 
   SupernetFixture(Backend backend, SearchSpace space, int batch, boolean theta) {
-    double[][] table = new double[space.layerCount()][space.blocks().size()];
-    for (double[] row : table) {
-      Arrays.setAll(row, i -> 0.01 * (1 + i));
-    }
-    SupernetGraphs graphs =
-        new SupernetGraphs(space, SupernetGraphs.LossSettings.PAPER, 0.1, table, List.of());
+    SupernetGraphs graphs = new StepSetting(space, batch).graphs();
     Graph weightStep = graphs.weightStep(batch);
     store = new ParameterStore(backend, weightStep.parameters());
     store.initialise(1);
     program = Program.compile(backend, theta ? graphs.thetaStep(batch) : weightStep, store);
-    program.set("tau", 5.0);
+    program.set("tau", StepSetting.TAU);
     program.set("seed", 1L);
     program.set("step", 1L);
-    program.set("rate", 0.01);
+    program.set("rate", theta ? StepSetting.THETA_RATE : StepSetting.RATE);
     if (theta) {
       program.set("count", 1.0);
     } else {

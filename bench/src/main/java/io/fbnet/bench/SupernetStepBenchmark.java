@@ -45,12 +45,15 @@ public class SupernetStepBenchmark {
   @Param({"w", "theta"})
   public String step;
 
+  @Param("2")
+  public int threads;
+
   private Backend backend;
   private SupernetFixture fixture;
 
   @Setup(Level.Trial)
   public void open() {
-    backend = device.equals("cpu") ? CpuBackend.open(2) : new ReferenceBackend();
+    backend = device.equals("cpu") ? CpuBackend.open(threads) : new ReferenceBackend();
     fixture = new SupernetFixture(backend, SearchSpace.load(space), batch, step.equals("theta"));
   }
 

@@ -2,6 +2,7 @@ package io.fbnet.bench.gpu;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.fbnet.bench.StepSetting;
 import io.fbnet.engine.cuda.CudaBackend;
 import io.fbnet.engine.cuda.Precision;
 import io.fbnet.engine.graph.ParameterLayout;

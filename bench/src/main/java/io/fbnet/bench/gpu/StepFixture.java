@@ -2,6 +2,7 @@ package io.fbnet.bench.gpu;
 
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 
+import io.fbnet.bench.StepSetting;
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.program.ParameterStore;

@@ -1,4 +1,4 @@
-package io.fbnet.bench.gpu;
+package io.fbnet.bench;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
@@ -20,15 +20,15 @@ import java.util.List;
  * @param space searched
  * @param batch images a step
  */
-record StepSetting(SearchSpace space, int batch) {
-  static final SupernetGraphs.LossSettings LOSS = SupernetGraphs.LossSettings.PAPER;
-  static final double RATE = 0.01;
-  static final double THETA_RATE = 0.01;
-  static final double TAU = 5;
-  private static final double FIXED_MS = 0.1;
+public record StepSetting(SearchSpace space, int batch) {
+  public static final SupernetGraphs.LossSettings LOSS = SupernetGraphs.LossSettings.PAPER;
+  public static final double RATE = 0.01;
+  public static final double THETA_RATE = 0.01;
+  public static final double TAU = 5;
+  public static final double FIXED_MS = 0.1;
 
   /** Spaces and batches of a list such as {@code cifar:32,imagenet:64}. */
-  static List<StepSetting> parse(String list) {
+  public static List<StepSetting> parse(String list) {
     List<StepSetting> settings = new ArrayList<>();
     for (String item : list.split(",", -1)) {
       int colon = item.lastIndexOf(':');
@@ -44,7 +44,8 @@ record StepSetting(SearchSpace space, int batch) {
     return settings;
   }
 
-  private double[][] table() {
+  /** The made-up latency table, ms [layer][candidate]. */
+  public double[][] table() {
     double[][] table = new double[space.layerCount()][space.blocks().size()];
     for (double[] row : table) {
       Arrays.setAll(row, i -> 0.01 * (1 + i));
@@ -52,12 +53,12 @@ record StepSetting(SearchSpace space, int batch) {
     return table;
   }
 
-  SupernetGraphs graphs() {
+  public SupernetGraphs graphs() {
     return new SupernetGraphs(space, LOSS, FIXED_MS, table(), List.of());
   }
 
   /** Everything a peer needs to build the same steps, and the counts it must come to. */
-  ObjectNode json() {
+  public ObjectNode json() {
     ObjectNode tree = JsonNodeFactory.instance.objectNode();
     ObjectNode outline = tree.putObject("space");
     SearchSpace.Input in = space.input();
@@ -104,6 +105,16 @@ record StepSetting(SearchSpace space, int batch) {
     tree.put("tensors", tensors(graph).size());
     tree.put("macs", macs(graph));
     return tree;
+  }
+
+  /** Trainable numbers of the whole supernet, theta apart. */
+  public long parameters() {
+    return parameters(graphs().weightStep(2));
+  }
+
+  /** Multiply-adds of one image's forward pass through all candidates. */
+  public long macs() {
+    return macs(graphs().weightStep(2));
   }
 
   private static List<ParameterSpec> tensors(Graph graph) {

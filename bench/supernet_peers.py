@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Times supernet steps of ours and of libtorch on this CPU by JMH and writes the table of ratios.
+
+Each side runs in a Java process of its own, with waiting threads that sleep (OMP_WAIT_POLICY=passive). libtorch is run
+as it comes and as its own users would tune it: allocator thresholds and primitive caches raised, channels_last. Sides
+take turns within each round, and a ratio is taken of the medians over all rounds.
+
+  mvn -q -B package -Ppeers -pl bench -am -DskipTests
+  python3 bench/supernet_peers.py [--cases cifar:32,fashion:64,imagenet:8] [--threads 2] [--rounds 3] [--out FILE]
+"""
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+TUNED = {
+    "MALLOC_MMAP_THRESHOLD_": "8589934592", "MALLOC_TRIM_THRESHOLD_": "17179869184",
+    "MALLOC_TOP_PAD_": "268435456", "MALLOC_ARENA_MAX": "2",
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8192", "LRU_CACHE_CAPACITY": "8192"}
+OURS = "io.fbnet.bench.SupernetStepBenchmark"
+TORCH = "io.fbnet.bench.peers.TorchStepBenchmark"
+# Name, benchmark, parameters, environment, warm-up and measured steps of a round.
+SIDES = [
+    ("ours", OURS, ["device=cpu"], {}, 6, 6),
+    ("libtorch default", TORCH, ["layout=contiguous"], {}, 2, 3),
+    ("libtorch tuned", TORCH, ["layout=channels_last"], TUNED, 3, 5)]
+
+
+def run(java, side, space, batch, step, threads):
+    """Milliseconds of each measured step, and the peak of the process's memory in MiB."""
+    _, benchmark, parameters, environment, warm, measured = side
+    with tempfile.NamedTemporaryFile(suffix=".json") as out:
+        command = [java, "-jar", str(HERE / "target/benchmarks.jar"), benchmark + ".step$", "-rf", "json", "-rff", out.name,
+                   "-f", "1", "-wi", str(warm), "-i", str(measured), "-foe", "true",
+                   "-prof", "io.fbnet.bench.PeakMemory"]
+        for p in parameters + ["space=" + space, "batch=%d" % batch, "step=" + step, "threads=%d" % threads]:
+            command += ["-p", p]
+        env = dict(os.environ, OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="passive", **environment)
+        subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL)
+        found = json.loads(pathlib.Path(out.name).read_text())[0]
+    peak = next(v["score"] for k, v in found["secondaryMetrics"].items() if k.endswith("peakMiB"))
+    return [ms for fork in found["primaryMetric"]["rawData"] for ms in fork], peak
+
+
+def spread(values):
+    return (max(values) - min(values)) / statistics.median(values)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", default="cifar:32,fashion:64,imagenet:8", help="SPACE:BATCH, ...")
+    parser.add_argument("--steps", default="w,theta")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--java", default="java", help="of JDK 25")
+    parser.add_argument("--out", type=pathlib.Path, default=HERE / "results/supernet-peers.md")
+    args = parser.parse_args()
+    rows = []
+    for case in args.cases.split(","):
+        space, batch = case.rsplit(":", 1)
+        for step in args.steps.split(","):
+            times = {side[0]: [] for side in SIDES}
+            peaks = {side[0]: 0 for side in SIDES}
+            for _ in range(args.rounds):
+                for side in SIDES:
+                    ms, peak = run(args.java, side, space, int(batch), step, args.threads)
+                    times[side[0]].append(statistics.median(ms))
+                    peaks[side[0]] = max(peaks[side[0]], peak)
+                    print("%s %s %s: %.0f ms, peak %.0f MiB" % (case, step, side[0], times[side[0]][-1], peak), flush=True)
+            ours = statistics.median(times["ours"])
+            for name, values in times.items():
+                rows.append("| %s | %s | %s | %.0f | %.0f%% | %.2f | %.0f | %.2f |" % (
+                    case, step, name, statistics.median(values), 100 * spread(values),
+                    statistics.median(values) / ours, peaks[name], peaks[name] / peaks["ours"]))
+    commit = subprocess.run(["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"], capture_output=True,
+                            text=True).stdout.strip()
+    processor = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), "?")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    body = "\n".join(rows)
+    args.out.write_text(f"""# Supernet steps: ours and libtorch
+
+{processor}, {args.threads} threads, f32; commit {commit}; `python3 bench/supernet_peers.py --rounds {args.rounds}`.
+Median of {args.rounds} rounds, each the median of its steps after the first ones; spread is the largest less the smallest
+round by the median. Both sides assert equal parameters and multiply-adds before they are timed.
+
+| space:batch | step | side | ms | spread | time / ours | peak MiB | peak / ours |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+{body}
+""")
+    print("written to", args.out)
+
+
+if __name__ == "__main__":
+    main()
