@@ -99,7 +99,7 @@ final class SampleReport {
     text.append(
         String.format(
             Locale.ROOT, "%-18s %10s %10s %8s   blocks%n", title, "latency", "accuracy", "loss"));
-    int star = scores.indexOf(best);
+    int star = best == null ? -1 : scores.indexOf(best);
     for (int i = 0; i < scores.size(); i++) {
       Score s = scores.get(i);
       text.append(

@@ -88,6 +88,8 @@ final class TableSource {
             + space.head()
             + " classes "
             + space.classes()
+            + " protocol "
+            + LatencyMeter.PROTOCOL
             + " "
             + new TreeMap<>(backend.fingerprint());
     String hash = Sha256.hex(key.getBytes(StandardCharsets.UTF_8)).substring(0, 12);

@@ -30,6 +30,9 @@ import java.util.stream.IntStream;
  * {@link Yardstick} timed a moment before; a GPU takes times by its own clock.
  */
 public final class LatencyMeter {
+  /** Counts how measuring has changed: tables of different protocols may differ by some percent. */
+  public static final int PROTOCOL = 3;
+
   private static final int ROUNDS = 5;
   private static final int PASSES = 5;
   private static final int NETWORK_ROUNDS = 3;
