@@ -6,7 +6,6 @@ import io.fbnet.engine.backend.OutOfDeviceMemory;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.foreign.Availability;
 import io.fbnet.foreign.Dnnl;
-import io.fbnet.foreign.PageMemory;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -22,7 +21,6 @@ import java.util.Map;
  */
 public final class CpuBackend implements Backend {
   private static final long ALIGNMENT = 256;
-  private static final long PAGES_FROM = 4L << 20;
   private static final int AVX512 = 0x20;
 
   private final int threads;
@@ -140,10 +138,7 @@ public final class CpuBackend implements Backend {
   public MemorySegment allocate(long bytes) {
     Arena arena = Arena.ofShared();
     try {
-      MemorySegment segment =
-          bytes >= PAGES_FROM && PageMemory.present()
-              ? PageMemory.map(bytes, arena)
-              : arena.allocate(Math.max(ALIGNMENT, bytes), ALIGNMENT);
+      MemorySegment segment = arena.allocate(Math.max(ALIGNMENT, bytes), ALIGNMENT);
       arenas.put(segment.address(), arena);
       return segment.asSlice(0, bytes);
     } catch (OutOfMemoryError e) {
