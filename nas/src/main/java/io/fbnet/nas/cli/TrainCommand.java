@@ -8,6 +8,7 @@ import io.fbnet.nas.file.AtomicFile;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.run.RunFolder;
+import io.fbnet.nas.search.Search;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.train.Quality;
 import io.fbnet.nas.train.Recipe;
@@ -120,13 +121,7 @@ final class TrainCommand implements Callable<Integer> {
 
   /** The architecture with as many classes as the data has. */
   private static Architecture forData(Architecture read, Dataset data) {
-    int classes = data.classes().size();
-    if (classes < 2) {
-      throw UserException.data(
-          "%s has %d class: a classifier needs at least two folders of images",
-          data.name(), classes);
-    }
-    return new Architecture(read.name(), read.space().withClasses(classes), read.blocks());
+    return new Architecture(read.name(), Search.fitted(read.space(), data), read.blocks());
   }
 
   private Optional<TrainedNetwork.Latency> latency(Architecture network, Console console) {

@@ -26,19 +26,6 @@ public final class Splits {
   }
 
   /**
-   * Splits all images of a set by label. The parts depend on labels, fraction and seed alone.
-   *
-   * @param set the images
-   * @param fraction the first part's share, between 0 and 1, such as 0.8
-   * @param seed what the parts are drawn from
-   * @return the parts
-   * @throws IllegalArgumentException if the fraction does not lie between 0 and 1
-   */
-  public static Splits split(ImageSet set, double fraction, long seed) {
-    return split(set.labels(), fraction, seed, 0);
-  }
-
-  /**
    * Splits a set by label. The parts depend on labels, fraction, seed and limit alone.
    *
    * @param set the images

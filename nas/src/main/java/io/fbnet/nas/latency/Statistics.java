@@ -1,6 +1,7 @@
 package io.fbnet.nas.latency;
 
 import java.util.Arrays;
+import java.util.Collection;
 
 /** The few statistics by which tables and measurements are judged. */
 public final class Statistics {
@@ -66,6 +67,16 @@ public final class Statistics {
    */
   public static double median(double[] values) {
     return quantile(values, 0.5);
+  }
+
+  /**
+   * {@return the middle value, or the mean of the two middle ones}
+   *
+   * @param values in any order, at least one
+   * @throws IllegalArgumentException if there are none
+   */
+  public static double median(Collection<Double> values) {
+    return median(values.stream().mapToDouble(Double::doubleValue).toArray());
   }
 
   /**

@@ -279,7 +279,7 @@ public final class LatencyMeter {
     for (int pass = 0; pass < PASSES; pass++) {
       times.addAll(once(network, pass == 0, () -> 1));
     }
-    return median(times);
+    return Statistics.median(times);
   }
 
   /**
@@ -322,7 +322,7 @@ public final class LatencyMeter {
         progress.at((pass * n + i + 1) / PASSES, n, "whole networks");
       }
     }
-    return times.stream().mapToDouble(LatencyMeter::median).toArray();
+    return times.stream().mapToDouble(Statistics::median).toArray();
   }
 
   /** Times of one compilation, in units. */
@@ -335,9 +335,5 @@ public final class LatencyMeter {
       }
       return Arrays.stream(program.warm()).boxed().toList();
     }
-  }
-
-  private static double median(List<Double> times) {
-    return Statistics.median(times.stream().mapToDouble(Double::doubleValue).toArray());
   }
 }

@@ -50,7 +50,7 @@ public record SteadyWarmUp(int windows, double ratio, double windowMs, int runs,
         window.add(ms);
       }
     } while (passedMs(start, nanoTime) < windowMs);
-    return Statistics.median(window.stream().mapToDouble(Double::doubleValue).toArray());
+    return Statistics.median(window);
   }
 
   private static double passedMs(long start, LongSupplier nanoTime) {

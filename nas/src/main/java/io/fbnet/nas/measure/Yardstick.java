@@ -65,7 +65,7 @@ final class Yardstick implements AutoCloseable {
 
   /** What it took all in all, ms. */
   double level() {
-    return Statistics.median(times.stream().mapToDouble(Double::doubleValue).toArray());
+    return Statistics.median(times);
   }
 
   @Override

@@ -55,16 +55,6 @@ public final class OnnxExport {
     public Options {
       metadata = Collections.unmodifiableSortedMap(new TreeMap<>(metadata));
     }
-
-    /**
-     * {@return options that export the graph as it is: batch norms on their own, inputs as the
-     * graph takes them, no metadata}
-     *
-     * @param name of the graph
-     */
-    public static Options plain(String name) {
-      return new Options(name, false, Optional.empty(), new TreeMap<>());
-    }
   }
 
   /**

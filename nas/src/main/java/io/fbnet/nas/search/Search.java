@@ -61,7 +61,12 @@ public final class Search implements AutoCloseable {
     table.requireFits(this.space, ignored -> {});
     BudgetCheck.require(budget, this.space);
     supernet = new Supernet(backend, this.space, this.settings, table, budget);
-    loop = new SearchLoop(backend, supernet, this.settings, table, data);
+    try {
+      loop = new SearchLoop(backend, supernet, this.settings, table, data);
+    } catch (RuntimeException e) {
+      supernet.close();
+      throw e;
+    }
   }
 
   /**

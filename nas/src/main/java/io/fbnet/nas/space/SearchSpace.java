@@ -2,7 +2,6 @@ package io.fbnet.nas.space;
 
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import java.util.stream.Collectors;
 
 /**
@@ -249,16 +248,6 @@ public record SearchSpace(
       }
     }
     return allowed;
-  }
-
-  /**
-   * {@return where the candidate of a block's name stands, from 0, if there is one}
-   *
-   * @param block whose name is looked for
-   */
-  public Optional<Integer> blockIndex(Block block) {
-    int index = blockNames().indexOf(block.name());
-    return index < 0 ? Optional.empty() : Optional.of(index);
   }
 
   /** {@return the candidates' names, in order} */
