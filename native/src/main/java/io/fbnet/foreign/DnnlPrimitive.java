@@ -6,7 +6,9 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
 
 /** An owned, compiled oneDNN primitive, and after {@link #bind} the memory it works on. */
 @SuppressWarnings("restricted")
@@ -38,6 +40,7 @@ public final class DnnlPrimitive implements AutoCloseable {
   private final MemorySegment primitive;
   private final Arena arena = Arena.ofShared();
   private final List<MemorySegment> memories = new ArrayList<>();
+  private final Map<Argument, Bound> bound = new EnumMap<>(Argument.class);
   private final MemorySegment arguments = arena.allocate(ARGUMENT_BYTES * 8L, 16);
   private boolean scratchMissing;
   private boolean closed;
@@ -101,8 +104,49 @@ public final class DnnlPrimitive implements AutoCloseable {
       arguments.set(JAVA_INT, at, argument.code);
       arguments.set(ADDRESS, at + 8, memory);
       memories.add(memory);
+      bound.put(argument, new Bound(memory, format.bytes(), data.address()));
       scratchMissing &= argument != Argument.SCRATCHPAD;
       return this;
+    } catch (Throwable t) {
+      throw Dnnl.rethrow(t);
+    }
+  }
+
+  /** The memory object of an argument, and where it points. */
+  private static final class Bound {
+    final MemorySegment memory;
+    final long bytes;
+    long address;
+
+    Bound(MemorySegment memory, long bytes, long address) {
+      this.memory = memory;
+      this.bytes = bytes;
+      this.address = address;
+    }
+  }
+
+  /**
+   * Moves an argument that is bound to other memory, which must outlive the primitive.
+   *
+   * @param offset of its first byte in {@code data}
+   */
+  public void move(Argument argument, MemorySegment data, long offset) {
+    Bound now = bound.get(argument);
+    long address = data.address() + offset;
+    if (now.address == address) {
+      return;
+    }
+    if (offset < 0 || data.byteSize() - offset < now.bytes) {
+      throw new IllegalArgumentException(
+          "%s needs %d bytes, has %d".formatted(argument, now.bytes, data.byteSize() - offset));
+    }
+    try {
+      int status =
+          (int)
+              DnnlRaw.MEMORY_SET_DATA_HANDLE.invokeExact(
+                  now.memory, MemorySegment.ofAddress(address));
+      Dnnl.check(status, "dnnl_memory_set_data_handle", argument.toString());
+      now.address = address;
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);
     }

@@ -36,6 +36,8 @@ final class DnnlRaw {
   static final MethodHandle MD_EQUAL = handle("dnnl_memory_desc_equal", JAVA_INT, ADDRESS, ADDRESS);
   static final MethodHandle MEMORY_CREATE =
       status("dnnl_memory_create", ADDRESS, ADDRESS, ADDRESS, ADDRESS);
+  static final MethodHandle MEMORY_SET_DATA_HANDLE =
+      status("dnnl_memory_set_data_handle", ADDRESS, ADDRESS);
   static final MethodHandle MEMORY_DESTROY = status("dnnl_memory_destroy", ADDRESS);
   static final MethodHandle ATTR_CREATE = status("dnnl_primitive_attr_create", ADDRESS);
   static final MethodHandle ATTR_DESTROY = status("dnnl_primitive_attr_destroy", ADDRESS);

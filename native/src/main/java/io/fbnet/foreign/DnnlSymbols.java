@@ -24,6 +24,7 @@ final class DnnlSymbols {
           "dnnl_memory_desc_equal",
           "dnnl_memory_desc_get_size",
           "dnnl_memory_destroy",
+          "dnnl_memory_set_data_handle",
           "dnnl_primitive_attr_create",
           "dnnl_primitive_attr_destroy",
           "dnnl_primitive_attr_set_deterministic",

@@ -19,6 +19,17 @@ public interface GraphCompiler extends AutoCloseable {
   long bytes(Value value);
 
   /**
+   * {@return how the device carries operations out: each by itself, unless it runs some together}
+   *
+   * @param ops in an order in which they may run
+   */
+  default List<Step> steps(List<Op> ops) {
+    return ops.stream()
+        .map(op -> new Step(op.inputs(), op.outputs(), memory -> prepare(op, memory)))
+        .toList();
+  }
+
+  /**
    * {@return the kernel of an operation, ready to run}
    *
    * @param op of the graph

@@ -23,15 +23,20 @@ public final class CpuBackend implements Backend {
   private static final long ALIGNMENT = 256;
   private static final int AVX512 = 0x20;
 
+  /** Bytes of images that a thread works on at a time: about a core's second-level cache. */
+  private static final long CHUNK_BYTES = 1 << 20;
+
   private final int threads;
   private final Dnnl dnnl;
   private final Loops loops;
+  private final long chunkBytes;
   private final ThreadTeam team;
   private final Map<Long, Arena> arenas = new HashMap<>();
   private boolean closed;
 
-  private CpuBackend(int threads, boolean vectors) {
+  private CpuBackend(int threads, boolean vectors, long chunkBytes) {
     this.threads = threads;
+    this.chunkBytes = chunkBytes;
     dnnl = Dnnl.open(threads);
     Dnnl.useThreads(1);
     int lanes = avx512() ? 16 : 8;
@@ -51,7 +56,7 @@ public final class CpuBackend implements Backend {
    * @throws IllegalStateException where {@link #availability} says that oneDNN is missing
    */
   public static CpuBackend open(int threads) {
-    return new CpuBackend(threads, true);
+    return new CpuBackend(threads, true, CHUNK_BYTES);
   }
 
   /**
@@ -61,7 +66,12 @@ public final class CpuBackend implements Backend {
    * @throws IllegalStateException where {@link #availability} says that oneDNN is missing
    */
   public static CpuBackend openScalar(int threads) {
-    return new CpuBackend(threads, false);
+    return new CpuBackend(threads, false, CHUNK_BYTES);
+  }
+
+  /** The back end with chunks of another size, for tests. */
+  static CpuBackend openChunked(int threads, long chunkBytes) {
+    return new CpuBackend(threads, true, chunkBytes);
   }
 
   /** {@return whether this JVM was started with the vector module} */
@@ -86,6 +96,11 @@ public final class CpuBackend implements Backend {
 
   Loops loops() {
     return loops;
+  }
+
+  /** Bytes of images that a thread works on at a time. */
+  long chunkBytes() {
+    return chunkBytes;
   }
 
   ThreadTeam team() {

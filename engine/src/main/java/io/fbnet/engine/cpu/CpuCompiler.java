@@ -2,11 +2,13 @@ package io.fbnet.engine.cpu;
 
 import io.fbnet.engine.backend.GraphCompiler;
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Step;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.graph.Value;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -22,9 +24,11 @@ final class CpuCompiler implements GraphCompiler {
   /** Up to this many channels oneDNN has kernels that read row-major images. */
   private static final int FEW_CHANNELS = 3;
 
+  private final Graph graph;
   private final CpuContext context;
 
   CpuCompiler(CpuBackend backend, Graph graph, boolean fixedParameters) {
+    this.graph = graph;
     context = new CpuContext(backend, plainImages(graph), fixedParameters, graph.batch());
   }
 
@@ -69,24 +73,40 @@ final class CpuCompiler implements GraphCompiler {
   }
 
   @Override
+  public List<Step> steps(List<Op> ops) {
+    Set<Value> kept = new HashSet<>(graph.storage().keySet());
+    kept.addAll(graph.outputs().values());
+    boolean divided = graph.batch() >= context.team.threads();
+    List<Step> steps = new ArrayList<>();
+    long most = 0;
+    for (Stage stage : Stages.of(ops, kept, this::byImage, divided)) {
+      if (stage.byImage()) {
+        StageKernel.Layout layout = StageKernel.Layout.of(context, stage);
+        most = Math.max(most, layout.plan().bytes());
+        steps.add(step(stage, memory -> new StageKernel(context, stage, layout, memory)));
+      } else {
+        steps.add(step(stage, memory -> prepare(stage.parts().getFirst().op(), memory)));
+      }
+    }
+    for (int t = 0; t < context.team.threads(); t++) {
+      context.reserve(StageKernel.slot(t), most);
+    }
+    return steps;
+  }
+
+  private static Step step(Stage stage, Function<Function<Value, MemorySegment>, Kernel> kernel) {
+    return new Step(stage.inputs(), stage.outputs(), kernel);
+  }
+
+  private boolean byImage(Op op) {
+    return PieceMaker.knows(op)
+        && Stream.concat(op.inputs().stream(), op.outputs().stream()).anyMatch(this::blocked);
+  }
+
+  @Override
   public Kernel prepare(Op op, Function<Value, MemorySegment> memory) {
     return switch (op) {
-      case Op.Convolution c -> CpuConvolution.forward(context, c, memory);
-      case Op.ConvolutionBackwardData c -> CpuConvolution.backwardData(context, c, memory);
-      case Op.ConvolutionBackwardWeights c -> CpuConvolution.backwardWeights(context, c, memory);
-      case Op.BatchNorm bn -> CpuNorm.forward(context, bn, memory);
-      case Op.BatchNormInference bn -> CpuNorm.inference(context, bn, memory);
-      case Op.BatchNormBackward bn -> CpuNorm.backward(context, bn, memory);
-      case Op.Sum s -> CpuMix.sum(context, s, memory);
-      case Op.WeightedSum w -> {
-        requireImages(op, w.y());
-        yield CpuMix.weightedSum(context, w, memory);
-      }
-      case Op.WeightedSumBackwardInput w -> CpuMix.backwardInput(context, w, memory);
-      case Op.WeightedSumBackwardCoefficients w -> CpuMix.backwardCoefficients(context, w, memory);
-      case Op.ChannelShuffle s -> CpuImages.channelShuffle(context, s, memory);
-      case Op.GlobalPool p -> CpuImages.globalPool(context, p, memory);
-      case Op.GlobalPoolBackward p -> CpuImages.globalPoolBackward(context, p, memory);
+      case Op.Sum s -> CpuMix.plainSum(s, memory);
       case Op.Linear l -> CpuLinear.forward(context, l, memory);
       case Op.LinearBackwardData l -> CpuLinear.backwardData(context, l, memory);
       case Op.LinearBackwardWeights l -> CpuLinear.backwardWeights(context, l, memory);
@@ -94,6 +114,7 @@ final class CpuCompiler implements GraphCompiler {
       case Op.SgdUpdate s -> CpuUpdates.sgd(context, s, memory);
       case Op.Blend b -> CpuUpdates.blend(context, b, memory);
       case Op.AdamUpdate a -> CpuUpdates.adam(a, memory);
+      case Op.WeightedSum w -> throw imagesOnly(op, w.y());
       default -> {
         requireVectors(op);
         yield CpuVectors.prepare(op, memory);
@@ -101,11 +122,9 @@ final class CpuCompiler implements GraphCompiler {
     };
   }
 
-  private static void requireImages(Op op, Value y) {
-    if (y.shape().rank() != 4) {
-      throw new IllegalArgumentException(
-          "the cpu back end has %s for images only, not for %s".formatted(op.name(), y));
-    }
+  private static IllegalArgumentException imagesOnly(Op op, Value y) {
+    return new IllegalArgumentException(
+        "the cpu back end has %s for images only, not for %s".formatted(op.name(), y));
   }
 
   /** Loops over plain numbers would take a block's empty lanes for values. */

@@ -3,10 +3,13 @@ package io.fbnet.engine.cpu;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.fbnet.engine.backend.Workspace;
+import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.foreign.Dnnl;
 import io.fbnet.foreign.DnnlPrimitive;
 import java.lang.foreign.MemorySegment;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 
@@ -25,6 +28,7 @@ final class CpuContext extends Workspace {
   private final Set<Value> plainImages;
   private final boolean fixedParameters;
   private final long worthSharing;
+  private final Map<Op.BatchNormBackward, CpuNorm.Coefficients> coefficients = new HashMap<>();
   private final Set<String> slowKernels = new TreeSet<>();
 
   CpuContext(CpuBackend backend, Set<Value> plainImages, boolean fixedParameters, int batch) {
@@ -46,6 +50,19 @@ final class CpuContext extends Workspace {
   /** Whether parameters never change, so that one copy in a primitive's format serves all runs. */
   boolean fixedParameters() {
     return fixedParameters;
+  }
+
+  /** Bytes of one image of a value. */
+  long imageBytes(Value value) {
+    return plain(value)
+        ? value.shape().elements() / value.shape().get(0) * value.type().bytes()
+        : layout(value).bytes() / value.shape().get(0);
+  }
+
+  /** What the two halves of a batch norm's gradient share. */
+  CpuNorm.Coefficients coefficients(Op.BatchNormBackward bn, int channels) {
+    return coefficients.computeIfAbsent(
+        bn, op -> new CpuNorm.Coefficients(new float[channels], new float[channels]));
   }
 
   ImageLayout layout(Value value) {

@@ -1,6 +1,5 @@
 package io.fbnet.engine.cpu;
 
-import io.fbnet.engine.backend.Kernel;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Shape;
 import io.fbnet.engine.graph.Value;
@@ -9,9 +8,6 @@ import io.fbnet.foreign.DnnlDescriptor;
 import io.fbnet.foreign.DnnlPrimitive;
 import io.fbnet.foreign.DnnlPrimitive.Argument;
 import java.lang.foreign.MemorySegment;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.function.Function;
 
 /**
  * Convolutions by oneDNN. Parameters stay in row-major order; each kernel copies them to the format
@@ -26,15 +22,17 @@ import java.util.function.Function;
  *   <li>dense, or grouped by whole blocks: as they are.
  * </ul>
  *
- * <p>The batch is divided among the team's threads, each running a one-thread primitive on its
- * images: waking a pool of OpenMP threads inside every call costs more than a small kernel. Partial
- * weight gradients are added in the order of the shares.
+ * <p>The batch is divided among the team's threads, each running one-thread primitives on chunks of
+ * its images: waking a pool of OpenMP threads inside every call costs more than a small kernel.
+ * Partial weight gradients are added in the order of chunks and shares.
  */
 final class CpuConvolution {
   /** Multiply-adds that one thread does in less time than another may take to wake up. */
   private static final long WORTH_WAKING = 1 << 24;
 
+  private final PieceMaker maker;
   private final CpuContext context;
+  private final Chunks chunks;
   private final Dnnl dnnl;
   private final Shape w;
   private final int stride;
@@ -51,8 +49,10 @@ final class CpuConvolution {
     DENSE_FOR_GROUPED
   }
 
-  private CpuConvolution(CpuContext context, Value x, Shape w, Shape y, int stride, int groups) {
-    this.context = context;
+  private CpuConvolution(PieceMaker maker, Value x, Shape w, Shape y, int stride, int groups) {
+    this.maker = maker;
+    context = maker.context();
+    chunks = maker.chunks();
     dnnl = context.dnnl;
     this.x = x.shape();
     this.w = w;
@@ -77,28 +77,22 @@ final class CpuConvolution {
     return wholeBlocks ? Form.GROUPED : Form.DENSE_FOR_GROUPED;
   }
 
-  static Kernel forward(CpuContext context, Op.Convolution c, Function<Value, MemorySegment> m) {
-    CpuConvolution convolution =
-        new CpuConvolution(context, c.x(), c.w().shape(), c.y().shape(), c.stride(), c.groups());
-    return convolution.forward(m.apply(c.x()), m.apply(c.w()), m.apply(c.y()));
+  static Piece forward(PieceMaker maker, Op.Convolution c, int number) {
+    return new CpuConvolution(maker, c.x(), c.w().shape(), c.y().shape(), c.stride(), c.groups())
+        .forward(c, number);
   }
 
-  static Kernel backwardData(
-      CpuContext context, Op.ConvolutionBackwardData c, Function<Value, MemorySegment> m) {
-    CpuConvolution convolution =
-        new CpuConvolution(context, c.dx(), c.w().shape(), c.dy().shape(), c.stride(), c.groups());
-    return convolution.backwardData(m.apply(c.dy()), m.apply(c.w()), m.apply(c.dx()));
+  static Piece backwardData(PieceMaker maker, Op.ConvolutionBackwardData c, int number) {
+    return new CpuConvolution(maker, c.dx(), c.w().shape(), c.dy().shape(), c.stride(), c.groups())
+        .backwardData(c, number);
   }
 
-  static Kernel backwardWeights(
-      CpuContext context, Op.ConvolutionBackwardWeights c, Function<Value, MemorySegment> m) {
+  static Piece backwardWeights(PieceMaker maker, Op.ConvolutionBackwardWeights c, int number) {
     CpuConvolution convolution =
-        new CpuConvolution(context, c.x(), c.dw().shape(), c.dy().shape(), c.stride(), c.groups());
-    if (convolution.form == Form.DEPTHWISE && c.dw().shape().get(2) == 5) {
-      return new DepthwiseWeights(
-          context, c.x(), c.dy(), c.stride(), m.apply(c.x()), m.apply(c.dy()), m.apply(c.dw()));
-    }
-    return convolution.backwardWeights(m.apply(c.x()), m.apply(c.dy()), m.apply(c.dw()));
+        new CpuConvolution(maker, c.x(), c.dw().shape(), c.dy().shape(), c.stride(), c.groups());
+    return convolution.form == Form.DEPTHWISE && c.dw().shape().get(2) == 5
+        ? new DepthwiseWeights(maker, c)
+        : convolution.backwardWeights(c, number);
   }
 
   private Dnnl.Window window() {
@@ -138,35 +132,38 @@ final class CpuConvolution {
     return what + " " + x + " -> " + y + " k" + w.get(2) + " s" + stride + " g" + groups;
   }
 
-  /** Makes the primitive of one share. */
+  /** Makes the primitive for a number of images. */
   private interface Maker {
     DnnlPrimitive make(int images, DnnlDescriptor weights);
   }
 
   /**
-   * One primitive a share, all with the weight format that the first one wants. A batch smaller
-   * than the team is one share that oneDNN itself divides.
+   * Primitives for every size of chunk of every share, all with the weight format that the first
+   * one wants. A batch smaller than the team is one share that oneDNN itself divides.
    */
-  private List<DnnlPrimitive> shares(String what, Argument weightArgument, Maker maker) {
-    List<DnnlPrimitive> primitives = new ArrayList<>();
-    boolean divided = divided();
-    int count = divided ? context.team.threads() : 1;
+  private ConvolutionPiece piece(String what, Argument weightArgument, Maker maker) {
+    boolean divided = chunks.divided();
+    ConvolutionPiece piece = new ConvolutionPiece(context, chunks, divided ? 1 : ownThreads());
     Dnnl.useThreads(divided ? 1 : ownThreads());
-    try (DnnlDescriptor any = weights(false)) {
-      primitives.add(maker.make(imagesOf(0), any));
-      try (DnnlDescriptor chosen = primitives.getFirst().format(weightArgument)) {
-        for (int s = 1; s < count; s++) {
-          primitives.add(maker.make(imagesOf(s), chosen));
+    DnnlDescriptor chosen = weights(false);
+    try {
+      for (int share = 0; share < chunks.shares(); share++) {
+        for (int size : chunks.sizes(share)) {
+          DnnlPrimitive primitive = maker.make(size, chosen);
+          piece.add(share, size, primitive);
+          context.withScratch(primitive, share);
+          if (primitive == piece.first()) {
+            chosen.close();
+            chosen = primitive.format(weightArgument);
+          }
         }
       }
     } finally {
+      chosen.close();
       Dnnl.useThreads(1);
     }
-    for (int s = 0; s < count; s++) {
-      context.withScratch(primitives.get(s), s);
-    }
-    context.noteImplementation(describe(what), primitives.getFirst().implementation(), true);
-    return primitives;
+    context.noteImplementation(describe(what), piece.first().implementation(), true);
+    return piece;
   }
 
   /** How many of oneDNN's own threads an undivided convolution is worth waking. */
@@ -176,48 +173,9 @@ final class CpuConvolution {
     return products < WORTH_WAKING ? 1 : context.team.threads();
   }
 
-  private boolean divided() {
-    return x.get(0) >= context.team.threads();
-  }
-
-  private int firstImage(int share) {
-    return divided() ? ThreadTeam.from(x.get(0), share, context.team.threads()) : 0;
-  }
-
-  private int imagesOf(int share) {
-    return divided() ? firstImage(share + 1) - firstImage(share) : x.get(0);
-  }
-
-  /** The images of a share within a value's memory. */
-  private MemorySegment slice(MemorySegment all, int share) {
-    long image = all.byteSize() / x.get(0);
-    return all.asSlice(image * firstImage(share), image * imagesOf(share));
-  }
-
-  /** Runs the shares side by side, or the only one on all of oneDNN's own threads. */
-  private Runnable execution(List<DnnlPrimitive> shares) {
-    if (divided()) {
-      ThreadTeam.Task task = share -> shares.get(share).execute(share);
-      return () -> context.team.run(task);
-    }
-    DnnlPrimitive only = shares.getFirst();
-    int threads = ownThreads();
-    return () -> {
-      Dnnl.useThreads(threads);
-      only.execute();
-      Dnnl.useThreads(1);
-    };
-  }
-
-  private Chain chain(List<DnnlPrimitive> shares) {
-    Chain chain = new Chain(context.fixedParameters());
-    shares.forEach(chain::own);
-    return chain;
-  }
-
-  private Kernel forward(MemorySegment xm, MemorySegment wm, MemorySegment ym) {
-    List<DnnlPrimitive> shares =
-        shares(
+  private Piece forward(Op.Convolution c, int number) {
+    ConvolutionPiece piece =
+        piece(
             "convolution",
             Argument.WEIGHTS,
             (images, weights) -> {
@@ -226,21 +184,16 @@ final class CpuConvolution {
                 return dnnl.convolutionForward(xd, weights, yd, window());
               }
             });
-    Chain chain = chain(shares);
-    MemorySegment packed = packWeights(chain, shares.getFirst(), wm);
-    for (int s = 0; s < shares.size(); s++) {
-      shares
-          .get(s)
-          .bind(Argument.SRC, slice(xm, s))
-          .bind(Argument.WEIGHTS, packed)
-          .bind(Argument.DST, slice(ym, s));
-    }
-    return chain.then(execution(shares));
+    MemorySegment packed = packWeights(piece, number, maker.memory().apply(c.w()));
+    return piece
+        .bind(Argument.SRC, maker.images().apply(c.x()))
+        .bindAll(Argument.WEIGHTS, packed)
+        .bind(Argument.DST, maker.images().apply(c.y()));
   }
 
-  private Kernel backwardData(MemorySegment dym, MemorySegment wm, MemorySegment dxm) {
-    List<DnnlPrimitive> shares =
-        shares(
+  private Piece backwardData(Op.ConvolutionBackwardData c, int number) {
+    ConvolutionPiece piece =
+        piece(
             "data gradient",
             Argument.WEIGHTS,
             (images, weights) -> {
@@ -249,21 +202,16 @@ final class CpuConvolution {
                 return dnnl.convolutionBackwardData(xd, weights, yd, window());
               }
             });
-    Chain chain = chain(shares);
-    MemorySegment packed = packWeights(chain, shares.getFirst(), wm);
-    for (int s = 0; s < shares.size(); s++) {
-      shares
-          .get(s)
-          .bind(Argument.DIFF_DST, slice(dym, s))
-          .bind(Argument.WEIGHTS, packed)
-          .bind(Argument.DIFF_SRC, slice(dxm, s));
-    }
-    return chain.then(execution(shares));
+    MemorySegment packed = packWeights(piece, number, maker.memory().apply(c.w()));
+    return piece
+        .bind(Argument.DIFF_DST, maker.images().apply(c.dy()))
+        .bindAll(Argument.WEIGHTS, packed)
+        .bind(Argument.DIFF_SRC, maker.images().apply(c.dx()));
   }
 
-  private Kernel backwardWeights(MemorySegment xm, MemorySegment dym, MemorySegment dwm) {
-    List<DnnlPrimitive> shares =
-        shares(
+  private Piece backwardWeights(Op.ConvolutionBackwardWeights c, int number) {
+    ConvolutionPiece piece =
+        piece(
             "weight gradient",
             Argument.DIFF_WEIGHTS,
             (images, weights) -> {
@@ -272,28 +220,29 @@ final class CpuConvolution {
                 return dnnl.convolutionBackwardWeights(xd, weights, yd, window());
               }
             });
-    Chain chain = chain(shares);
-    try (DnnlDescriptor wanted = shares.getFirst().format(Argument.DIFF_WEIGHTS);
+    MemorySegment dw = maker.memory().apply(c.dw());
+    try (DnnlDescriptor wanted = piece.first().format(Argument.DIFF_WEIGHTS);
         DnnlDescriptor plain = weights(true)) {
       boolean direct = wanted.sameAs(plain) && form != Form.DENSE_FOR_GROUPED && !padded();
-      MemorySegment[] partial = new MemorySegment[shares.size()];
-      for (int s = 0; s < partial.length; s++) {
-        partial[s] =
-            direct && s == 0 ? dwm : context.scratch("packed weights " + s, wanted.bytes());
-        shares
-            .get(s)
-            .bind(Argument.SRC, slice(xm, s))
-            .bind(Argument.DIFF_DST, slice(dym, s))
-            .bind(Argument.DIFF_WEIGHTS, partial[s]);
+      MemorySegment[] sums = new MemorySegment[chunks.shares()];
+      MemorySegment[] further = new MemorySegment[sums.length];
+      for (int share = 0; share < sums.length; share++) {
+        String lane = number + " " + share;
+        sums[share] =
+            direct && share == 0 ? dw : context.scratch("gradient " + lane, wanted.bytes());
+        further[share] =
+            chunks.count(share) == 1
+                ? sums[share]
+                : context.scratch("gradient of a chunk " + share, wanted.bytes());
       }
-      chain.then(execution(shares));
-      if (partial.length > 1) {
-        chain.then(CpuMix.addShares(context, partial, wanted.bytes()));
-      }
+      piece
+          .bind(Argument.SRC, maker.images().apply(c.x()))
+          .bind(Argument.DIFF_DST, maker.images().apply(c.dy()))
+          .bindSums(sums, further, wanted.bytes());
       if (!direct) {
-        unpackWeights(chain, wanted, plain, partial[0], dwm);
+        unpackWeights(piece, wanted, plain, sums[0], dw);
       }
-      return chain;
+      return piece;
     }
   }
 
@@ -306,17 +255,17 @@ final class CpuConvolution {
     return w.elements() * Float.BYTES;
   }
 
-  private MemorySegment packWeights(Chain chain, DnnlPrimitive p, MemorySegment wm) {
-    try (DnnlDescriptor wanted = p.format(Argument.WEIGHTS);
+  private MemorySegment packWeights(ConvolutionPiece piece, int number, MemorySegment wm) {
+    try (DnnlDescriptor wanted = piece.first().format(Argument.WEIGHTS);
         DnnlDescriptor plain = weights(true)) {
       MemorySegment source = wm;
       if (form == Form.DENSE_FOR_GROUPED) {
         MemorySegment dense = context.own(plain.bytes());
-        chain.pack(() -> eachDiagonalRun((from, to, bytes) -> copy(wm, from, dense, to, bytes)));
+        piece.pack(() -> eachDiagonalRun((from, to, bytes) -> copy(wm, from, dense, to, bytes)));
         source = dense;
       } else if (padded()) {
         MemorySegment wide = context.own(plain.bytes());
-        chain.pack(() -> copy(wm, 0, wide, 0, parameterBytes()));
+        piece.pack(() -> copy(wm, 0, wide, 0, parameterBytes()));
         source = wide;
       }
       if (wanted.sameAs(plain)) {
@@ -325,16 +274,16 @@ final class CpuConvolution {
       MemorySegment packed =
           context.fixedParameters()
               ? context.own(wanted.bytes())
-              : context.scratch("packed weights 0", wanted.bytes());
+              : context.scratch("packed weights " + number, wanted.bytes());
       DnnlPrimitive reorder = context.withScratch(dnnl.reorder(plain, wanted), 0);
       reorder.bind(Argument.SRC, source).bind(Argument.DST, packed);
-      chain.own(reorder).pack(reorder::execute);
+      piece.own(reorder).pack(reorder::execute);
       return packed;
     }
   }
 
   private void unpackWeights(
-      Chain chain,
+      ConvolutionPiece piece,
       DnnlDescriptor from,
       DnnlDescriptor plain,
       MemorySegment packed,
@@ -346,13 +295,13 @@ final class CpuConvolution {
     } else {
       DnnlPrimitive reorder = context.withScratch(dnnl.reorder(from, plain), 0);
       reorder.bind(Argument.SRC, packed).bind(Argument.DST, target);
-      chain.own(reorder).then(reorder::execute);
+      piece.own(reorder).then(reorder::execute);
     }
     MemorySegment result = target;
     if (form == Form.DENSE_FOR_GROUPED) {
-      chain.then(() -> eachDiagonalRun((at, wide, bytes) -> copy(result, wide, dwm, at, bytes)));
+      piece.then(() -> eachDiagonalRun((at, wide, bytes) -> copy(result, wide, dwm, at, bytes)));
     } else if (!exact) {
-      chain.then(() -> copy(result, 0, dwm, 0, parameterBytes()));
+      piece.then(() -> copy(result, 0, dwm, 0, parameterBytes()));
     }
   }
 

@@ -2,96 +2,104 @@ package io.fbnet.engine.cpu;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
-import io.fbnet.engine.backend.Kernel;
 import io.fbnet.engine.graph.Op;
-import io.fbnet.engine.graph.Value;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
-import java.util.function.Function;
 
 /** Channel shuffle and global pooling. */
 final class CpuImages {
   private CpuImages() {}
 
-  static Kernel channelShuffle(
-      CpuContext context, Op.ChannelShuffle s, Function<Value, MemorySegment> m) {
-    ImageLayout layout = context.layout(s.x());
-    MemorySegment x = m.apply(s.x());
-    MemorySegment y = m.apply(s.y());
+  static Piece channelShuffle(PieceMaker maker, Op.ChannelShuffle s) {
+    ImageLayout layout = maker.context().layout(s.x());
+    Images x = maker.images().apply(s.x());
+    Images y = maker.images().apply(s.y());
     int lanes = layout.lanes();
     int channels = layout.channels();
-    // For each channel written, where its first pixel lies within an image, in elements.
+    // For each channel written, where its first pixel lies within an image, in bytes.
     long[] source = new long[layout.paddedChannels()];
     Arrays.fill(source, -1);
     for (int c = 0; c < channels; c++) {
       int from = c % s.groups() * (channels / s.groups()) + c / s.groups();
-      source[c] = (long) from / lanes * layout.pixels() * lanes + from % lanes;
+      source[c] = from / lanes * layout.rowBytes() + from % lanes * 4L;
     }
-    long image = (long) layout.blocks() * layout.pixels() * lanes;
-    CpuContext.Body body =
-        (first, last, thread) -> {
-          for (int r = first; r < last; r++) {
-            long base = r / layout.blocks() * image;
-            int channel = r % layout.blocks() * lanes;
-            long to = (long) r * layout.pixels() * lanes;
-            for (int i = 0; i < lanes; i++) {
-              long from = source[channel + i];
-              copyLane(x, from < 0 ? -1 : base + from, y, to + i, layout.pixels(), lanes);
-            }
+    return new Piece.ByBlock(layout) {
+      @Override
+      void blocks(int image, int first, int last, int from, int thread) {
+        for (int b = first; b < last; b++) {
+          long to = y.at(image, from) + b * layout.rowBytes();
+          for (int i = 0; i < lanes; i++) {
+            long lane = source[b * lanes + i];
+            copyLane(
+                x.place(thread),
+                lane < 0 ? -1 : x.at(image, from) + lane,
+                y.place(thread),
+                to + i * 4L,
+                layout.pixels(),
+                lanes * 4L);
           }
-        };
-    return () -> context.parallel(layout.rows(), layout.rowBytes(), body);
+        }
+      }
+    };
   }
 
   private static void copyLane(
-      MemorySegment x, long from, MemorySegment y, long to, int pixels, int lanes) {
+      MemorySegment x, long from, MemorySegment y, long to, int pixels, long step) {
+    if (from < 0) {
+      for (long p = 0; p < pixels; p++) {
+        y.set(JAVA_FLOAT, to + p * step, 0);
+      }
+      return;
+    }
     for (long p = 0; p < pixels; p++) {
-      float v = from < 0 ? 0 : x.getAtIndex(JAVA_FLOAT, from + p * lanes);
-      y.setAtIndex(JAVA_FLOAT, to + p * lanes, v);
+      y.set(JAVA_FLOAT, to + p * step, x.get(JAVA_FLOAT, from + p * step));
     }
   }
 
-  static Kernel globalPool(CpuContext context, Op.GlobalPool p, Function<Value, MemorySegment> m) {
-    ImageLayout layout = context.layout(p.x());
-    MemorySegment x = m.apply(p.x());
-    MemorySegment y = m.apply(p.y());
-    int lanes = layout.lanes();
-    float[][] acc = new float[context.team.threads()][lanes];
-    CpuContext.Body body =
-        (from, to, thread) -> {
-          for (int r = from; r < to; r++) {
-            context.loops.pixelSum(x, r * layout.rowBytes(), layout.pixels(), acc[thread]);
-            int first = r % layout.blocks() * lanes;
-            long at = (long) r / layout.blocks() * layout.channels() + first;
-            for (int i = 0; i < lanes && first + i < layout.channels(); i++) {
-              y.setAtIndex(JAVA_FLOAT, at + i, acc[thread][i] / layout.pixels());
-            }
+  static Piece globalPool(PieceMaker maker, Op.GlobalPool p) {
+    Images x = maker.images().apply(p.x());
+    MemorySegment y = maker.memory().apply(p.y());
+    Loops loops = maker.context().loops;
+    float[][] acc = new float[maker.context().team.threads()][loops.lanes()];
+    return new Piece.ByBlock(maker.context().layout(p.x())) {
+      @Override
+      void blocks(int image, int first, int last, int from, int thread) {
+        float[] sum = acc[thread];
+        for (int b = first; b < last; b++) {
+          long at = x.at(image, from) + b * layout.rowBytes();
+          loops.pixelSum(x.place(thread), at, layout.pixels(), sum);
+          int channel = b * layout.lanes();
+          long to = (long) image * layout.channels() + channel;
+          for (int i = 0; i < layout.lanes() && channel + i < layout.channels(); i++) {
+            y.setAtIndex(JAVA_FLOAT, to + i, sum[i] / layout.pixels());
           }
-        };
-    return () -> context.parallel(layout.rows(), layout.rowBytes(), body);
+        }
+      }
+    };
   }
 
-  static Kernel globalPoolBackward(
-      CpuContext context, Op.GlobalPoolBackward p, Function<Value, MemorySegment> m) {
-    ImageLayout layout = context.layout(p.dx());
-    MemorySegment dy = m.apply(p.dy());
-    MemorySegment dx = m.apply(p.dx());
-    int lanes = layout.lanes();
-    float[][] values = new float[context.team.threads()][lanes];
-    CpuContext.Body body =
-        (from, to, thread) -> {
-          for (int r = from; r < to; r++) {
-            int first = r % layout.blocks() * lanes;
-            long at = (long) r / layout.blocks() * layout.channels() + first;
-            for (int i = 0; i < lanes; i++) {
-              values[thread][i] =
-                  first + i < layout.channels()
-                      ? dy.getAtIndex(JAVA_FLOAT, at + i) / layout.pixels()
-                      : 0;
-            }
-            context.loops.pixelFill(dx, r * layout.rowBytes(), layout.pixels(), values[thread]);
+  static Piece globalPoolBackward(PieceMaker maker, Op.GlobalPoolBackward p) {
+    MemorySegment dy = maker.memory().apply(p.dy());
+    Images dx = maker.images().apply(p.dx());
+    Loops loops = maker.context().loops;
+    float[][] values = new float[maker.context().team.threads()][loops.lanes()];
+    return new Piece.ByBlock(maker.context().layout(p.dx())) {
+      @Override
+      void blocks(int image, int first, int last, int from, int thread) {
+        float[] value = values[thread];
+        for (int b = first; b < last; b++) {
+          int channel = b * layout.lanes();
+          long at = (long) image * layout.channels() + channel;
+          for (int i = 0; i < layout.lanes(); i++) {
+            value[i] =
+                channel + i < layout.channels()
+                    ? dy.getAtIndex(JAVA_FLOAT, at + i) / layout.pixels()
+                    : 0;
           }
-        };
-    return () -> context.parallel(layout.rows(), layout.rowBytes(), body);
+          loops.pixelFill(
+              dx.place(thread), dx.at(image, from) + b * layout.rowBytes(), layout.pixels(), value);
+        }
+      }
+    };
   }
 }

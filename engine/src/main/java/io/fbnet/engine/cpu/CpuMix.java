@@ -14,144 +14,150 @@ import java.util.function.Function;
 final class CpuMix {
   private CpuMix() {}
 
-  private static MemorySegment[] segments(
-      List<Value> values, Function<Value, MemorySegment> memory) {
-    return values.stream().map(memory).toArray(MemorySegment[]::new);
-  }
-
-  static Kernel sum(CpuContext context, Op.Sum s, Function<Value, MemorySegment> m) {
-    MemorySegment[] xs = segments(s.xs(), m);
+  /** A sum of values that are no images in blocks: gradients of parameters used twice. */
+  static Kernel plainSum(Op.Sum s, Function<Value, MemorySegment> m) {
+    MemorySegment[] xs = s.xs().stream().map(m).toArray(MemorySegment[]::new);
     MemorySegment y = m.apply(s.y());
-    float[] ones = new float[xs.length];
-    Arrays.fill(ones, 1);
-    long unit = 4L * context.loops.lanes();
-    if (y.byteSize() % unit != 0) {
-      return () -> {
-        for (long i = 0; i < s.y().shape().elements(); i++) {
-          float total = 0;
-          for (MemorySegment x : xs) {
-            total += x.getAtIndex(JAVA_FLOAT, i);
-          }
-          y.setAtIndex(JAVA_FLOAT, i, total);
-        }
-      };
-    }
-    int units = Math.toIntExact(y.byteSize() / unit);
-    CpuContext.Body body =
-        (from, to, thread) ->
-            context.loops.weightedSum(xs, ones, 0, y, from * unit, (to - from) * unit);
-    return () -> context.parallel(units, unit, body);
-  }
-
-  /** Adds the other shares to the first, in order. */
-  static Runnable addShares(CpuContext context, MemorySegment[] shares, long bytes) {
-    float[] ones = new float[shares.length];
-    Arrays.fill(ones, 1);
-    long unit = 4L * context.loops.lanes();
-    int units = Math.toIntExact(bytes / unit);
-    CpuContext.Body body =
-        (from, to, thread) ->
-            context.loops.weightedSum(shares, ones, 0, shares[0], from * unit, (to - from) * unit);
     return () -> {
-      context.parallel(units, unit, body);
-      for (long o = units * unit; o < bytes; o += Float.BYTES) {
+      for (long i = 0; i < s.y().shape().elements(); i++) {
         float total = 0;
-        for (MemorySegment share : shares) {
-          total += share.get(JAVA_FLOAT, o);
+        for (MemorySegment x : xs) {
+          total += x.getAtIndex(JAVA_FLOAT, i);
         }
-        shares[0].set(JAVA_FLOAT, o, total);
+        y.setAtIndex(JAVA_FLOAT, i, total);
       }
     };
   }
 
-  /** Runs over images: all at once where one row of coefficients serves the whole batch. */
-  private static CpuContext.Body byCoefficientRow(
-      ImageLayout layout, int coefficientRows, RowBody body) {
-    return (from, to, thread) -> {
-      if (coefficientRows == 1) {
-        body.at(0, from * layout.rowBytes(), (to - from) * layout.rowBytes());
-        return;
-      }
-      for (int r = from; r < to; r++) {
-        body.at(r / layout.blocks(), r * layout.rowBytes(), layout.rowBytes());
-      }
-    };
+  static Piece sum(PieceMaker maker, Op.Sum s) {
+    float[] ones = new float[s.xs().size()];
+    Arrays.fill(ones, 1);
+    return new Combination(maker, s.xs(), s.y(), ones, 1, () -> {});
   }
 
-  private interface RowBody {
-    void at(int coefficientRow, long at, long bytes);
-  }
-
-  static Kernel weightedSum(
-      CpuContext context, Op.WeightedSum w, Function<Value, MemorySegment> m) {
-    ImageLayout layout = context.layout(w.y());
-    MemorySegment[] xs = segments(w.xs(), m);
-    MemorySegment coefficients = m.apply(w.m());
-    MemorySegment y = m.apply(w.y());
+  static Piece weightedSum(PieceMaker maker, Op.WeightedSum w) {
+    MemorySegment coefficients = maker.memory().apply(w.m());
     int rows = w.m().shape().get(0);
-    float[] weights = new float[rows * xs.length];
-    CpuContext.Body body =
-        byCoefficientRow(
-            layout,
-            rows,
-            (row, at, bytes) ->
-                context.loops.weightedSum(xs, weights, row * xs.length, y, at, bytes));
-    return () -> {
-      MemorySegment.copy(coefficients, JAVA_FLOAT, 0, weights, 0, weights.length);
-      context.parallel(layout.rows(), layout.rowBytes(), body);
+    float[] weights = new float[rows * w.xs().size()];
+    return new Combination(
+        maker,
+        w.xs(),
+        w.y(),
+        weights,
+        rows,
+        () -> MemorySegment.copy(coefficients, JAVA_FLOAT, 0, weights, 0, weights.length));
+  }
+
+  /** y = the sum of weighted xs, with one row of weights for all images or one each. */
+  private static final class Combination extends Piece.ByBlock {
+    private final Loops loops;
+    private final Images[] xs;
+    private final Images y;
+    private final float[] weights;
+    private final int rows;
+    private final Runnable read;
+    private final MemorySegment[][] places;
+    private final long[][] offsets;
+
+    Combination(
+        PieceMaker maker, List<Value> xs, Value y, float[] weights, int rows, Runnable read) {
+      super(maker.context().layout(y));
+      loops = maker.context().loops;
+      this.xs = xs.stream().map(maker.images()).toArray(Images[]::new);
+      this.y = maker.images().apply(y);
+      this.weights = weights;
+      this.rows = rows;
+      this.read = read;
+      int threads = maker.context().team.threads();
+      places = new MemorySegment[threads][this.xs.length];
+      offsets = new long[threads][this.xs.length];
+    }
+
+    @Override
+    public void begin() {
+      read.run();
+    }
+
+    @Override
+    void blocks(int image, int first, int last, int from, int thread) {
+      long row = first * layout.rowBytes();
+      for (int k = 0; k < xs.length; k++) {
+        places[thread][k] = xs[k].place(thread);
+        offsets[thread][k] = xs[k].at(image, from) + row;
+      }
+      loops.weightedSum(
+          places[thread],
+          offsets[thread],
+          weights,
+          rows == 1 ? 0 : image * xs.length,
+          y.place(thread),
+          y.at(image, from) + row,
+          (last - first) * layout.rowBytes());
+    }
+  }
+
+  static Piece backwardInput(PieceMaker maker, Op.WeightedSumBackwardInput w) {
+    MemorySegment coefficients = maker.memory().apply(w.m());
+    Images dy = maker.images().apply(w.dy());
+    Images dx = maker.images().apply(w.dx());
+    boolean perImage = w.m().shape().get(0) != 1;
+    long candidates = w.m().shape().get(1);
+    Loops loops = maker.context().loops;
+    return new Piece.ByBlock(maker.context().layout(w.dy())) {
+      @Override
+      void blocks(int image, int first, int last, int from, int thread) {
+        long row = perImage ? image : 0;
+        float weight = coefficients.getAtIndex(JAVA_FLOAT, row * candidates + w.k());
+        loops.scale(
+            dy.place(thread),
+            dy.at(image, from) + first * layout.rowBytes(),
+            weight,
+            dx.place(thread),
+            dx.at(image, from) + first * layout.rowBytes(),
+            (last - first) * layout.rowBytes());
+      }
     };
   }
 
-  static Kernel backwardInput(
-      CpuContext context, Op.WeightedSumBackwardInput w, Function<Value, MemorySegment> m) {
-    ImageLayout layout = context.layout(w.dy());
-    MemorySegment coefficients = m.apply(w.m());
-    MemorySegment dy = m.apply(w.dy());
-    MemorySegment dx = m.apply(w.dx());
-    int candidates = w.m().shape().get(1);
-    CpuContext.Body body =
-        byCoefficientRow(
-            layout,
-            w.m().shape().get(0),
-            (row, at, bytes) -> {
-              float weight = coefficients.getAtIndex(JAVA_FLOAT, (long) row * candidates + w.k());
-              context.loops.scale(dy, weight, dx, at, bytes);
-            });
-    return () -> context.parallel(layout.rows(), layout.rowBytes(), body);
-  }
+  static Piece backwardCoefficients(PieceMaker maker, Op.WeightedSumBackwardCoefficients w) {
+    return new Piece() {
+      private final Loops loops = maker.context().loops;
+      private final Images[] xs = w.xs().stream().map(maker.images()).toArray(Images[]::new);
+      private final Images dy = maker.images().apply(w.dy());
+      private final MemorySegment dm = maker.memory().apply(w.dm());
+      private final int batch = w.dy().shape().get(0);
+      private final int rows = w.dm().shape().get(0);
+      // One sum an image and candidate, then added in the order of images: the same for any number
+      // of threads.
+      private final double[] sums = new double[batch * xs.length];
+      private final float[][] scratch = new float[maker.chunks().shares()][loops.lanes()];
 
-  static Kernel backwardCoefficients(
-      CpuContext context, Op.WeightedSumBackwardCoefficients w, Function<Value, MemorySegment> m) {
-    ImageLayout layout = context.layout(w.dy());
-    MemorySegment[] xs = segments(w.xs(), m);
-    MemorySegment dy = m.apply(w.dy());
-    MemorySegment dm = m.apply(w.dm());
-    boolean perImage = w.dm().shape().get(0) != 1;
-    int candidates = xs.length;
-    // One sum an image and candidate, then added in the order of images: the same for any number
-    // of threads.
-    double[] sums = new double[layout.batch() * candidates];
-    long imageBytes = layout.blocks() * layout.rowBytes();
-    float[][] scratch = new float[context.team.threads()][layout.lanes()];
-    CpuContext.Body body =
-        (from, to, thread) -> {
-          for (int n = from; n < to; n++) {
-            for (int k = 0; k < candidates; k++) {
-              sums[n * candidates + k] =
-                  context.loops.dot(xs[k], dy, n * imageBytes, imageBytes, scratch[thread]);
+      @Override
+      public void images(int from, int to, int thread) {
+        for (int n = from; n < to; n++) {
+          for (int k = 0; k < xs.length; k++) {
+            sums[n * xs.length + k] =
+                loops.dot(
+                    xs[k].place(thread),
+                    xs[k].at(n, from),
+                    dy.place(thread),
+                    dy.at(n, from),
+                    dy.bytes,
+                    scratch[thread]);
+          }
+        }
+      }
+
+      @Override
+      public void finish() {
+        for (int row = 0; row < rows; row++) {
+          for (int k = 0; k < xs.length; k++) {
+            double total = sums[row * xs.length + k];
+            for (int n = 1; rows == 1 && n < batch; n++) {
+              total += sums[n * xs.length + k];
             }
+            dm.setAtIndex(JAVA_FLOAT, (long) row * xs.length + k, (float) total);
           }
-        };
-    return () -> {
-      context.parallel(layout.batch(), layout.bytes() / layout.batch(), body);
-      int rows = perImage ? layout.batch() : 1;
-      for (int row = 0; row < rows; row++) {
-        for (int k = 0; k < candidates; k++) {
-          double total = sums[row * candidates + k];
-          for (int n = 1; !perImage && n < layout.batch(); n++) {
-            total += sums[n * candidates + k];
-          }
-          dm.setAtIndex(JAVA_FLOAT, (long) row * candidates + k, (float) total);
         }
       }
     };

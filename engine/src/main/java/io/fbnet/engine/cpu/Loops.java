@@ -20,8 +20,9 @@ interface Loops {
   /** y = (x - mean) * scale + beta, then max(0, y) where {@code relu}. */
   void normalise(
       MemorySegment x,
+      long xAt,
       MemorySegment y,
-      long at,
+      long yAt,
       int pixels,
       float[] mean,
       float[] scale,
@@ -35,8 +36,9 @@ interface Loops {
    */
   void backwardMoments(
       MemorySegment x,
+      long xAt,
       MemorySegment dy,
-      long at,
+      long dyAt,
       int pixels,
       float[] mean,
       float[] scale,
@@ -48,9 +50,11 @@ interface Loops {
   /** dx = scale * (d - c0 - (x - mean) * c1). */
   void backwardNormalise(
       MemorySegment x,
+      long xAt,
       MemorySegment dy,
+      long dyAt,
       MemorySegment dx,
-      long at,
+      long dxAt,
       int pixels,
       float[] mean,
       float[] scale,
@@ -60,19 +64,25 @@ interface Loops {
       int channel,
       boolean relu);
 
-  /** y = the sum over k of weights[first + k] * xs[k]. */
+  /** y = the sum over k of weights[first + k] * xs[k], read from ats[k] on. */
   void weightedSum(
-      MemorySegment[] xs, float[] weights, int first, MemorySegment y, long at, long bytes);
+      MemorySegment[] xs,
+      long[] ats,
+      float[] weights,
+      int first,
+      MemorySegment y,
+      long yAt,
+      long bytes);
 
   /** y = weight * x. */
-  void scale(MemorySegment x, float weight, MemorySegment y, long at, long bytes);
+  void scale(MemorySegment x, long xAt, float weight, MemorySegment y, long yAt, long bytes);
 
   /**
    * The dot product, summed in double over pieces of at most 4,096 elements, lane by lane.
    *
    * @param scratch at least {@link #lanes()} elements
    */
-  double dot(MemorySegment x, MemorySegment y, long at, long bytes, float[] scratch);
+  double dot(MemorySegment x, long xAt, MemorySegment y, long yAt, long bytes, float[] scratch);
 
   /** acc[lane] = the sum over pixels. */
   void pixelSum(MemorySegment x, long at, int pixels, float[] acc);
@@ -99,8 +109,8 @@ interface Loops {
   boolean finite(MemorySegment x, long at, long bytes);
 
   /**
-   * The weight gradient of a depthwise 5x5 convolution for one block of one image: acc[tap * lanes
-   * + lane] += the sum over pixels of dy * x.
+   * The weight gradient of a depthwise 5x5 convolution for one block of one image: acc[first + tap
+   * * lanes + lane] += the sum over pixels of dy * x.
    *
    * @param padded x with two pixels of zeros around it, [height + 4][width + 4][lanes]
    */
@@ -112,5 +122,6 @@ interface Loops {
       int outHeight,
       int outWidth,
       int stride,
-      float[] acc);
+      float[] acc,
+      int first);
 }

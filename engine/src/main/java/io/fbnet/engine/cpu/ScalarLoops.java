@@ -47,8 +47,9 @@ final class ScalarLoops implements Loops {
   @Override
   public void normalise(
       MemorySegment x,
+      long xAt,
       MemorySegment y,
-      long at,
+      long yAt,
       int pixels,
       float[] mean,
       float[] scale,
@@ -57,10 +58,10 @@ final class ScalarLoops implements Loops {
       boolean relu) {
     for (long p = 0; p < pixels; p++) {
       for (int i = 0; i < lanes; i++) {
-        long o = at + (p * lanes + i) * 4;
+        long o = (p * lanes + i) * 4;
         int c = channel + i;
-        float v = Math.fma(get(x, o) - mean[c], scale[c], beta[c]);
-        set(y, o, relu ? Math.max(0, v) : v);
+        float v = Math.fma(get(x, xAt + o) - mean[c], scale[c], beta[c]);
+        set(y, yAt + o, relu ? Math.max(0, v) : v);
       }
     }
   }
@@ -73,8 +74,9 @@ final class ScalarLoops implements Loops {
   @Override
   public void backwardMoments(
       MemorySegment x,
+      long xAt,
       MemorySegment dy,
-      long at,
+      long dyAt,
       int pixels,
       float[] mean,
       float[] scale,
@@ -84,9 +86,9 @@ final class ScalarLoops implements Loops {
       float[] acc) {
     for (long p = 0; p < pixels; p++) {
       for (int i = 0; i < lanes; i++) {
-        long o = at + (p * lanes + i) * 4;
-        float v = get(x, o);
-        float d = masked(v, get(dy, o), mean, scale, beta, channel + i, relu);
+        long o = (p * lanes + i) * 4;
+        float v = get(x, xAt + o);
+        float d = masked(v, get(dy, dyAt + o), mean, scale, beta, channel + i, relu);
         acc[i] += d;
         acc[lanes + i] = Math.fma(d, v - mean[channel + i], acc[lanes + i]);
       }
@@ -96,9 +98,11 @@ final class ScalarLoops implements Loops {
   @Override
   public void backwardNormalise(
       MemorySegment x,
+      long xAt,
       MemorySegment dy,
+      long dyAt,
       MemorySegment dx,
-      long at,
+      long dxAt,
       int pixels,
       float[] mean,
       float[] scale,
@@ -109,41 +113,49 @@ final class ScalarLoops implements Loops {
       boolean relu) {
     for (long p = 0; p < pixels; p++) {
       for (int i = 0; i < lanes; i++) {
-        long o = at + (p * lanes + i) * 4;
+        long o = (p * lanes + i) * 4;
         int c = channel + i;
-        float v = get(x, o);
-        float d = masked(v, get(dy, o), mean, scale, beta, c, relu);
-        set(dx, o, scale[c] * ((d - c0[c]) - (v - mean[c]) * c1[c]));
+        float v = get(x, xAt + o);
+        float d = masked(v, get(dy, dyAt + o), mean, scale, beta, c, relu);
+        set(dx, dxAt + o, scale[c] * ((d - c0[c]) - (v - mean[c]) * c1[c]));
       }
     }
   }
 
   @Override
   public void weightedSum(
-      MemorySegment[] xs, float[] weights, int first, MemorySegment y, long at, long bytes) {
-    for (long o = at; o < at + bytes; o += 4) {
+      MemorySegment[] xs,
+      long[] ats,
+      float[] weights,
+      int first,
+      MemorySegment y,
+      long yAt,
+      long bytes) {
+    for (long o = 0; o < bytes; o += 4) {
       float s = 0;
       for (int k = 0; k < xs.length; k++) {
-        s = Math.fma(weights[first + k], get(xs[k], o), s);
+        s = Math.fma(weights[first + k], get(xs[k], ats[k] + o), s);
       }
-      set(y, o, s);
+      set(y, yAt + o, s);
     }
   }
 
   @Override
-  public void scale(MemorySegment x, float weight, MemorySegment y, long at, long bytes) {
-    for (long o = at; o < at + bytes; o += 4) {
-      set(y, o, weight * get(x, o));
+  public void scale(
+      MemorySegment x, long xAt, float weight, MemorySegment y, long yAt, long bytes) {
+    for (long o = 0; o < bytes; o += 4) {
+      set(y, yAt + o, weight * get(x, xAt + o));
     }
   }
 
   @Override
-  public double dot(MemorySegment x, MemorySegment y, long at, long bytes, float[] scratch) {
+  public double dot(
+      MemorySegment x, long xAt, MemorySegment y, long yAt, long bytes, float[] scratch) {
     double total = 0;
-    for (long piece = at; piece < at + bytes; piece += PIECE * 4L) {
+    for (long piece = 0; piece < bytes; piece += PIECE * 4L) {
       float s = 0;
-      for (long o = piece; o < Math.min(at + bytes, piece + PIECE * 4L); o += 4) {
-        s += get(x, o) * get(y, o);
+      for (long o = piece; o < Math.min(bytes, piece + PIECE * 4L); o += 4) {
+        s += get(x, xAt + o) * get(y, yAt + o);
       }
       total += s;
     }
@@ -215,14 +227,15 @@ final class ScalarLoops implements Loops {
       int outHeight,
       int outWidth,
       int stride,
-      float[] acc) {
+      float[] acc,
+      int first) {
     for (int tap = 0; tap < 25; tap++) {
       for (int h = 0; h < outHeight; h++) {
         for (int w = 0; w < outWidth; w++) {
           int from = ((h * stride + tap / 5) * paddedWidth + w * stride + tap % 5) * lanes;
           long o = at + 4L * lanes * ((long) h * outWidth + w);
           for (int i = 0; i < lanes; i++) {
-            acc[tap * lanes + i] += get(dy, o + 4L * i) * padded[from + i];
+            acc[first + tap * lanes + i] += get(dy, o + 4L * i) * padded[from + i];
           }
         }
       }

@@ -70,8 +70,9 @@ final class VectorLoops implements Loops {
   @Override
   public void normalise(
       MemorySegment x,
+      long xAt,
       MemorySegment y,
-      long at,
+      long yAt,
       int pixels,
       float[] mean,
       float[] scale,
@@ -81,14 +82,14 @@ final class VectorLoops implements Loops {
     FloatVector m = array(mean, channel);
     FloatVector s = array(scale, channel);
     FloatVector b = array(beta, channel);
-    long end = at + pixels * STEP;
+    long bytes = pixels * STEP;
     if (relu) {
-      for (long o = at; o < end; o += STEP) {
-        load(x, o).sub(m).fma(s, b).max(0f).intoMemorySegment(y, o, ORDER);
+      for (long o = 0; o < bytes; o += STEP) {
+        load(x, xAt + o).sub(m).fma(s, b).max(0f).intoMemorySegment(y, yAt + o, ORDER);
       }
     } else {
-      for (long o = at; o < end; o += STEP) {
-        load(x, o).sub(m).fma(s, b).intoMemorySegment(y, o, ORDER);
+      for (long o = 0; o < bytes; o += STEP) {
+        load(x, xAt + o).sub(m).fma(s, b).intoMemorySegment(y, yAt + o, ORDER);
       }
     }
   }
@@ -96,8 +97,9 @@ final class VectorLoops implements Loops {
   @Override
   public void backwardMoments(
       MemorySegment x,
+      long xAt,
       MemorySegment dy,
-      long at,
+      long dyAt,
       int pixels,
       float[] mean,
       float[] scale,
@@ -111,20 +113,20 @@ final class VectorLoops implements Loops {
     FloatVector s0 = array(acc, 0);
     FloatVector q0 = array(acc, LANES);
     FloatVector zero = FloatVector.zero(SPECIES);
-    long end = at + pixels * STEP;
+    long bytes = pixels * STEP;
     if (relu) {
-      for (long o = at; o < end; o += STEP) {
-        FloatVector centred = load(x, o).sub(m);
+      for (long o = 0; o < bytes; o += STEP) {
+        FloatVector centred = load(x, xAt + o).sub(m);
         VectorMask<Float> on = centred.fma(s, b).compare(VectorOperators.GT, 0f);
-        FloatVector d = zero.blend(load(dy, o), on);
+        FloatVector d = zero.blend(load(dy, dyAt + o), on);
         s0 = s0.add(d);
         q0 = d.fma(centred, q0);
       }
     } else {
-      for (long o = at; o < end; o += STEP) {
-        FloatVector d = load(dy, o);
+      for (long o = 0; o < bytes; o += STEP) {
+        FloatVector d = load(dy, dyAt + o);
         s0 = s0.add(d);
-        q0 = d.fma(load(x, o).sub(m), q0);
+        q0 = d.fma(load(x, xAt + o).sub(m), q0);
       }
     }
     s0.intoArray(acc, 0);
@@ -134,9 +136,11 @@ final class VectorLoops implements Loops {
   @Override
   public void backwardNormalise(
       MemorySegment x,
+      long xAt,
       MemorySegment dy,
+      long dyAt,
       MemorySegment dx,
-      long at,
+      long dxAt,
       int pixels,
       float[] mean,
       float[] scale,
@@ -151,77 +155,88 @@ final class VectorLoops implements Loops {
     FloatVector k0 = array(c0, channel);
     FloatVector k1 = array(c1, channel);
     FloatVector zero = FloatVector.zero(SPECIES);
-    long end = at + pixels * STEP;
+    long bytes = pixels * STEP;
     if (relu) {
-      for (long o = at; o < end; o += STEP) {
-        FloatVector centred = load(x, o).sub(m);
+      for (long o = 0; o < bytes; o += STEP) {
+        FloatVector centred = load(x, xAt + o).sub(m);
         VectorMask<Float> on = centred.fma(s, b).compare(VectorOperators.GT, 0f);
-        FloatVector d = zero.blend(load(dy, o), on);
-        d.sub(k0).sub(centred.mul(k1)).mul(s).intoMemorySegment(dx, o, ORDER);
+        FloatVector d = zero.blend(load(dy, dyAt + o), on);
+        d.sub(k0).sub(centred.mul(k1)).mul(s).intoMemorySegment(dx, dxAt + o, ORDER);
       }
     } else {
-      for (long o = at; o < end; o += STEP) {
-        FloatVector centred = load(x, o).sub(m);
-        load(dy, o).sub(k0).sub(centred.mul(k1)).mul(s).intoMemorySegment(dx, o, ORDER);
+      for (long o = 0; o < bytes; o += STEP) {
+        FloatVector centred = load(x, xAt + o).sub(m);
+        load(dy, dyAt + o)
+            .sub(k0)
+            .sub(centred.mul(k1))
+            .mul(s)
+            .intoMemorySegment(dx, dxAt + o, ORDER);
       }
     }
   }
 
   @Override
   public void weightedSum(
-      MemorySegment[] xs, float[] weights, int first, MemorySegment y, long at, long bytes) {
-    long o = at;
-    long end = at + bytes;
+      MemorySegment[] xs,
+      long[] ats,
+      float[] weights,
+      int first,
+      MemorySegment y,
+      long yAt,
+      long bytes) {
+    long o = 0;
     // Four accumulators hide the latency of the fused multiply-adds over the candidates.
-    for (; o + 4 * STEP <= end; o += 4 * STEP) {
+    for (; o + 4 * STEP <= bytes; o += 4 * STEP) {
       FloatVector s0 = FloatVector.zero(SPECIES);
       FloatVector s1 = s0;
       FloatVector s2 = s0;
       FloatVector s3 = s0;
       for (int k = 0; k < xs.length; k++) {
         MemorySegment x = xs[k];
+        long at = ats[k] + o;
         FloatVector m = FloatVector.broadcast(SPECIES, weights[first + k]);
-        s0 = load(x, o).fma(m, s0);
-        s1 = load(x, o + STEP).fma(m, s1);
-        s2 = load(x, o + 2 * STEP).fma(m, s2);
-        s3 = load(x, o + 3 * STEP).fma(m, s3);
+        s0 = load(x, at).fma(m, s0);
+        s1 = load(x, at + STEP).fma(m, s1);
+        s2 = load(x, at + 2 * STEP).fma(m, s2);
+        s3 = load(x, at + 3 * STEP).fma(m, s3);
       }
-      s0.intoMemorySegment(y, o, ORDER);
-      s1.intoMemorySegment(y, o + STEP, ORDER);
-      s2.intoMemorySegment(y, o + 2 * STEP, ORDER);
-      s3.intoMemorySegment(y, o + 3 * STEP, ORDER);
+      s0.intoMemorySegment(y, yAt + o, ORDER);
+      s1.intoMemorySegment(y, yAt + o + STEP, ORDER);
+      s2.intoMemorySegment(y, yAt + o + 2 * STEP, ORDER);
+      s3.intoMemorySegment(y, yAt + o + 3 * STEP, ORDER);
     }
-    for (; o < end; o += STEP) {
+    for (; o < bytes; o += STEP) {
       FloatVector s = FloatVector.zero(SPECIES);
       for (int k = 0; k < xs.length; k++) {
-        s = load(xs[k], o).fma(FloatVector.broadcast(SPECIES, weights[first + k]), s);
+        s = load(xs[k], ats[k] + o).fma(FloatVector.broadcast(SPECIES, weights[first + k]), s);
       }
-      s.intoMemorySegment(y, o, ORDER);
+      s.intoMemorySegment(y, yAt + o, ORDER);
     }
   }
 
   @Override
-  public void scale(MemorySegment x, float weight, MemorySegment y, long at, long bytes) {
-    for (long o = at; o < at + bytes; o += STEP) {
-      load(x, o).mul(weight).intoMemorySegment(y, o, ORDER);
+  public void scale(
+      MemorySegment x, long xAt, float weight, MemorySegment y, long yAt, long bytes) {
+    for (long o = 0; o < bytes; o += STEP) {
+      load(x, xAt + o).mul(weight).intoMemorySegment(y, yAt + o, ORDER);
     }
   }
 
   @Override
-  public double dot(MemorySegment x, MemorySegment y, long at, long bytes, float[] scratch) {
+  public double dot(
+      MemorySegment x, long xAt, MemorySegment y, long yAt, long bytes, float[] scratch) {
     double total = 0;
-    long end = at + bytes;
-    for (long piece = at; piece < end; piece += 4096 * 4L) {
-      long last = Math.min(end, piece + 4096 * 4L);
+    for (long piece = 0; piece < bytes; piece += 4096 * 4L) {
+      long last = Math.min(bytes, piece + 4096 * 4L);
       FloatVector s0 = FloatVector.zero(SPECIES);
       FloatVector s1 = s0;
       long o = piece;
       for (; o + STEP < last; o += 2 * STEP) {
-        s0 = load(x, o).fma(load(y, o), s0);
-        s1 = load(x, o + STEP).fma(load(y, o + STEP), s1);
+        s0 = load(x, xAt + o).fma(load(y, yAt + o), s0);
+        s1 = load(x, xAt + o + STEP).fma(load(y, yAt + o + STEP), s1);
       }
       if (o < last) {
-        s0 = load(x, o).fma(load(y, o), s0);
+        s0 = load(x, xAt + o).fma(load(y, yAt + o), s0);
       }
       // Not reduceLanes: the order in which it adds differs between interpreted and compiled code.
       s0.add(s1).intoArray(scratch, 0);
@@ -301,10 +316,11 @@ final class VectorLoops implements Loops {
       int outHeight,
       int outWidth,
       int stride,
-      float[] acc) {
+      float[] acc,
+      int start) {
     // One row of taps at a time: five accumulators and one gradient vector stay in registers.
     for (int row = 0; row < 5; row++) {
-      int first = row * 5 * LANES;
+      int first = start + row * 5 * LANES;
       FloatVector a0 = array(acc, first);
       FloatVector a1 = array(acc, first + LANES);
       FloatVector a2 = array(acc, first + 2 * LANES);

@@ -1,7 +1,7 @@
 package io.fbnet.engine.program;
 
+import io.fbnet.engine.backend.Step;
 import io.fbnet.engine.graph.Graph;
-import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.engine.plan.MemoryPlan;
 import java.util.ArrayList;
@@ -18,14 +18,14 @@ import java.util.function.ToLongFunction;
  * @param plan of the arena
  */
 record Intermediates(List<Value> values, List<MemoryPlan.Lifetime> lifetimes, MemoryPlan plan) {
-  static Intermediates of(Graph graph, List<Op> ops, ToLongFunction<Value> bytes) {
+  static Intermediates of(Graph graph, List<Step> steps, ToLongFunction<Value> bytes) {
     Map<Value, int[]> spans = new LinkedHashMap<>();
-    for (int i = 0; i < ops.size(); i++) {
-      for (Value v : ops.get(i).outputs()) {
+    for (int i = 0; i < steps.size(); i++) {
+      for (Value v : steps.get(i).outputs()) {
         int at = i;
         spans.computeIfAbsent(v, key -> new int[] {at, at})[1] = i;
       }
-      for (Value v : ops.get(i).inputs()) {
+      for (Value v : steps.get(i).inputs()) {
         if (spans.containsKey(v)) {
           spans.get(v)[1] = i;
         }
@@ -33,7 +33,7 @@ record Intermediates(List<Value> values, List<MemoryPlan.Lifetime> lifetimes, Me
     }
     for (Value output : graph.outputs().values()) {
       if (spans.containsKey(output)) {
-        spans.get(output)[1] = ops.size();
+        spans.get(output)[1] = steps.size();
       }
     }
     spans.keySet().removeAll(graph.storage().keySet());

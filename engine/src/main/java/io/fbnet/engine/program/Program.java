@@ -9,8 +9,8 @@ import io.fbnet.engine.backend.GraphCompiler;
 import io.fbnet.engine.backend.Kernel;
 import io.fbnet.engine.backend.OutOfDeviceMemory;
 import io.fbnet.engine.backend.Readback;
+import io.fbnet.engine.backend.Step;
 import io.fbnet.engine.graph.Graph;
-import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.ParameterLayout;
 import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.graph.Type;
@@ -38,9 +38,10 @@ public final class Program implements AutoCloseable {
   private final Map<String, Value> controls = new LinkedHashMap<>();
   private final Map<Value, MemorySegment> controlHosts = new HashMap<>();
   private final List<MemorySegment> owned = new ArrayList<>();
+  private final List<Step> steps;
   private final List<Kernel> kernels = new ArrayList<>();
   private final Intermediates intermediates;
-  private final Kernel step;
+  private final Kernel whole;
   private boolean controlsChanged = true;
   private boolean closed;
 
@@ -48,16 +49,16 @@ public final class Program implements AutoCloseable {
     this.backend = backend;
     this.graph = graph;
     compiler = backend.compiler(graph, fixedParameters);
-    List<Op> ops = Schedule.sinkCandidateGradients(graph.ops());
-    intermediates = Intermediates.of(graph, ops, compiler::bytes);
+    steps = compiler.steps(Schedule.sinkCandidateGradients(graph.ops()));
+    intermediates = Intermediates.of(graph, steps, compiler::bytes);
     try {
       controlBlock = backend.controls(controlsOf(graph));
       placeStored(store);
       placeIntermediates();
-      for (Op op : ops) {
-        kernels.add(compiler.prepare(op, this::memoryOf));
+      for (Step step : steps) {
+        kernels.add(step.kernel().apply(this::memoryOf));
       }
-      step = compiler.whole(kernels);
+      whole = compiler.whole(kernels);
     } catch (OutOfDeviceMemory e) {
       OutOfDeviceMemory whole = withPlan(e);
       close();
@@ -258,7 +259,7 @@ public final class Program implements AutoCloseable {
     planned(
         () -> {
           pushControls();
-          step.launch();
+          whole.launch();
         });
   }
 
@@ -334,9 +335,9 @@ public final class Program implements AutoCloseable {
     return value;
   }
 
-  /** Whether the program has an input of this name. */
-  boolean hasInput(String name) {
-    return inputs.containsKey(name);
+  /** What the device carries out, in order. */
+  List<Step> steps() {
+    return steps;
   }
 
   /** {@return the graph that was compiled} */
@@ -349,9 +350,13 @@ public final class Program implements AutoCloseable {
     return intermediates.plan().bytes();
   }
 
-  /** {@return bytes that the intermediates would take without sharing} */
+  /** {@return bytes of every value that the graph's operations write, gradients included} */
   public long naiveBytes() {
-    return intermediates.plan().naiveBytes();
+    return graph.ops().stream()
+        .flatMap(op -> op.outputs().stream())
+        .filter(value -> !graph.storage().containsKey(value))
+        .mapToLong(compiler::bytes)
+        .sum();
   }
 
   /** {@return bytes that kernels hold beside the values} */
@@ -368,8 +373,8 @@ public final class Program implements AutoCloseable {
   public void close() {
     if (!closed) {
       closed = true;
-      if (step != null) {
-        step.close();
+      if (whole != null) {
+        whole.close();
       }
       kernels.reversed().forEach(Kernel::close);
       compiler.close();

@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.engine.backend.GraphCompiler;
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Step;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Storage;
@@ -13,6 +14,7 @@ import io.fbnet.engine.graph.Value;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
 
@@ -71,25 +73,25 @@ public final class GuardedBackend implements Backend {
       return whole.asSlice(GUARD, bytes);
     }
 
-    private void inspect(Op op) {
+    private void inspect(List<Value> outputs) {
       guarded.forEach(
           (value, whole) -> {
             for (long i = 0; i < GUARD; i += 4) {
               if (whole.get(JAVA_INT, i) != SENTINEL
                   || whole.get(JAVA_INT, whole.byteSize() - GUARD + i) != SENTINEL) {
-                throw new AssertionError(op.name() + " wrote beside " + value);
+                throw new AssertionError("the step of " + outputs + " wrote beside " + value);
               }
             }
           });
-      for (Value value : op.outputs()) {
+      for (Value value : outputs) {
         MemorySegment whole = guarded.get(value);
         if (whole != null && bytes(value) != value.shape().elements() * value.type().bytes()) {
-          inspectLanes(op, value, whole.asSlice(GUARD, bytes(value)));
+          inspectLanes(value, whole.asSlice(GUARD, bytes(value)));
         }
       }
     }
 
-    private void inspectLanes(Op op, Value value, MemorySegment images) {
+    private void inspectLanes(Value value, MemorySegment images) {
       ImageLayout layout = ImageLayout.of(value.shape(), inner.loops().lanes());
       for (int n = 0; n < layout.batch(); n++) {
         for (int c = layout.channels(); c < layout.paddedChannels(); c++) {
@@ -98,7 +100,7 @@ public final class GuardedBackend implements Backend {
             long at = (row * layout.pixels() + p) * layout.lanes() + c % layout.lanes();
             float v = images.getAtIndex(JAVA_FLOAT, at);
             if (v != 0) {
-              throw new AssertionError(op.name() + " left " + v + " in an empty lane of " + value);
+              throw new AssertionError(v + " was left in an empty lane of " + value);
             }
           }
         }
@@ -111,20 +113,34 @@ public final class GuardedBackend implements Backend {
     }
 
     @Override
-    public Kernel prepare(Op op, Function<Value, MemorySegment> memory) {
-      Kernel kernel = compiler.prepare(op, v -> place(v, memory.apply(v)));
-      return new Kernel() {
-        @Override
-        public void launch() {
-          kernel.launch();
-          inspect(op);
-        }
+    public List<Step> steps(List<Op> ops) {
+      return compiler.steps(ops).stream().map(this::guarded).toList();
+    }
 
-        @Override
-        public void close() {
-          kernel.close();
-        }
-      };
+    private Step guarded(Step step) {
+      return new Step(
+          step.inputs(),
+          step.outputs(),
+          memory -> {
+            Kernel kernel = step.kernel().apply(v -> place(v, memory.apply(v)));
+            return new Kernel() {
+              @Override
+              public void launch() {
+                kernel.launch();
+                inspect(step.outputs());
+              }
+
+              @Override
+              public void close() {
+                kernel.close();
+              }
+            };
+          });
+    }
+
+    @Override
+    public Kernel prepare(Op op, Function<Value, MemorySegment> memory) {
+      throw new UnsupportedOperationException("steps are prepared");
     }
 
     @Override

@@ -1,0 +1,67 @@
+package io.fbnet.engine.cpu;
+
+import io.fbnet.engine.graph.Op;
+import io.fbnet.engine.graph.Value;
+import java.lang.foreign.MemorySegment;
+import java.util.function.Function;
+
+/**
+ * Prepares the parts of one stage.
+ *
+ * @param chunks how the batch is cut
+ * @param images where images lie
+ * @param memory where everything else lies
+ */
+record PieceMaker(
+    CpuContext context,
+    Chunks chunks,
+    Function<Value, Images> images,
+    Function<Value, MemorySegment> memory) {
+
+  /** Whether an operation treats images one by one. */
+  static boolean knows(Op op) {
+    return switch (op) {
+      case Op.Convolution c -> true;
+      case Op.ConvolutionBackwardData c -> true;
+      case Op.ConvolutionBackwardWeights c -> true;
+      case Op.BatchNorm bn -> true;
+      case Op.BatchNormInference bn -> true;
+      case Op.BatchNormBackward bn -> true;
+      case Op.Sum s -> true;
+      case Op.WeightedSum w -> true;
+      case Op.WeightedSumBackwardInput w -> true;
+      case Op.WeightedSumBackwardCoefficients w -> true;
+      case Op.ChannelShuffle s -> true;
+      case Op.GlobalPool p -> true;
+      case Op.GlobalPoolBackward p -> true;
+      default -> false;
+    };
+  }
+
+  /**
+   * A part's piece.
+   *
+   * @param number of the part in its stage: pieces of one stage hold their weights side by side
+   */
+  Piece make(Part part, int number) {
+    boolean statistics = part.half() == Part.Half.STATISTICS;
+    return switch (part.op()) {
+      case Op.Convolution c -> CpuConvolution.forward(this, c, number);
+      case Op.ConvolutionBackwardData c -> CpuConvolution.backwardData(this, c, number);
+      case Op.ConvolutionBackwardWeights c -> CpuConvolution.backwardWeights(this, c, number);
+      case Op.BatchNorm bn ->
+          statistics ? new NormStatistics(this, bn) : CpuNorm.application(this, bn);
+      case Op.BatchNormInference bn -> CpuNorm.inference(this, bn);
+      case Op.BatchNormBackward bn ->
+          statistics ? new NormGradientSums(this, bn) : CpuNorm.backward(this, bn);
+      case Op.Sum s -> CpuMix.sum(this, s);
+      case Op.WeightedSum w -> CpuMix.weightedSum(this, w);
+      case Op.WeightedSumBackwardInput w -> CpuMix.backwardInput(this, w);
+      case Op.WeightedSumBackwardCoefficients w -> CpuMix.backwardCoefficients(this, w);
+      case Op.ChannelShuffle s -> CpuImages.channelShuffle(this, s);
+      case Op.GlobalPool p -> CpuImages.globalPool(this, p);
+      case Op.GlobalPoolBackward p -> CpuImages.globalPoolBackward(this, p);
+      default -> throw new IllegalArgumentException(part.op().name() + " is no work on images");
+    };
+  }
+}
