@@ -1,5 +1,6 @@
 package io.fbnet.engine.cpu;
 
+import java.util.Collections;
 import java.util.Set;
 import java.util.TreeSet;
 
@@ -34,6 +35,11 @@ record Chunks(int batch, int threads, int size) {
   int start(int share, int chunk) {
     int first = first(share);
     return first + ThreadTeam.from(first(share + 1) - first, chunk, count(share));
+  }
+
+  /** The size of the largest chunk of a share. */
+  int size(int share) {
+    return Collections.max(sizes(share));
   }
 
   /** The sizes that chunks of a share have, one or two. */

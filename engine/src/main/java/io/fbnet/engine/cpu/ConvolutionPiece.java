@@ -29,6 +29,7 @@ final class ConvolutionPiece implements Piece {
   private MemorySegment[] sums;
   private MemorySegment[] further;
   private long sumBytes;
+  private Before before = (from, to, thread) -> {};
   private Runnable[] packs = {};
   private Runnable[] afterwards = {};
   private boolean packed;
@@ -113,6 +114,16 @@ final class ConvolutionPiece implements Piece {
     return this;
   }
 
+  /** What is done to a chunk's images before they are convolved. */
+  interface Before {
+    void images(int from, int to, int thread);
+  }
+
+  ConvolutionPiece before(Before step) {
+    before = step;
+    return this;
+  }
+
   /** Adds a step that follows all images. */
   ConvolutionPiece then(Runnable step) {
     afterwards = append(afterwards, step);
@@ -137,6 +148,7 @@ final class ConvolutionPiece implements Piece {
 
   @Override
   public void images(int from, int to, int thread) {
+    before.images(from, to, thread);
     DnnlPrimitive primitive = primitives[thread][to - from];
     for (Moving m : moving) {
       primitive.move(m.argument(), m.images().place(thread), m.images().at(from, from));

@@ -30,6 +30,11 @@ final class CpuConvolution {
   /** Multiply-adds that one thread does in less time than another may take to wake up. */
   private static final long WORTH_WAKING = 1 << 24;
 
+  /** The gradient of weights has a kernel for row-major images of so many channels only on AVX2. */
+  private static final int AVX2_CHANNELS = 3;
+
+  private static final int AVX2_LANES = 8;
+
   private final PieceMaker maker;
   private final CpuContext context;
   private final Chunks chunks;
@@ -41,6 +46,9 @@ final class CpuConvolution {
   private final Shape y;
   private final boolean plainX;
   private final Form form;
+
+  /** Channels that the primitive takes its row-major images to have. */
+  private int wide;
 
   private enum Form {
     DENSE,
@@ -60,6 +68,7 @@ final class CpuConvolution {
     this.stride = stride;
     this.groups = groups;
     plainX = context.plain(x);
+    wide = this.x.get(1);
     form = form();
   }
 
@@ -107,7 +116,10 @@ final class CpuConvolution {
   private DnnlDescriptor image(Shape s, int images, boolean plain) {
     int lanes = context.loops.lanes();
     Dnnl.Tag tag = plain ? Dnnl.Tag.ABCD : lanes == 16 ? Dnnl.Tag.CHANNELS_16 : Dnnl.Tag.CHANNELS_8;
-    int channels = form == Form.DEPTHWISE ? ImageLayout.of(s, lanes).paddedChannels() : s.get(1);
+    int channels =
+        form == Form.DEPTHWISE
+            ? ImageLayout.of(s, lanes).paddedChannels()
+            : plain ? wide : s.get(1);
     return dnnl.descriptor(Dnnl.Type.F32, tag, images, channels, s.get(2), s.get(3));
   }
 
@@ -115,7 +127,7 @@ final class CpuConvolution {
   private long[] weightDimensions() {
     int k = w.get(2);
     return switch (form) {
-      case DENSE, DENSE_FOR_GROUPED -> new long[] {y.get(1), x.get(1), k, k};
+      case DENSE, DENSE_FOR_GROUPED -> new long[] {y.get(1), wide, k, k};
       case GROUPED -> new long[] {groups, y.get(1) / groups, w.get(1), k, k};
       case DEPTHWISE ->
           new long[] {ImageLayout.of(x, context.loops.lanes()).paddedChannels(), 1, 1, k, k};
@@ -210,6 +222,8 @@ final class CpuConvolution {
   }
 
   private Piece backwardWeights(Op.ConvolutionBackwardWeights c, int number) {
+    boolean widened = plainX && context.loops.lanes() == AVX2_LANES && wide < AVX2_CHANNELS;
+    wide = widened ? AVX2_CHANNELS : wide;
     ConvolutionPiece piece =
         piece(
             "weight gradient",
@@ -223,7 +237,7 @@ final class CpuConvolution {
     MemorySegment dw = maker.memory().apply(c.dw());
     try (DnnlDescriptor wanted = piece.first().format(Argument.DIFF_WEIGHTS);
         DnnlDescriptor plain = weights(true)) {
-      boolean direct = wanted.sameAs(plain) && form != Form.DENSE_FOR_GROUPED && !padded();
+      boolean direct = wanted.sameAs(plain) && exact();
       MemorySegment[] sums = new MemorySegment[chunks.shares()];
       MemorySegment[] further = new MemorySegment[sums.length];
       for (int share = 0; share < sums.length; share++) {
@@ -235,8 +249,9 @@ final class CpuConvolution {
                 ? sums[share]
                 : context.scratch("gradient of a chunk " + share, wanted.bytes());
       }
+      Images xs = maker.images().apply(c.x());
       piece
-          .bind(Argument.SRC, maker.images().apply(c.x()))
+          .bind(Argument.SRC, widened ? widened(piece, xs) : xs)
           .bind(Argument.DIFF_DST, maker.images().apply(c.dy()))
           .bindSums(sums, further, wanted.bytes());
       if (!direct) {
@@ -244,6 +259,27 @@ final class CpuConvolution {
       }
       return piece;
     }
+  }
+
+  /** The images with channels of zeros added, copied chunk by chunk. */
+  private Images widened(ConvolutionPiece piece, Images xs) {
+    long bytes = xs.bytes / x.get(1) * wide;
+    MemorySegment[] places = new MemorySegment[chunks.shares()];
+    for (int share = 0; share < places.length; share++) {
+      places[share] = context.own(chunks.size(share) * bytes);
+    }
+    piece.before(
+        (from, to, thread) -> {
+          for (int n = from; n < to; n++) {
+            copy(xs.place(thread), xs.at(n, from), places[thread], (n - from) * bytes, xs.bytes);
+          }
+        });
+    return Images.local(places, bytes);
+  }
+
+  /** Whether the primitive's weights are the parameter's, but for their order. */
+  private boolean exact() {
+    return form != Form.DENSE_FOR_GROUPED && wide == x.get(1) && !padded();
   }
 
   /** Whether the primitive's weights have more groups than the parameter. */
@@ -288,8 +324,7 @@ final class CpuConvolution {
       DnnlDescriptor plain,
       MemorySegment packed,
       MemorySegment dwm) {
-    boolean exact = form != Form.DENSE_FOR_GROUPED && !padded();
-    MemorySegment target = exact ? dwm : context.scratch("plain weights", plain.bytes());
+    MemorySegment target = exact() ? dwm : context.scratch("plain weights", plain.bytes());
     if (from.sameAs(plain)) {
       target = packed;
     } else {
@@ -298,9 +333,9 @@ final class CpuConvolution {
       piece.own(reorder).then(reorder::execute);
     }
     MemorySegment result = target;
-    if (form == Form.DENSE_FOR_GROUPED) {
-      piece.then(() -> eachDiagonalRun((at, wide, bytes) -> copy(result, wide, dwm, at, bytes)));
-    } else if (!exact) {
+    if (form == Form.DENSE_FOR_GROUPED || wide != x.get(1)) {
+      piece.then(() -> eachDiagonalRun((at, dense, bytes) -> copy(result, dense, dwm, at, bytes)));
+    } else if (!exact()) {
       piece.then(() -> copy(result, 0, dwm, 0, parameterBytes()));
     }
   }
@@ -309,7 +344,7 @@ final class CpuConvolution {
     void copy(long grouped, long dense, long bytes);
   }
 
-  /** The runs of a block-diagonal dense weight that hold the grouped weight, in bytes. */
+  /** The runs of a block-diagonal or widened dense weight that hold the weight, in bytes. */
   private void eachDiagonalRun(Run run) {
     long taps = (long) w.get(2) * w.get(3);
     long inputs = w.get(1);
@@ -317,7 +352,7 @@ final class CpuConvolution {
     long bytes = inputs * taps * Float.BYTES;
     for (long o = 0; o < w.get(0); o++) {
       long column = o / perGroup * inputs;
-      run.copy(o * bytes, (o * x.get(1) + column) * taps * Float.BYTES, bytes);
+      run.copy(o * bytes, (o * wide + column) * taps * Float.BYTES, bytes);
     }
   }
 
