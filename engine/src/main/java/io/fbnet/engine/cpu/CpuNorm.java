@@ -65,7 +65,7 @@ final class CpuNorm {
   @SuppressWarnings("ArrayRecordComponent") // filled by one piece, read by another
   record Coefficients(float[] c0, float[] c1) {}
 
-  static Piece application(PieceMaker maker, Op.BatchNorm bn) {
+  static Piece apply(PieceMaker maker, Op.BatchNormApply bn) {
     ImageLayout layout = maker.context().layout(bn.x());
     Scale scale = new Scale(maker, bn.gamma(), bn.beta(), bn.mean(), bn.inverseDeviation(), layout);
     return new Application(maker, layout, bn.x(), bn.y(), scale, scale::read, bn.relu());

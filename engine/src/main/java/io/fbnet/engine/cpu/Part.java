@@ -18,27 +18,25 @@ record Part(Op op, Half half) {
   }
 
   static List<Part> of(Op op) {
-    return op instanceof Op.BatchNorm || op instanceof Op.BatchNormBackward
-        ? List.of(new Part(op, Half.STATISTICS), new Part(op, Half.APPLICATION))
-        : List.of(new Part(op, Half.WHOLE));
+    return switch (op) {
+      case Op.BatchNorm bn ->
+          List.of(new Part(bn, Half.STATISTICS), new Part(bn.application(), Half.WHOLE));
+      case Op.BatchNormBackward bn ->
+          List.of(new Part(bn, Half.STATISTICS), new Part(bn, Half.APPLICATION));
+      default -> List.of(new Part(op, Half.WHOLE));
+    };
   }
 
   List<Value> reads() {
     return switch (op) {
-      case Op.BatchNorm bn when half == Half.STATISTICS ->
-          Stream.of(bn.x(), bn.momentum()).filter(Objects::nonNull).toList();
-      case Op.BatchNorm bn ->
-          List.of(bn.x(), bn.gamma(), bn.beta(), bn.mean(), bn.inverseDeviation());
+      case Op.BatchNorm bn -> Stream.of(bn.x(), bn.momentum()).filter(Objects::nonNull).toList();
       default -> op.inputs();
     };
   }
 
   List<Value> writes() {
     return switch (op) {
-      case Op.BatchNorm bn ->
-          half == Half.APPLICATION
-              ? List.of(bn.y())
-              : op.outputs().stream().filter(v -> !v.equals(bn.y())).toList();
+      case Op.BatchNorm bn -> op.outputs().stream().filter(v -> !v.equals(bn.y())).toList();
       case Op.BatchNormBackward bn ->
           half == Half.APPLICATION
               ? List.of(bn.dx())

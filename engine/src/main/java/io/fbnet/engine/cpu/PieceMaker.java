@@ -25,6 +25,7 @@ record PieceMaker(
       case Op.ConvolutionBackwardData c -> true;
       case Op.ConvolutionBackwardWeights c -> true;
       case Op.BatchNorm bn -> true;
+      case Op.BatchNormApply bn -> true;
       case Op.BatchNormInference bn -> true;
       case Op.BatchNormBackward bn -> true;
       case Op.Sum s -> true;
@@ -49,8 +50,8 @@ record PieceMaker(
       case Op.Convolution c -> CpuConvolution.forward(this, c, number);
       case Op.ConvolutionBackwardData c -> CpuConvolution.backwardData(this, c, number);
       case Op.ConvolutionBackwardWeights c -> CpuConvolution.backwardWeights(this, c, number);
-      case Op.BatchNorm bn ->
-          statistics ? new NormStatistics(this, bn) : CpuNorm.application(this, bn);
+      case Op.BatchNorm bn -> new NormStatistics(this, bn);
+      case Op.BatchNormApply bn -> CpuNorm.apply(this, bn);
       case Op.BatchNormInference bn -> CpuNorm.inference(this, bn);
       case Op.BatchNormBackward bn ->
           statistics ? new NormGradientSums(this, bn) : CpuNorm.backward(this, bn);

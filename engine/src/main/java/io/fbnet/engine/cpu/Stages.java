@@ -25,9 +25,6 @@ final class Stages {
   /** Values with more readers are made once and kept. */
   private static final int MOST_MAKINGS = 4;
 
-  /** More convolutions in one stage would bring more weights than stay in cache. */
-  private static final int MOST_CONVOLUTIONS = 2;
-
   private final Set<Value> kept;
   private final Predicate<Op> byImage;
   private final boolean fuse;
@@ -98,7 +95,7 @@ final class Stages {
       return false;
     }
     return switch (part.op()) {
-      case Op.BatchNorm bn -> part.half() == Part.Half.APPLICATION;
+      case Op.BatchNormApply bn -> true;
       case Op.WeightedSumBackwardInput w -> true;
       case Op.GlobalPoolBackward p -> true;
       case Op.ChannelShuffle s -> recipes.containsKey(s.x());
@@ -114,6 +111,20 @@ final class Stages {
       wanted = withRecipes(part);
     }
     current.addAll(wanted);
+    if (joins(part.op())) {
+      close();
+    }
+  }
+
+  /**
+   * Whether a stage ends here: where branches meet, so that what follows runs in stages, and so in
+   * chunks, that do not depend on what came before. The same gradient is then the same bits whether
+   * its branch is computed once or twice.
+   */
+  private static boolean joins(Op op) {
+    return op instanceof Op.Sum
+        || op instanceof Op.WeightedSum
+        || op instanceof Op.WeightedSumBackwardCoefficients;
   }
 
   /** A part, behind those that make what it reads and is not made in this stage. */
@@ -145,10 +156,12 @@ final class Stages {
         .anyMatch(v -> current.stream().anyMatch(earlier -> earlier.writes().contains(v)));
   }
 
+  /** A second convolution would bring more weights, unless it is the same one's other gradient. */
   private boolean crowded(Set<Part> wanted) {
-    return current.stream().filter(Part::convolves).count()
-            + wanted.stream().filter(Part::convolves).count()
-        > MOST_CONVOLUTIONS;
+    return wanted.stream().anyMatch(Part::convolves)
+        && current.stream()
+            .filter(Part::convolves)
+            .anyMatch(part -> !(part.op() instanceof Op.ConvolutionBackwardWeights));
   }
 
   private boolean sameBatch(Part part) {

@@ -45,6 +45,7 @@ final class CudaCompiler implements GraphCompiler {
       case Op.ConvolutionBackwardData c -> CudaConvolution.backwardData(context, c, memory);
       case Op.ConvolutionBackwardWeights c -> CudaConvolution.backwardWeights(context, c, memory);
       case Op.BatchNorm bn -> CudaNorm.forward(context, bn, memory);
+      case Op.BatchNormApply bn -> CudaNorm.apply(context, bn, memory);
       case Op.BatchNormInference bn -> CudaNorm.inference(context, bn, memory);
       case Op.BatchNormBackward bn -> CudaNorm.backward(context, bn, memory);
       case Op.Sum s -> CudaMix.sum(context, s, memory);

@@ -61,22 +61,26 @@ final class CudaNorm {
                 .pointer(moves ? m.apply(bn.runningVariance()) : null)
                 .pointer(moves ? m.apply(bn.momentum()) : null)
                 .f32(bn.epsilon()));
-    Kernel apply =
-        context.elements(
-            FILE,
-            context.typed("batch_norm_apply", bn.x()),
-            bn.x().shape().elements() / 4,
-            new CudaArguments()
-                .pointer(m.apply(bn.x()))
-                .pointer(m.apply(bn.mean()))
-                .pointer(m.apply(bn.inverseDeviation()))
-                .pointer(m.apply(bn.gamma()))
-                .pointer(m.apply(bn.beta()))
-                .pointer(m.apply(bn.y()))
-                .i64(s.pixels())
-                .i32(s.channels())
-                .i32(bn.relu() ? 1 : 0));
-    return CudaContext.sequence(sums, finish, apply);
+    return CudaContext.sequence(sums, finish, apply(context, bn.application(), m));
+  }
+
+  static Kernel apply(CudaContext context, Op.BatchNormApply bn, Function<Value, MemorySegment> m) {
+    int c = bn.x().shape().get(1);
+    long n = bn.x().shape().elements();
+    return context.elements(
+        FILE,
+        context.typed("batch_norm_apply", bn.x()),
+        n / 4,
+        new CudaArguments()
+            .pointer(m.apply(bn.x()))
+            .pointer(m.apply(bn.mean()))
+            .pointer(m.apply(bn.inverseDeviation()))
+            .pointer(m.apply(bn.gamma()))
+            .pointer(m.apply(bn.beta()))
+            .pointer(m.apply(bn.y()))
+            .i64(n / c)
+            .i32(c)
+            .i32(bn.relu() ? 1 : 0));
   }
 
   static Kernel inference(

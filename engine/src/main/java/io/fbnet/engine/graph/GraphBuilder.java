@@ -224,6 +224,24 @@ public final class GraphBuilder {
   }
 
   /**
+   * {@return the result of a {@link Op.BatchNormApply} [N,C,H,W]}
+   *
+   * @param x images [N,C,H,W]
+   * @param gamma scale [C]
+   * @param beta shift [C]
+   * @param mean [C]
+   * @param inverseDeviation [C]
+   * @param relu whether a ReLU follows
+   */
+  public Value batchNormApply(
+      Value x, Value gamma, Value beta, Value mean, Value inverseDeviation, boolean relu) {
+    requireChannels(x, gamma, beta, mean, inverseDeviation);
+    Value y = value("bn", x.shape());
+    add(new Op.BatchNormApply(x, gamma, beta, mean, inverseDeviation, y, relu));
+    return y;
+  }
+
+  /**
    * {@return the result of a {@link Op.BatchNormInference} [N,C,H,W]}
    *
    * @param x images [N,C,H,W]

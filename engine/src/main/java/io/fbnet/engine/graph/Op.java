@@ -132,6 +132,43 @@ public sealed interface Op {
           ? List.of(y, mean, inverseDeviation)
           : List.of(y, mean, inverseDeviation, runningMean, runningVariance);
     }
+
+    /** {@return its end by itself} */
+    public BatchNormApply application() {
+      return new BatchNormApply(x, gamma, beta, mean, inverseDeviation, y, relu);
+    }
+  }
+
+  /**
+   * y = gamma * (x - mean) * inverseDeviation + beta, then max(0, y) where {@code relu}: the end of
+   * a {@link BatchNorm} once more, bit for bit, with the statistics that it left.
+   *
+   * @param x images [N,C,H,W]
+   * @param gamma scale [C]
+   * @param beta shift [C]
+   * @param mean the batch's mean [C]
+   * @param inverseDeviation 1 / sqrt(variance + epsilon) of the batch [C]
+   * @param y images [N,C,H,W]
+   * @param relu whether a ReLU follows
+   */
+  record BatchNormApply(
+      Value x,
+      Value gamma,
+      Value beta,
+      Value mean,
+      Value inverseDeviation,
+      Value y,
+      boolean relu)
+      implements Op {
+    @Override
+    public List<Value> inputs() {
+      return List.of(x, gamma, beta, mean, inverseDeviation);
+    }
+
+    @Override
+    public List<Value> outputs() {
+      return List.of(y);
+    }
   }
 
   /**

@@ -30,6 +30,7 @@ final class ReferenceImages {
         yield taps::backwardWeights;
       }
       case Op.BatchNorm bn -> batchNorm(bn, t);
+      case Op.BatchNormApply bn -> batchNormApply(bn, t);
       case Op.BatchNormInference bn -> batchNormInference(bn, t);
       case Op.BatchNormBackward bn -> batchNormBackward(bn, t);
       case Op.ChannelShuffle s -> channelShuffle(t.apply(s.x()), t.apply(s.y()), s.groups());
@@ -136,15 +137,7 @@ final class ReferenceImages {
         double inv = 1 / Math.sqrt(variance + bn.epsilon());
         mean.set(c, m);
         inverse.set(c, inv);
-        double g = gamma.get(c);
-        double b = beta.get(c);
-        eachOfChannel(
-            x,
-            c,
-            i -> {
-              double v = (x.get(i) - m) * inv * g + b;
-              y.set(i, bn.relu() ? Math.max(0, v) : v);
-            });
+        normalise(x, c, m, inv, gamma.get(c), beta.get(c), bn.relu(), y);
         if (moves) {
           double p = momentum.get(0);
           double unbiased = count > 1 ? sums[1] / (count - 1) : variance;
@@ -153,6 +146,31 @@ final class ReferenceImages {
         }
       }
     };
+  }
+
+  private static Kernel batchNormApply(Op.BatchNormApply bn, Function<Value, Tensor> t) {
+    Tensor x = t.apply(bn.x());
+    Tensor y = t.apply(bn.y());
+    Tensor gamma = t.apply(bn.gamma());
+    Tensor beta = t.apply(bn.beta());
+    Tensor mean = t.apply(bn.mean());
+    Tensor inverse = t.apply(bn.inverseDeviation());
+    return () -> {
+      for (int c = 0; c < x.dim(1); c++) {
+        normalise(x, c, mean.get(c), inverse.get(c), gamma.get(c), beta.get(c), bn.relu(), y);
+      }
+    };
+  }
+
+  private static void normalise(
+      Tensor x, int c, double m, double inv, double g, double b, boolean relu, Tensor y) {
+    eachOfChannel(
+        x,
+        c,
+        i -> {
+          double v = (x.get(i) - m) * inv * g + b;
+          y.set(i, relu ? Math.max(0, v) : v);
+        });
   }
 
   private static Kernel batchNormInference(Op.BatchNormInference bn, Function<Value, Tensor> t) {

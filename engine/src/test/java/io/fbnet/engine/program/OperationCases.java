@@ -117,6 +117,18 @@ final class OperationCases {
     }
     cases.add(
         new Case(
+            "batch norm once more",
+            SUMS,
+            b ->
+                b.batchNormApply(
+                    images(b, "x", 3, 21, 5, 4),
+                    vector(b, "statistics", "gamma", 21),
+                    vector(b, "statistics", "beta", 21),
+                    vector(b, "statistics", "mean", 21),
+                    vector(b, "statistics", "inverse", 21),
+                    true)));
+    cases.add(
+        new Case(
             "batch norm inference",
             SUMS,
             b ->

@@ -42,6 +42,7 @@ class OperationsDocumentTest {
     how.put(Op.ConvolutionBackwardData.class, ONEDNN);
     how.put(Op.ConvolutionBackwardWeights.class, ONEDNN + "; depthwise 5x5: " + VECTORS);
     how.put(Op.BatchNorm.class, VECTORS);
+    how.put(Op.BatchNormApply.class, VECTORS);
     how.put(Op.BatchNormInference.class, VECTORS);
     how.put(Op.BatchNormBackward.class, VECTORS);
     how.put(Op.Sum.class, VECTORS + "; vectors shorter than a block: " + PLAIN);
@@ -97,7 +98,7 @@ class OperationsDocumentTest {
 
   private static String kernelFile(String operation) {
     return switch (operation) {
-      case "BatchNorm", "BatchNormInference", "BatchNormBackward" -> "batch_norm";
+      case "BatchNorm", "BatchNormApply", "BatchNormInference", "BatchNormBackward" -> "batch_norm";
       case "GumbelSoftmax", "GumbelSoftmaxBackward", "HardMax" -> "gumbel_softmax";
       case "GlobalPool", "GlobalPoolBackward" -> "global_pool";
       case "CrossEntropy", "CrossEntropyBackward", "LabelRank" -> "cross_entropy";
@@ -115,6 +116,9 @@ class OperationsDocumentTest {
   private static String withoutGradient(Class<?> op) {
     if (op == Op.BatchNormInference.class) {
       return "none: evaluation only";
+    }
+    if (op == Op.BatchNormApply.class) {
+      return "none: a part of `BatchNorm` once more";
     }
     if (op == Op.LabelRank.class || op == Op.AllFinite.class) {
       return "none: a count";

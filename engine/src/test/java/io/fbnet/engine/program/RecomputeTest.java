@@ -1,0 +1,94 @@
+package io.fbnet.engine.program;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.cpu.ChunkedCpu;
+import io.fbnet.engine.graph.Graph;
+import io.fbnet.engine.graph.Op;
+import io.fbnet.engine.graph.Recompute;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** A step whose candidates are computed twice leaves the same bits, and takes less memory. */
+class RecomputeTest {
+  private static final long SEED = 20261125L;
+
+  private static Graph step(boolean noisePerImage) {
+    return SmallSupernet.of(5, noisePerImage, SmallSupernet.Update.BOTH_OPTIMISERS).graph();
+  }
+
+  private record Run(List<Map<String, List<Integer>>> bits, long plannedBytes) {}
+
+  private static Run threeSteps(Backend backend, Graph graph) {
+    try (Instance instance = new Instance(backend, graph, SEED)) {
+      List<Map<String, List<Integer>>> bits = new ArrayList<>();
+      for (int step = 1; step <= 3; step++) {
+        instance.program.set("step", (long) step);
+        instance.program.set("count", (double) step);
+        instance.program.set("rate", 0.01);
+        instance.program.run();
+        bits.add(instance.bits());
+      }
+      return new Run(bits, instance.program.plannedBytes());
+    }
+  }
+
+  private static void requireSame(Backend backend, String name) {
+    for (boolean noisePerImage : new boolean[] {false, true}) {
+      Graph normal = step(noisePerImage);
+      Run kept = threeSteps(backend, normal);
+      Run again = threeSteps(backend, Recompute.insideCandidates(normal));
+      assertEquals(kept.bits(), again.bits(), name + ", seed " + SEED);
+      assertTrue(
+          again.plannedBytes() < kept.plannedBytes(),
+          name + ": " + again.plannedBytes() + " instead of " + kept.plannedBytes());
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "reference",
+        "cpu, 1 thread",
+        "cpu, 2 threads",
+        "cpu, scalar",
+        "cuda deterministic",
+        "cuda bf16 deterministic"
+      })
+  void aLeanStepIsTheNormalStepBitForBit(String name) {
+    try (Backend backend = Devices.open(name)) {
+      requireSame(backend, name);
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(longs = {1, 20_000})
+  void soItIsInSmallChunks(long chunkBytes) {
+    Devices.open("cpu").close();
+    try (Backend backend = ChunkedCpu.open(2, chunkBytes)) {
+      requireSame(backend, chunkBytes + " bytes");
+    }
+  }
+
+  /** Statistics and the last convolution of each candidate are those of the first time. */
+  @Test
+  void onlyWhatIsLargeAndCheapIsRepeated() {
+    Graph normal = step(false);
+    Graph lean = Recompute.insideCandidates(normal);
+    assertEquals(count(normal, Op.BatchNorm.class), count(lean, Op.BatchNorm.class));
+    // Four blocks of three convolutions, the last of each kept; the skip has one.
+    assertEquals(count(normal, Op.Convolution.class) + 8, count(lean, Op.Convolution.class));
+    Graph again = Recompute.insideCandidates(lean);
+    assertEquals(count(lean, Op.Convolution.class), count(again, Op.Convolution.class));
+  }
+
+  private static long count(Graph graph, Class<? extends Op> kind) {
+    return graph.ops().stream().filter(kind::isInstance).count();
+  }
+}
