@@ -54,7 +54,12 @@ public record StepSetting(SearchSpace space, int batch) {
   }
 
   public SupernetGraphs graphs() {
-    return new SupernetGraphs(space, LOSS, FIXED_MS, table(), List.of());
+    return graphs(false);
+  }
+
+  /** The steps, with candidates computed twice instead of kept where {@code lean}. */
+  public SupernetGraphs graphs(boolean lean) {
+    return new SupernetGraphs(space, LOSS, FIXED_MS, table(), List.of(), lean);
   }
 
   /** Everything a peer needs to build the same steps, and the counts it must come to. */

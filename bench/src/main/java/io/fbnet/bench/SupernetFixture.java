@@ -19,8 +19,8 @@ final class SupernetFixture implements AutoCloseable {
   final Program program;
   private final ParameterStore store;
 
-  SupernetFixture(Backend backend, SearchSpace space, int batch, boolean theta) {
-    SupernetGraphs graphs = new StepSetting(space, batch).graphs();
+  SupernetFixture(Backend backend, SearchSpace space, int batch, boolean theta, boolean lean) {
+    SupernetGraphs graphs = new StepSetting(space, batch).graphs(lean);
     Graph weightStep = graphs.weightStep(batch);
     store = new ParameterStore(backend, weightStep.parameters());
     store.initialise(1);

@@ -45,6 +45,9 @@ public class SupernetStepBenchmark {
   @Param({"w", "theta"})
   public String step;
 
+  @Param("normal")
+  public String memory;
+
   @Param("2")
   public int threads;
 
@@ -54,7 +57,9 @@ public class SupernetStepBenchmark {
   @Setup(Level.Trial)
   public void open() {
     backend = device.equals("cpu") ? CpuBackend.open(threads) : new ReferenceBackend();
-    fixture = new SupernetFixture(backend, SearchSpace.load(space), batch, step.equals("theta"));
+    fixture =
+        new SupernetFixture(
+            backend, SearchSpace.load(space), batch, step.equals("theta"), memory.equals("lean"));
   }
 
   @Benchmark

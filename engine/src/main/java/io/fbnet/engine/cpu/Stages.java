@@ -90,6 +90,9 @@ final class Stages {
   }
 
   private boolean cheap(Part part) {
+    if (part.writes().isEmpty()) {
+      return false;
+    }
     Value made = part.writes().getFirst();
     if (kept.contains(made) || readers.getOrDefault(made, 0) > MOST_MAKINGS) {
       return false;

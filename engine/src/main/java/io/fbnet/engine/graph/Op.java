@@ -152,13 +152,7 @@ public sealed interface Op {
    * @param relu whether a ReLU follows
    */
   record BatchNormApply(
-      Value x,
-      Value gamma,
-      Value beta,
-      Value mean,
-      Value inverseDeviation,
-      Value y,
-      boolean relu)
+      Value x, Value gamma, Value beta, Value mean, Value inverseDeviation, Value y, boolean relu)
       implements Op {
     @Override
     public List<Value> inputs() {

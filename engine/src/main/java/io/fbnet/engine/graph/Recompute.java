@@ -39,7 +39,8 @@ public final class Recompute {
     }
     dropped.removeAll(graph.storage().keySet());
     dropped.removeAll(graph.outputs().values());
-    dropped.removeIf(v -> !readers.getOrDefault(v, List.of()).stream().allMatch(this::canReadAgain));
+    dropped.removeIf(
+        v -> !readers.getOrDefault(v, List.of()).stream().allMatch(this::canReadAgain));
     // In the order of the graph: whether a convolution is its candidate's last depends on what
     // follows it.
     Set<Value> last = new HashSet<>();
@@ -175,7 +176,13 @@ public final class Recompute {
               new Op.Convolution(made(c.x()), c.w(), y, c.stride(), c.groups());
           case Op.BatchNorm bn ->
               new Op.BatchNormApply(
-                  made(bn.x()), bn.gamma(), bn.beta(), bn.mean(), bn.inverseDeviation(), y, bn.relu());
+                  made(bn.x()),
+                  bn.gamma(),
+                  bn.beta(),
+                  bn.mean(),
+                  bn.inverseDeviation(),
+                  y,
+                  bn.relu());
           case Op.ChannelShuffle s -> new Op.ChannelShuffle(made(s.x()), y, s.groups());
           case Op.Sum s -> new Op.Sum(s.xs().stream().map(this::made).toList(), y);
           case Op other -> throw new IllegalStateException(other.name());

@@ -92,7 +92,7 @@ public final class Main {
       }
       case OutOfDeviceMemory full -> {
         code = ExitCode.DEVICE_OR_MEMORY;
-        sentence = full.getMessage() + " (--batch)";
+        sentence = full.getMessage() + " (--batch; a search also has --memory lean)";
       }
       case DeviceFailure failure -> {
         code = ExitCode.DEVICE_OR_MEMORY;

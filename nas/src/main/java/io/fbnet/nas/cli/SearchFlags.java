@@ -25,6 +25,12 @@ final class SearchFlags {
     CE
   }
 
+  /** What a step keeps for its gradients. */
+  enum Memory {
+    NORMAL,
+    LEAN
+  }
+
   @Option(
       names = "--space",
       paramLabel = "NAME|FILE",
@@ -127,6 +133,14 @@ final class SearchFlags {
   WeightLoss weightLoss;
 
   @Option(
+      names = "--memory",
+      defaultValue = "normal",
+      description =
+          "lean: computes each candidate twice a step instead of keeping it; the same result in"
+              + " less memory and more time.")
+  Memory memory;
+
+  @Option(
       names = "--crop-padding",
       defaultValue = "2",
       description = "Pixels of zeros around an image before the random crop.")
@@ -225,6 +239,7 @@ final class SearchFlags {
         .tau(tau, tauEnd)
         .augmentation(new Augmentation(cropPadding, flip))
         .loss(loss)
+        .lean(memory == Memory.LEAN)
         .build();
   }
 }

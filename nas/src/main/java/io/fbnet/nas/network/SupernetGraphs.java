@@ -6,6 +6,7 @@ import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.GraphBuilder;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.ParameterSpec.Initial;
+import io.fbnet.engine.graph.Recompute;
 import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
@@ -38,6 +39,7 @@ public final class SupernetGraphs {
   private final double fixedMs;
   private final double[][] layersMs;
   private final List<Penalty> penalties;
+  private final boolean lean;
 
   /**
    * What the steps minimise and how they move.
@@ -93,13 +95,17 @@ public final class SupernetGraphs {
    * @param fixedMs milliseconds outside the searchable layers
    * @param layersMs milliseconds of [layer][candidate]; not copied
    * @param penalties further terms of the theta step's loss
+   * @param lean whether candidates are computed twice, one at a time, instead of kept: the same
+   *     bits in less memory and more time
    */
   public SupernetGraphs(
       SearchSpace space,
       LossSettings loss,
       double fixedMs,
       double[][] layersMs,
-      List<Penalty> penalties) {
+      List<Penalty> penalties,
+      boolean lean) {
+    this.lean = lean;
     this.penalties = List.copyOf(penalties);
     this.space = space;
     this.loss = loss;
@@ -194,7 +200,7 @@ public final class SupernetGraphs {
         finite,
         (float) loss.momentum(),
         (float) loss.weightDecay());
-    return b.build();
+    return step(b);
   }
 
   /**
@@ -220,7 +226,11 @@ public final class SupernetGraphs {
         ADAM_BETA2,
         ADAM_EPSILON,
         (float) loss.thetaWeightDecay());
-    return b.build();
+    return step(b);
+  }
+
+  private Graph step(GraphBuilder b) {
+    return lean ? Recompute.insideCandidates(b.build()) : b.build();
   }
 
   private static Value finite(GraphBuilder b, Value loss, String set) {

@@ -18,6 +18,8 @@ import io.fbnet.nas.network.SupernetGraphs.LossSettings;
  * @param tauDecay factor of the temperature each epoch after that
  * @param augmentation of training images
  * @param loss what the steps minimise
+ * @param lean whether candidates are computed twice a step, one at a time, instead of kept: the
+ *     same bits in less memory and more time
  */
 public record SearchSettings(
     long seed,
@@ -31,7 +33,8 @@ public record SearchSettings(
     double tauFirst,
     double tauDecay,
     Augmentation augmentation,
-    LossSettings loss) {
+    LossSettings loss,
+    boolean lean) {
   private static final double PAPER_TAU_DECAY = 0.956;
 
   /** {@return the paper's numbers, made for ImageNet-100 on a GPU, to be changed} */
@@ -63,6 +66,7 @@ public record SearchSettings(
     private double tauEnd;
     private Augmentation augmentation = new Augmentation(2, true);
     private LossSettings loss = LossSettings.PAPER;
+    private boolean lean;
 
     private Builder() {}
 
@@ -169,6 +173,16 @@ public record SearchSettings(
     }
 
     /**
+     * {@return this, with or without candidates computed twice a step}
+     *
+     * @param value whether they are computed again, one at a time, instead of kept
+     */
+    public Builder lean(boolean value) {
+      lean = value;
+      return this;
+    }
+
+    /**
      * {@return the settings}
      *
      * @throws IllegalArgumentException where they cannot be a search
@@ -195,7 +209,8 @@ public record SearchSettings(
           tauFirst,
           decay,
           augmentation,
-          loss);
+          loss,
+          lean);
     }
   }
 
@@ -213,7 +228,8 @@ public record SearchSettings(
         tauFirst,
         tauDecay,
         augmentation,
-        loss.withoutProduct());
+        loss.withoutProduct(),
+        lean);
   }
 
   /**

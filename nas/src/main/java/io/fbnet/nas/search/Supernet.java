@@ -45,7 +45,12 @@ public final class Supernet implements AutoCloseable {
     batch = settings.batch();
     graphs =
         new SupernetGraphs(
-            space, settings.loss(), table.fixed(), table.layers(), budget.penalties());
+            space,
+            settings.loss(),
+            table.fixed(),
+            table.layers(),
+            budget.penalties(),
+            settings.lean());
     Graph graph = graphs.weightStep(batch);
     store = new ParameterStore(backend, graph.parameters());
     store.initialise(settings.seed());
