@@ -25,7 +25,8 @@ OURS = "io.fbnet.bench.SupernetStepBenchmark"
 TORCH = "io.fbnet.bench.peers.TorchStepBenchmark"
 # Name, benchmark, parameters, environment, warm-up and measured steps of a round.
 SIDES = [
-    ("ours", OURS, ["device=cpu"], {}, 6, 6),
+    ("ours", OURS, ["device=cpu", "memory=normal"], {}, 6, 6),
+    ("ours, lean", OURS, ["device=cpu", "memory=lean"], {}, 6, 6),
     ("libtorch default", TORCH, ["layout=contiguous"], {}, 2, 3),
     ("libtorch tuned", TORCH, ["layout=channels_last"], TUNED, 3, 5)]
 
@@ -59,28 +60,38 @@ def main():
     parser.add_argument("--java", default="java", help="of JDK 25")
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "results/supernet-peers.md")
     args = parser.parse_args()
-    rows = []
+    rows, shares, weight = [], [], 0
     for case in args.cases.split(","):
         space, batch = case.rsplit(":", 1)
         for step in args.steps.split(","):
-            times = {side[0]: [] for side in SIDES}
-            peaks = {side[0]: 0 for side in SIDES}
+            # libtorch's theta step is left out: what is asked of ours is its share of the w step.
+            sides = SIDES if step == "w" else SIDES[:2]
+            times = {side[0]: [] for side in sides}
+            peaks = {side[0]: 0 for side in sides}
             for _ in range(args.rounds):
-                for side in SIDES:
+                for side in sides:
                     ms, peak = run(args.java, side, space, int(batch), step, args.threads)
                     times[side[0]].append(statistics.median(ms))
                     peaks[side[0]] = max(peaks[side[0]], peak)
                     print("%s %s %s: %.0f ms, peak %.0f MiB" % (case, step, side[0], times[side[0]][-1], peak), flush=True)
             ours = statistics.median(times["ours"])
+            weight = ours if step == "w" else weight
+            if step == "theta":
+                shares.append("- %s: theta step / w step %.2f" % (case, ours / weight))
             for name, values in times.items():
                 rows.append("| %s | %s | %s | %.0f | %.0f%% | %.2f | %.0f | %.2f |" % (
                     case, step, name, statistics.median(values), 100 * spread(values),
                     statistics.median(values) / ours, peaks[name], peaks[name] / peaks["ours"]))
+    planned = subprocess.run(
+        [args.java, "--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED", "-cp",
+         str(HERE / "target/benchmarks.jar"), "io.fbnet.bench.StepMemory", args.cases],
+        check=True, capture_output=True, text=True).stdout
     commit = subprocess.run(["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"], capture_output=True,
                             text=True).stdout.strip()
     processor = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), "?")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     body = "\n".join(rows)
+    share = "\n".join(shares)
     args.out.write_text(f"""# Supernet steps: ours and libtorch
 
 {processor}, {args.threads} threads, f32; commit {commit}; `python3 bench/supernet_peers.py --rounds {args.rounds}`.
@@ -90,7 +101,15 @@ round by the median. Both sides assert equal parameters and multiply-adds before
 | space:batch | step | side | ms | spread | time / ours | peak MiB | peak / ours |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 {body}
-""")
+
+{share}
+
+Memory that the steps of ours plan: MiB of the arena, of every value of the unfused graph (gradients included), the one
+by the other, and what kernels hold beside it.
+
+| space:batch | step | memory | planned | every value | planned / every | beside |
+| --- | --- | --- | --- | --- | --- | --- |
+{planned}""")
     print("written to", args.out)
 
 

@@ -28,6 +28,9 @@ import org.openjdk.jmh.annotations.Warmup;
     jvmArgsAppend = {
       "--add-modules=jdk.incubator.vector",
       "--enable-native-access=ALL-UNNAMED",
+      // As fbnet starts Java on one or two processors.
+      "-XX:+UseSerialGC",
+      "-Xms16m",
       "-Xmx8g"
     })
 @Warmup(iterations = 20)

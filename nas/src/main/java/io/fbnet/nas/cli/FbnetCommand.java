@@ -1,5 +1,9 @@
 package io.fbnet.nas.cli;
 
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.function.Supplier;
+import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.IVersionProvider;
 import picocli.CommandLine.ScopeType;
@@ -26,23 +30,48 @@ import picocli.CommandLine.ScopeType;
       "130:interrupted (SIGINT)",
       "143:terminated (SIGTERM)"
     },
-    footer = "%nEnvironment: FBNET_DEBUG=1 shows stack traces.",
-    subcommands = {
-      SearchCommand.class,
-      SampleCommand.class,
-      ReportCommand.class,
-      TrainCommand.class,
-      EvaluateCommand.class,
-      ImportCommand.class,
-      ExportCommand.class,
-      DescribeCommand.class,
-      LatencyCommand.class,
-      CompareDevicesCommand.class,
-      DataCommand.class,
-      DoctorCommand.class,
-      CompletionCommand.class
-    })
+    footer = "%nEnvironment: FBNET_DEBUG=1 shows stack traces.")
 final class FbnetCommand {
+  /** The verb that describes all others, and so needs them. */
+  private static final String COMPLETION = "completion";
+
+  /** In the order in which help lists them. */
+  private static final Map<String, Supplier<Object>> VERBS = new LinkedHashMap<>();
+
+  static {
+    VERBS.put("search", SearchCommand::new);
+    VERBS.put("sample", SampleCommand::new);
+    VERBS.put("report", ReportCommand::new);
+    VERBS.put("train", TrainCommand::new);
+    VERBS.put("evaluate", EvaluateCommand::new);
+    VERBS.put("import", ImportCommand::new);
+    VERBS.put("export", ExportCommand::new);
+    VERBS.put("describe", DescribeCommand::new);
+    VERBS.put("latency", LatencyCommand::new);
+    VERBS.put("compare-devices", CompareDevicesCommand::new);
+    VERBS.put("data", DataCommand::new);
+    VERBS.put("doctor", DoctorCommand::new);
+    VERBS.put(COMPLETION, CompletionCommand::new);
+  }
+
+  /**
+   * The command line with the verb that the arguments begin with, or with all of them: to describe
+   * every verb's flags takes several times as long as to run a short one.
+   */
+  static CommandLine forArguments(String... arguments) {
+    CommandLine root = new CommandLine(new FbnetCommand());
+    String first = arguments.length == 0 ? "" : arguments[0];
+    boolean one = VERBS.containsKey(first) && !first.equals(COMPLETION);
+    VERBS.forEach(
+        (name, verb) -> {
+          if (!one || name.equals(first)) {
+            root.addSubcommand(name, verb.get());
+          }
+        });
+    root.setUsageHelpAutoWidth(true);
+    return root;
+  }
+
   /** The program's and the virtual machine's version. */
   static final class Version implements IVersionProvider {
     @Override

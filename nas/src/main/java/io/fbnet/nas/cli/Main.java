@@ -44,7 +44,7 @@ public final class Main {
    * @return the exit code
    */
   static int run(String[] arguments, PrintWriter out, PrintWriter err, boolean debug) {
-    CommandLine root = commandLine().setOut(out).setErr(err);
+    CommandLine root = FbnetCommand.forArguments(arguments).setOut(out).setErr(err);
     return run(root, arguments, err, debug);
   }
 
@@ -62,9 +62,7 @@ public final class Main {
 
   /** The command line with all its verbs, as completion and tests need it. */
   static CommandLine commandLine() {
-    CommandLine root = new CommandLine(new FbnetCommand());
-    root.setUsageHelpAutoWidth(true);
-    return root;
+    return FbnetCommand.forArguments();
   }
 
   private static int usage(CommandLine.ParameterException e, PrintWriter err, boolean debug) {

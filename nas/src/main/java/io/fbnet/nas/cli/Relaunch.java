@@ -5,6 +5,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 
 /**
  * Gives the program the virtual machine it needs, however it was started. The vector module is an
@@ -14,6 +15,10 @@ import java.util.List;
  */
 final class Relaunch {
   private static final String MODULE = "jdk.incubator.vector";
+
+  /** Verbs that compute for longer than the virtual machine takes to start. */
+  private static final Set<String> LONG_VERBS =
+      Set.of("search", "sample", "train", "evaluate", "latency");
 
   /** Holds the id of a process that has replaced itself, so that it does so only once. */
   private static final String GUARD = "FBNET_RELAUNCHED";
@@ -61,7 +66,9 @@ final class Relaunch {
   private static List<String> command(Class<?> main, String[] arguments) {
     List<String> command = new ArrayList<>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-    command.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments());
+    List<String> given = javaFlags(arguments.length);
+    command.addAll(machineFlags(arguments, given));
+    command.addAll(given);
     command.add("--add-modules=" + MODULE);
     command.add("--enable-native-access=ALL-UNNAMED");
     command.add("-cp");
@@ -69,6 +76,41 @@ final class Relaunch {
     command.add(main.getName());
     command.addAll(List.of(arguments));
     return command;
+  }
+
+  /**
+   * The flags that this Java was given. The system's list of a process's arguments is there at
+   * once; Java's own takes a tenth of a second to ask.
+   */
+  private static List<String> javaFlags(int ownArguments) {
+    List<String> all = List.of(ProcessHandle.current().info().arguments().orElse(new String[0]));
+    int jar = all.size() - ownArguments - 2;
+    return jar >= 0 && all.get(jar).equals("-jar")
+        ? all.subList(0, jar)
+        : ManagementFactory.getRuntimeMXBean().getInputArguments();
+  }
+
+  /**
+   * Where little is computed, the first compiler is enough and the second only takes the processor
+   * away. On one or two processors one thread collects garbage, from a heap that starts small: what
+   * memory there is is for activations. The script {@code fbnet} does the same.
+   */
+  private static List<String> machineFlags(String[] arguments, List<String> given) {
+    List<String> flags = new ArrayList<>();
+    if (arguments.length == 0 || !LONG_VERBS.contains(arguments[0])) {
+      flags.add("-XX:TieredStopAtLevel=1");
+    }
+    if (Runtime.getRuntime().availableProcessors() <= 2 && choosesNoCollector(given)) {
+      flags.add("-XX:+UseSerialGC");
+      flags.add("-Xms16m");
+    }
+    return flags;
+  }
+
+  private static boolean choosesNoCollector(List<String> given) {
+    return given.stream().noneMatch(flag -> flag.startsWith("-XX:+Use") && flag.endsWith("GC"))
+        && System.getenv("JAVA_TOOL_OPTIONS") == null
+        && System.getenv("JDK_JAVA_OPTIONS") == null;
   }
 
   private static void execute(List<String> command) {
