@@ -3,7 +3,8 @@
 
 Each side runs in a Java process of its own, with waiting threads that sleep (OMP_WAIT_POLICY=passive). libtorch is run
 as it comes and as its own users would tune it: allocator thresholds and primitive caches raised, channels_last. Sides
-take turns within each round, and a ratio is taken of the medians over all rounds.
+take turns within each round, and a ratio is taken of the medians over all rounds. What was measured is kept beside the
+jar, for this tree of the engine: the script goes on where it was stopped.
 
   mvn -q -B package -Ppeers -pl bench -am -DskipTests
   python3 bench/supernet_peers.py [--cases cifar:32,fashion:64,imagenet:8] [--threads 2] [--rounds 3] [--out FILE]
@@ -47,6 +48,14 @@ def run(java, side, space, batch, step, threads):
     return [ms for fork in found["primaryMetric"]["rawData"] for ms in fork], peak
 
 
+def steps(args):
+    """What is timed: libtorch's theta step is left out, as what is asked of ours is its share of the w step."""
+    for case in args.cases.split(","):
+        for step in args.steps.split(","):
+            for side in SIDES if step == "w" else SIDES[:2]:
+                yield case, step, side
+
+
 def spread(values):
     return (max(values) - min(values)) / statistics.median(values)
 
@@ -60,41 +69,41 @@ def main():
     parser.add_argument("--java", default="java", help="of JDK 25")
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "results/supernet-peers.md")
     args = parser.parse_args()
-    rows, shares, weight = [], [], 0
-    for case in args.cases.split(","):
-        space, batch = case.rsplit(":", 1)
-        for step in args.steps.split(","):
-            # libtorch's theta step is left out: what is asked of ours is its share of the w step.
-            sides = SIDES if step == "w" else SIDES[:2]
-            times = {side[0]: [] for side in sides}
-            peaks = {side[0]: 0 for side in sides}
-            for _ in range(args.rounds):
-                for side in sides:
-                    ms, peak = run(args.java, side, space, int(batch), step, args.threads)
-                    times[side[0]].append(statistics.median(ms))
-                    peaks[side[0]] = max(peaks[side[0]], peak)
-                    print("%s %s %s: %.0f ms, peak %.0f MiB" % (case, step, side[0], times[side[0]][-1], peak), flush=True)
-            ours = statistics.median(times["ours"])
-            weight = ours if step == "w" else weight
-            if step == "theta":
-                shares.append("- %s: theta step / w step %.2f" % (case, ours / weight))
-            for name, values in times.items():
-                rows.append("| %s | %s | %s | %.0f | %.0f%% | %.2f | %.0f | %.2f |" % (
-                    case, step, name, statistics.median(values), 100 * spread(values),
-                    statistics.median(values) / ours, peaks[name], peaks[name] / peaks["ours"]))
+    commit = subprocess.run(["git", "-C", str(HERE), "rev-parse", "--short", "HEAD:engine"], capture_output=True,
+                            text=True).stdout.strip()
+    raw = HERE / "target" / ("supernet-peers-%s.json" % commit)
+    kept = json.loads(raw.read_text()) if raw.exists() else {}
+    for round_ in range(args.rounds):
+        for case, step, side in steps(args):
+            key = " ".join([case, step, side[0], str(args.threads), str(round_)])
+            if key not in kept:
+                space, batch = case.rsplit(":", 1)
+                ms, peak = run(args.java, side, space, int(batch), step, args.threads)
+                kept[key] = [statistics.median(ms), peak]
+                raw.write_text(json.dumps(kept))
+            print("%s: %.0f ms, peak %.0f MiB" % (key, *kept[key]), flush=True)
+    rows, shares, weight = [], [], {}
+    for case, step, side in steps(args):
+        found = [kept[" ".join([case, step, side[0], str(args.threads), str(r)])] for r in range(args.rounds)]
+        ms, peak = statistics.median(f[0] for f in found), max(f[1] for f in found)
+        if side is SIDES[0]:
+            ours, least = ms, peak
+            weight[step] = ms
+            if step == "theta" and "w" in weight:
+                shares.append("- %s: theta step / w step %.2f" % (case, ms / weight["w"]))
+        rows.append("| %s | %s | %s | %.0f | %.0f%% | %.2f | %.0f | %.2f |" % (
+            case, step, side[0], ms, 100 * spread([f[0] for f in found]), ms / ours, peak, peak / least))
     planned = subprocess.run(
         [args.java, "--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED", "-cp",
          str(HERE / "target/benchmarks.jar"), "io.fbnet.bench.StepMemory", args.cases],
         check=True, capture_output=True, text=True).stdout
-    commit = subprocess.run(["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"], capture_output=True,
-                            text=True).stdout.strip()
     processor = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), "?")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     body = "\n".join(rows)
     share = "\n".join(shares)
     args.out.write_text(f"""# Supernet steps: ours and libtorch
 
-{processor}, {args.threads} threads, f32; commit {commit}; `python3 bench/supernet_peers.py --rounds {args.rounds}`.
+{processor}, {args.threads} threads, f32; tree {commit} of `engine`; `python3 bench/supernet_peers.py --rounds {args.rounds}`.
 Median of {args.rounds} rounds, each the median of its steps after the first ones; spread is the largest less the smallest
 round by the median. Both sides assert equal parameters and multiply-adds before they are timed.
 

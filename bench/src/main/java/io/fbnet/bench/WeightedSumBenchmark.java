@@ -5,6 +5,7 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.engine.cpu.CpuBackend;
 import io.fbnet.engine.graph.GraphBuilder;
+import io.fbnet.engine.graph.ParameterSpec.Initial;
 import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.engine.reference.ReferenceBackend;
@@ -32,8 +33,9 @@ import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
 /**
- * The weighted sum of nine blocks, in algorithmic bytes: nine arrays read, one written. Every array
- * is at least four times the last-level cache, so what is measured is memory; {@code copy} is the
+ * What is bound by memory, in algorithmic bytes: the weighted sum of nine blocks, nine arrays read
+ * and one written, and the update of weights by SGD, three read and two written. Every array is at
+ * least four times the last-level cache, so what is measured is memory; {@code copy} is the
  * machine's own rate for the same number of threads, one array read and one written.
  */
 @BenchmarkMode(Mode.Throughput)
@@ -105,6 +107,38 @@ public class WeightedSumBenchmark {
     }
   }
 
+  /** The weights of one device, with their gradients and velocities. */
+  @State(Scope.Thread)
+  public static class Weights {
+    @Param("2")
+    public int threads;
+
+    @Param("0")
+    public int megabytes;
+
+    private Backend backend;
+    private KernelFixture fixture;
+    private long arrayBytes;
+
+    @Setup(Level.Trial)
+    public void open() {
+      backend = CpuBackend.open(threads);
+      arrayBytes = arrayBytes(megabytes) / 4096 * 4096;
+      GraphBuilder b = new GraphBuilder();
+      b.parameter(
+          "weights", "w", true, new Initial.Normal(1), Math.toIntExact(arrayBytes / Float.BYTES));
+      b.sgd("weights", b.control("rate", Type.F32), b.fill(1, 1), 0.9f, 1e-4f);
+      fixture = new KernelFixture(backend, b.build());
+      fixture.program.set("rate", 0.01);
+    }
+
+    @TearDown(Level.Trial)
+    public void close() {
+      fixture.close();
+      backend.close();
+    }
+  }
+
   /** Two plain arrays of the same size, and threads to copy with. */
   @State(Scope.Thread)
   public static class Arrays {
@@ -158,6 +192,13 @@ public class WeightedSumBenchmark {
     blocks.fixture.program.run();
     blocks.backend.synchronise();
     traffic.gigabytes += (CANDIDATES + 1) * blocks.arrayBytes * 1e-9;
+  }
+
+  @Benchmark
+  public void sgd(Weights weights, Traffic traffic) {
+    weights.fixture.program.run();
+    weights.backend.synchronise();
+    traffic.gigabytes += 5 * weights.arrayBytes * 1e-9;
   }
 
   @Benchmark

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""How a supernet's w step grows: with batch, resolution, candidates and threads, on this CPU.
+
+Times by JMH, each in a Java process of its own, with the peak of its memory; planned memory as the program says it.
+Slopes are those of a straight line through the logarithms. Goes on where it was stopped.
+
+  mvn -q -B package -pl bench -am -DskipTests
+  python3 bench/growth.py [--quick] [--java JAVA] [--out FILE]
+"""
+import argparse
+import json
+import math
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+CIFAR = HERE.parent / "nas/src/main/resources/io/fbnet/nas/space/cifar.yaml"
+BLOCKS = ["k3_e6", "k5_e6", "k3_e3", "k5_e3", "k3_e1", "k5_e1", "k3_e1_g2", "k5_e1_g2", "skip"]
+# What grows: its values, and what stays (batch, resolution, candidates, threads).
+SERIES = {
+    "batch": [8, 16, 32, 64, 128],
+    "resolution": [32, 64, 96, 128, 224],
+    "candidates": [1, 2, 4, 6, 9],
+    "threads": [1, 2]}
+STAYS = {
+    "batch": (None, 32, 9, 2), "resolution": (8, None, 9, 2), "candidates": (32, 32, None, 2),
+    "threads": (32, 32, 9, None)}
+
+
+def space(folder, resolution, candidates):
+    """The cifar outline at a resolution and with the first few candidates."""
+    text = re.sub(r"height: \d+, width: \d+", "height: %d, width: %d" % (resolution, resolution), CIFAR.read_text())
+    text = re.sub(r"blocks: .*", "blocks: [%s]" % ", ".join(BLOCKS[:candidates]), text)
+    file = pathlib.Path(folder) / ("cifar-%d-%d.yaml" % (resolution, candidates))
+    file.write_text(text)
+    return file
+
+
+def measure(java, folder, memory, batch, resolution, candidates, threads, steps):
+    """Median ms, peak MiB, planned MiB."""
+    file = space(folder, resolution, candidates)
+    jar = str(HERE / "target/benchmarks.jar")
+    result = pathlib.Path(folder) / "out.json"
+    command = [java, "-jar", jar, "io.fbnet.bench.SupernetStepBenchmark.step$", "-rf", "json", "-rff", str(result), "-f", "1",
+               "-wi", str(steps), "-i", str(steps), "-foe", "true", "-prof", "io.fbnet.bench.PeakMemory"]
+    for p in ["device=cpu", "memory=" + memory, "space=%s" % file, "batch=%d" % batch, "step=w", "threads=%d" % threads]:
+        command += ["-p", p]
+    env = dict(os.environ, OMP_WAIT_POLICY="passive")
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env)
+    found = json.loads(result.read_text())[0]
+    peak = next(v["score"] for k, v in found["secondaryMetrics"].items() if k.endswith("peakMiB"))
+    rows = subprocess.run(
+        [java, "--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED", "-cp", jar,
+         "io.fbnet.bench.StepMemory", "%s:%d" % (file, batch)], check=True, capture_output=True, text=True).stdout
+    planned = next(float(row.split("|")[4]) for row in rows.splitlines() if "| %s |" % memory in row)
+    return statistics.median(ms for fork in found["primaryMetric"]["rawData"] for ms in fork), peak, planned
+
+
+def slope(xs, ys):
+    lx, ly = [math.log(x) for x in xs], [math.log(y) for y in ys]
+    mx, my = statistics.mean(lx), statistics.mean(ly)
+    return sum((a - mx) * (b - my) for a, b in zip(lx, ly)) / sum((a - mx) ** 2 for a in lx)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--java", default="java", help="of JDK 25")
+    parser.add_argument("--quick", action="store_true", help="two values of each series, one step: whether it runs")
+    parser.add_argument("--out", type=pathlib.Path, default=HERE / "results/growth.md")
+    args = parser.parse_args()
+    tree = subprocess.run(["git", "-C", str(HERE), "rev-parse", "--short", "HEAD:engine"], capture_output=True,
+                          text=True).stdout.strip()
+    raw = HERE / "target" / ("growth-%s%s.json" % (tree, "-quick" if args.quick else ""))
+    kept = json.loads(raw.read_text()) if raw.exists() else {}
+    tables = []
+    with tempfile.TemporaryDirectory() as folder:
+        for what, values in SERIES.items():
+            values = values[:2] if args.quick else values
+            rows, columns = [], {m: [] for m in ("normal", "lean")}
+            for value in values:
+                setting = [value if v is None else v for v in STAYS[what]]
+                row = "| %d |" % value
+                for memory in columns:
+                    key = " ".join(map(str, [memory] + setting))
+                    if key not in kept:
+                        kept[key] = measure(args.java, folder, memory, *setting, 1 if args.quick else 4)
+                        raw.write_text(json.dumps(kept))
+                    print("%s %d %s: %.0f ms, peak %.0f MiB, planned %.0f MiB" % (what, value, memory, *kept[key]), flush=True)
+                    columns[memory].append(kept[key])
+                    row += " %.0f | %.0f | %.0f |" % tuple(kept[key])
+                rows.append(row)
+            end = "| slope |"
+            for found in columns.values():
+                for i in range(3):
+                    end += " %.2f |" % slope(values, [f[i] for f in found])
+            stays = dict(zip(("batch", "resolution", "candidates", "threads"), STAYS[what]))
+            fixed = ", ".join("%s %d" % (k, v) for k, v in stays.items() if v is not None)
+            tables.append("## %s\n\n%s.\n\n| %s | ms | peak MiB | planned MiB | lean: ms | peak MiB | planned MiB |\n"
+                          "| --- | --- | --- | --- | --- | --- | --- |\n%s\n%s\n" % (
+                              what.capitalize(), fixed.capitalize(), what, "\n".join(rows), end))
+    processor = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), "?")
+    body = "\n".join(tables)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(f"""# How a step grows
+
+The w step of the `cifar` outline, f32; {os.cpu_count()} cores of {processor}; tree {tree} of `engine`; `python3
+bench/growth.py`. Medians of four steps after four; peak is the process's, planned the arena's. A slope is that of a
+straight line through the logarithms: 1 is proportional.
+
+{body}""")
+    print("written to", args.out)
+
+
+if __name__ == "__main__":
+    main()
