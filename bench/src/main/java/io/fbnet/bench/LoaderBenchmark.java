@@ -1,0 +1,200 @@
+package io.fbnet.bench;
+
+import io.fbnet.nas.data.Augmentation;
+import io.fbnet.nas.data.BadSamplePolicy;
+import io.fbnet.nas.data.BatchLoader;
+import io.fbnet.nas.data.DataOptions;
+import io.fbnet.nas.data.DataSource;
+import io.fbnet.nas.data.Dataset;
+import io.fbnet.nas.data.ImageShape;
+import java.awt.image.BufferedImage;
+import java.io.IOException;
+import java.nio.file.FileVisitResult;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.SimpleFileVisitor;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.Random;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
+import javax.imageio.ImageIO;
+import org.openjdk.jmh.annotations.AuxCounters;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Fork;
+import org.openjdk.jmh.annotations.Level;
+import org.openjdk.jmh.annotations.Measurement;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Param;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+import org.openjdk.jmh.annotations.TearDown;
+import org.openjdk.jmh.annotations.Warmup;
+
+/**
+ * Images a second from a folder of JPEG photographs of 256x192: the first reading, which decodes,
+ * crops, scales and keeps them; ImageIO decoding the same files and nothing else; and the batches
+ * of an epoch after that, shuffled, cropped, mirrored and normalised.
+ */
+@BenchmarkMode(Mode.Throughput)
+@OutputTimeUnit(TimeUnit.SECONDS)
+@Fork(
+    value = 1,
+    jvmArgsAppend = {"--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED"})
+@Warmup(iterations = 3, time = 5)
+@Measurement(iterations = 5, time = 5)
+public class LoaderBenchmark {
+  private static final int TRAIN = 600;
+  private static final int TEST = 40;
+  private static final int WIDTH = 256;
+  private static final int HEIGHT = 192;
+  private static final ImageShape SHAPE = new ImageShape(3, 32, 32);
+
+  /** Images that went through; JMH divides them by the time. */
+  @State(Scope.Thread)
+  @AuxCounters(AuxCounters.Type.OPERATIONS)
+  public static class Images {
+    public long images;
+
+    @Setup(Level.Iteration)
+    public void reset() {
+      images = 0;
+    }
+  }
+
+  /** A folder of photographs, and the same read. */
+  @State(Scope.Thread)
+  public static class Folder {
+    @Param("2")
+    public int threads;
+
+    private Path root;
+    private int caches;
+    private List<Path> files;
+    private ExecutorService pool;
+    private Dataset read;
+    private BatchLoader loader;
+
+    @Setup(Level.Trial)
+    public void open() throws IOException {
+      root = Files.createTempDirectory("fbnet-loader");
+      files = new ArrayList<>();
+      Random random = new Random(1);
+      for (String kind : new String[] {"a", "b"}) {
+        write(root.resolve("photos/train").resolve(kind), TRAIN / 2, random);
+        write(root.resolve("photos/test").resolve(kind), TEST / 2, random);
+      }
+      pool = Executors.newFixedThreadPool(threads);
+      read = read();
+      loader =
+          BatchLoader.over(read.train(), IntStream.range(0, TRAIN).toArray())
+              .batchSize(50)
+              .augmentation(new Augmentation(2, true))
+              .normalisation(read.mean(), read.std())
+              .shuffle(true)
+              .build();
+    }
+
+    private void write(Path folder, int count, Random random) throws IOException {
+      Files.createDirectories(folder);
+      for (int i = 0; i < count; i++) {
+        Path file = folder.resolve(i + ".jpg");
+        ImageIO.write(photograph(random), "jpg", file.toFile());
+        files.add(file);
+      }
+    }
+
+    /** Smooth shades with some noise: noise alone would make every file ten times as long. */
+    private static BufferedImage photograph(Random random) {
+      BufferedImage image = new BufferedImage(WIDTH, HEIGHT, BufferedImage.TYPE_INT_RGB);
+      double[] wave = random.doubles(6, 0.01, 0.1).toArray();
+      for (int y = 0; y < HEIGHT; y++) {
+        for (int x = 0; x < WIDTH; x++) {
+          int rgb = 0;
+          for (int c = 0; c < 3; c++) {
+            double shade = 1 + Math.sin(x * wave[c] + y * wave[3 + c]);
+            rgb = rgb << 8 | (int) (shade * 110) + random.nextInt(30);
+          }
+          image.setRGB(x, y, rgb);
+        }
+      }
+      return image;
+    }
+
+    /** Reads the folder with a cache that knows nothing. */
+    private Dataset read() {
+      return DataSource.open(
+          new DataOptions(
+              root.resolve("photos").toString(),
+              Optional.empty(),
+              SHAPE,
+              threads,
+              1,
+              true,
+              BadSamplePolicy.fail(),
+              root.resolve("cache" + caches++),
+              line -> {}));
+    }
+
+    @TearDown(Level.Trial)
+    public void close() throws IOException {
+      loader.close();
+      read.close();
+      pool.close();
+      Files.walkFileTree(
+          root,
+          new SimpleFileVisitor<>() {
+            @Override
+            public FileVisitResult visitFile(Path file, BasicFileAttributes attributes)
+                throws IOException {
+              Files.delete(file);
+              return FileVisitResult.CONTINUE;
+            }
+
+            @Override
+            public FileVisitResult postVisitDirectory(Path folder, IOException failure)
+                throws IOException {
+              Files.delete(folder);
+              return FileVisitResult.CONTINUE;
+            }
+          });
+    }
+  }
+
+  @Benchmark
+  public void firstReading(Folder folder, Images count) {
+    folder.read().close();
+    count.images += folder.files.size();
+  }
+
+  @Benchmark
+  public void imageIo(Folder folder, Images count) throws InterruptedException, ExecutionException {
+    List<Callable<Integer>> tasks = new ArrayList<>();
+    for (Path file : folder.files) {
+      tasks.add(() -> ImageIO.read(file.toFile()).getRGB(0, 0));
+    }
+    for (Future<Integer> task : folder.pool.invokeAll(tasks)) {
+      task.get();
+    }
+    count.images += folder.files.size();
+  }
+
+  @Benchmark
+  public void epoch(Folder folder, Images count) {
+    folder.loader.start(0, 0);
+    for (int i = 0; i < folder.loader.batches(); i++) {
+      folder.loader.next();
+    }
+    count.images += TRAIN;
+  }
+}
