@@ -14,8 +14,10 @@ import os
 import pathlib
 import re
 import statistics
-import subprocess
 import tempfile
+
+import machine
+import supernet_peers
 
 HERE = pathlib.Path(__file__).resolve().parent
 CIFAR = HERE.parent / "nas/src/main/resources/io/fbnet/nas/space/cifar.yaml"
@@ -43,21 +45,11 @@ def space(folder, resolution, candidates):
 def measure(java, folder, memory, batch, resolution, candidates, threads, steps):
     """Median ms, peak MiB, planned MiB."""
     file = space(folder, resolution, candidates)
-    jar = str(HERE / "target/benchmarks.jar")
-    result = pathlib.Path(folder) / "out.json"
-    command = [java, "-jar", jar, "io.fbnet.bench.SupernetStepBenchmark.step$", "-rf", "json", "-rff", str(result), "-f", "1",
-               "-wi", str(steps), "-i", str(steps), "-foe", "true", "-prof", "io.fbnet.bench.PeakMemory"]
-    for p in ["device=cpu", "memory=" + memory, "space=%s" % file, "batch=%d" % batch, "step=w", "threads=%d" % threads]:
-        command += ["-p", p]
-    env = dict(os.environ, OMP_WAIT_POLICY="passive")
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env)
-    found = json.loads(result.read_text())[0]
-    peak = next(v["score"] for k, v in found["secondaryMetrics"].items() if k.endswith("peakMiB"))
-    rows = subprocess.run(
-        [java, "--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED", "-cp", jar,
-         "io.fbnet.bench.StepMemory", "%s:%d" % (file, batch)], check=True, capture_output=True, text=True).stdout
-    planned = next(float(row.split("|")[4]) for row in rows.splitlines() if "| %s |" % memory in row)
-    return statistics.median(ms for fork in found["primaryMetric"]["rawData"] for ms in fork), peak, planned
+    side = ("ours", supernet_peers.OURS, ["device=cpu", "memory=" + memory], {}, steps, steps)
+    times, peak = supernet_peers.run(java, side, str(file), batch, "w", threads)
+    rows = supernet_peers.planned(java, "%s:%d" % (file, batch)).splitlines()
+    held = next(float(row.split("|")[4]) for row in rows if "| %s |" % memory in row)
+    return statistics.median(times), peak, held
 
 
 def slope(xs, ys):
@@ -72,8 +64,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="two values of each series, one step: whether it runs")
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "results/growth.md")
     args = parser.parse_args()
-    tree = subprocess.run(["git", "-C", str(HERE), "rev-parse", "--short", "HEAD:engine"], capture_output=True,
-                          text=True).stdout.strip()
+    tree = machine.revision("HEAD:engine")
     raw = HERE / "target" / ("growth-%s%s.json" % (tree, "-quick" if args.quick else ""))
     kept = json.loads(raw.read_text()) if raw.exists() else {}
     tables = []
@@ -102,7 +93,7 @@ def main():
             tables.append("## %s\n\n%s.\n\n| %s | ms | peak MiB | planned MiB | lean: ms | peak MiB | planned MiB |\n"
                           "| --- | --- | --- | --- | --- | --- | --- |\n%s\n%s\n" % (
                               what.capitalize(), fixed.capitalize(), what, "\n".join(rows), end))
-    processor = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), "?")
+    processor = machine.processor()
     body = "\n".join(tables)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(f"""# How a step grows

@@ -20,6 +20,8 @@ import subprocess
 import sys
 import time
 
+import machine
+
 HERE = pathlib.Path(__file__).resolve().parent
 SPACE = "fashion"
 # The target as a share of the mean of uniform draws.
@@ -123,9 +125,8 @@ def main():
             accuracies[0] - statistics.mean(others), "yes" if won else "**no**",
             float((run / "seconds.txt").read_text()) / 60))
         print(summary[-1], flush=True)
-    commit = subprocess.run(["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"], capture_output=True,
-                            text=True).stdout.strip()
-    processor = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), "?")
+    commit = machine.revision()
+    processor = machine.processor()
     head = "\n".join(summary)
     body = "\n".join(rows)
     args.out.parent.mkdir(parents=True, exist_ok=True)

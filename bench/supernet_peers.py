@@ -17,6 +17,8 @@ import statistics
 import subprocess
 import tempfile
 
+import machine
+
 HERE = pathlib.Path(__file__).resolve().parent
 TUNED = {
     "MALLOC_MMAP_THRESHOLD_": "8589934592", "MALLOC_TRIM_THRESHOLD_": "17179869184",
@@ -48,6 +50,14 @@ def run(java, side, space, batch, step, threads):
     return [ms for fork in found["primaryMetric"]["rawData"] for ms in fork], peak
 
 
+def planned(java, cases):
+    """Rows of a Markdown table: what w steps of ours plan to hold, normal and lean."""
+    return subprocess.run(
+        [java, "--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED", "-cp",
+         str(HERE / "target/benchmarks.jar"), "io.fbnet.bench.StepMemory", cases],
+        check=True, capture_output=True, text=True).stdout
+
+
 def steps(args):
     """What is timed: libtorch's theta step is left out, as what is asked of ours is its share of the w step."""
     for case in args.cases.split(","):
@@ -69,8 +79,7 @@ def main():
     parser.add_argument("--java", default="java", help="of JDK 25")
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "results/supernet-peers.md")
     args = parser.parse_args()
-    commit = subprocess.run(["git", "-C", str(HERE), "rev-parse", "--short", "HEAD:engine"], capture_output=True,
-                            text=True).stdout.strip()
+    commit = machine.revision("HEAD:engine")
     raw = HERE / "target" / ("supernet-peers-%s.json" % commit)
     kept = json.loads(raw.read_text()) if raw.exists() else {}
     for round_ in range(args.rounds):
@@ -93,11 +102,8 @@ def main():
                 shares.append("- %s: theta step / w step %.2f" % (case, ms / weight["w"]))
         rows.append("| %s | %s | %s | %.0f | %.0f%% | %.2f | %.0f | %.2f |" % (
             case, step, side[0], ms, 100 * spread([f[0] for f in found]), ms / ours, peak, peak / least))
-    planned = subprocess.run(
-        [args.java, "--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED", "-cp",
-         str(HERE / "target/benchmarks.jar"), "io.fbnet.bench.StepMemory", args.cases],
-        check=True, capture_output=True, text=True).stdout
-    processor = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), "?")
+    memory = planned(args.java, args.cases)
+    processor = machine.processor()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     body = "\n".join(rows)
     share = "\n".join(shares)
@@ -118,7 +124,7 @@ by the other, and what kernels hold beside it.
 
 | space:batch | step | memory | planned | every value | planned / every | beside |
 | --- | --- | --- | --- | --- | --- | --- |
-{planned}""")
+{memory}""")
     print("written to", args.out)
 
 

@@ -16,6 +16,8 @@ import subprocess
 import sys
 import time
 
+import machine
+
 HERE = pathlib.Path(__file__).resolve().parent
 TABLES = ["raspi4", "titan_rtx_64", "samsung_s7", "fpga"]
 SHARES = [0.25, 0.5, 0.9]
@@ -98,9 +100,8 @@ def main():
             print(row(name, target, run, table(name)), flush=True)
     if args.only:
         return
-    commit = subprocess.run(["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"], capture_output=True,
-                            text=True).stdout.strip()
-    processor = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), "?")
+    commit = machine.revision()
+    processor = machine.processor()
     ranges = "\n".join("- %s: fastest %.4f ms, mean of uniform draws %.4f ms" % ((n,) + targets(table(n))[:2])
                        for n in TABLES)
     rows = "\n".join(row(name, target, run, table(name)) for name, target, run in plan)

@@ -98,8 +98,9 @@ final class CpuCompiler implements GraphCompiler {
     return new Step(stage.inputs(), stage.outputs(), kernel);
   }
 
+  /** Whether an operation treats images, one by one: all do that read or write them in blocks. */
   private boolean byImage(Op op) {
-    return PieceMaker.knows(op)
+    return !(op instanceof Op.AllFinite)
         && Stream.concat(op.inputs().stream(), op.outputs().stream()).anyMatch(this::blocked);
   }
 
@@ -114,29 +115,11 @@ final class CpuCompiler implements GraphCompiler {
       case Op.SgdUpdate s -> CpuUpdates.sgd(context, s, memory);
       case Op.Blend b -> CpuUpdates.blend(context, b, memory);
       case Op.AdamUpdate a -> CpuUpdates.adam(a, memory);
-      case Op.WeightedSum w -> throw imagesOnly(op, w.y());
-      default -> {
-        requireVectors(op);
-        yield CpuVectors.prepare(op, memory);
-      }
+      case Op.WeightedSum w ->
+          throw new IllegalArgumentException(
+              "the cpu back end has %s for images only, not for %s".formatted(op.name(), w.y()));
+      default -> CpuVectors.prepare(op, memory);
     };
-  }
-
-  private static IllegalArgumentException imagesOnly(Op op, Value y) {
-    return new IllegalArgumentException(
-        "the cpu back end has %s for images only, not for %s".formatted(op.name(), y));
-  }
-
-  /** Loops over plain numbers would take a block's empty lanes for values. */
-  private void requireVectors(Op op) {
-    Stream.concat(op.inputs().stream(), op.outputs().stream())
-        .filter(this::blocked)
-        .findFirst()
-        .ifPresent(
-            image -> {
-              throw new IllegalArgumentException(
-                  "the cpu back end has no %s for images such as %s".formatted(op.name(), image));
-            });
   }
 
   @Override

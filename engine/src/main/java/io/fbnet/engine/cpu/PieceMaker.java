@@ -18,31 +18,12 @@ record PieceMaker(
     Function<Value, Images> images,
     Function<Value, MemorySegment> memory) {
 
-  /** Whether an operation treats images one by one. */
-  static boolean knows(Op op) {
-    return switch (op) {
-      case Op.Convolution c -> true;
-      case Op.ConvolutionBackwardData c -> true;
-      case Op.ConvolutionBackwardWeights c -> true;
-      case Op.BatchNorm bn -> true;
-      case Op.BatchNormApply bn -> true;
-      case Op.BatchNormInference bn -> true;
-      case Op.BatchNormBackward bn -> true;
-      case Op.Sum s -> true;
-      case Op.WeightedSum w -> true;
-      case Op.WeightedSumBackwardInput w -> true;
-      case Op.WeightedSumBackwardCoefficients w -> true;
-      case Op.ChannelShuffle s -> true;
-      case Op.GlobalPool p -> true;
-      case Op.GlobalPoolBackward p -> true;
-      default -> false;
-    };
-  }
-
   /**
    * A part's piece.
    *
    * @param number of the part in its stage: pieces of one stage hold their weights side by side
+   * @throws IllegalArgumentException where there is none for such an operation: loops over plain
+   *     numbers would take a block's empty lanes for values
    */
   Piece make(Part part, int number) {
     boolean statistics = part.half() == Part.Half.STATISTICS;
@@ -62,7 +43,10 @@ record PieceMaker(
       case Op.ChannelShuffle s -> CpuImages.channelShuffle(this, s);
       case Op.GlobalPool p -> CpuImages.globalPool(this, p);
       case Op.GlobalPoolBackward p -> CpuImages.globalPoolBackward(this, p);
-      default -> throw new IllegalArgumentException(part.op().name() + " is no work on images");
+      default ->
+          throw new IllegalArgumentException(
+              "the cpu back end has no %s for images such as %s"
+                  .formatted(part.op().name(), Stages.images(part).getFirst()));
     };
   }
 }

@@ -20,15 +20,15 @@ final class StageKernel implements Kernel {
     static Layout of(CpuContext context, Stage stage) {
       int batch = Stages.batch(stage.parts().getFirst());
       Chunks whole = new Chunks(batch, context.team.threads(), batch);
-      int size = whole.divided() ? chunk(context, stage) : batch;
+      Chunks chunks =
+          whole.divided() ? new Chunks(batch, whole.threads(), chunk(context, stage)) : whole;
       List<Value> local = new ArrayList<>(stage.local());
       local.sort(java.util.Comparator.comparingInt(Value::id));
       List<MemoryPlan.Lifetime> lifetimes = new ArrayList<>();
       for (Value v : local) {
-        lifetimes.add(lifetime(stage, v, size * context.imageBytes(v)));
+        lifetimes.add(lifetime(stage, v, chunks.size() * context.imageBytes(v)));
       }
-      return new Layout(
-          new Chunks(batch, context.team.threads(), size), local, MemoryPlan.of(lifetimes));
+      return new Layout(chunks, local, MemoryPlan.of(lifetimes));
     }
 
     private static MemoryPlan.Lifetime lifetime(Stage stage, Value v, long bytes) {
@@ -65,7 +65,6 @@ final class StageKernel implements Kernel {
   private static final int GRADIENT_SHARE = 4;
 
   private final CpuContext context;
-  private final Stage stage;
   private final Chunks chunks;
   private final Piece[] pieces;
   private final ThreadTeam.Task task;
@@ -73,7 +72,6 @@ final class StageKernel implements Kernel {
   StageKernel(
       CpuContext context, Stage stage, Layout layout, Function<Value, MemorySegment> memory) {
     this.context = context;
-    this.stage = stage;
     chunks = layout.chunks();
     Map<Value, Images> places = new HashMap<>();
     for (int i = 0; i < layout.local().size(); i++) {
@@ -142,11 +140,6 @@ final class StageKernel implements Kernel {
           piece.layout.rowBytes(),
           (first, last, thread) -> piece.blocks(image, first, last, 0, thread));
     }
-  }
-
-  @Override
-  public String toString() {
-    return stage.parts() + " in chunks of " + chunks.size();
   }
 
   @Override

@@ -40,9 +40,9 @@ public final class Recompute {
     dropped.removeAll(graph.storage().keySet());
     dropped.removeAll(graph.outputs().values());
     dropped.removeIf(
-        v -> !readers.getOrDefault(v, List.of()).stream().allMatch(this::canReadAgain));
-    // In the order of the graph: whether a convolution is its candidate's last depends on what
-    // follows it.
+        v -> !readers.getOrDefault(v, List.of()).stream().allMatch(Recompute::canReadAgain));
+    // Found before any is taken out: which convolution is a candidate's last is told by what else
+    // was dropped.
     Set<Value> last = new HashSet<>();
     dropped.stream().filter(this::isLastConvolution).forEach(last::add);
     dropped.removeAll(last);
@@ -90,7 +90,7 @@ public final class Recompute {
   }
 
   /** Forward operations read the first making, these three gradients the second. */
-  private boolean canReadAgain(Op op) {
+  private static boolean canReadAgain(Op op) {
     return isRepeatable(op)
         || op instanceof Op.WeightedSum
         || op instanceof Op.ConvolutionBackwardWeights

@@ -108,6 +108,19 @@ final class Instance implements AutoCloseable {
     return result;
   }
 
+  /** Every output's bits after each of three steps of both optimisers. */
+  List<Map<String, List<Integer>>> threeSteps() {
+    List<Map<String, List<Integer>>> bits = new ArrayList<>();
+    for (int step = 1; step <= 3; step++) {
+      program.set("step", (long) step);
+      program.set("count", (double) step);
+      program.set("rate", 0.01);
+      program.run();
+      bits.add(bits());
+    }
+    return bits;
+  }
+
   /** The bits of every output, which the equality of floats would not tell apart. */
   Map<String, List<Integer>> bits() {
     Map<String, List<Integer>> bits = new TreeMap<>();

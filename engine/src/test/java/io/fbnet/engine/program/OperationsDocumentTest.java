@@ -45,7 +45,7 @@ class OperationsDocumentTest {
     how.put(Op.BatchNormApply.class, VECTORS);
     how.put(Op.BatchNormInference.class, VECTORS);
     how.put(Op.BatchNormBackward.class, VECTORS);
-    how.put(Op.Sum.class, VECTORS + "; vectors shorter than a block: " + PLAIN);
+    how.put(Op.Sum.class, VECTORS + "; of other than images: " + PLAIN);
     how.put(Op.ChannelShuffle.class, PLAIN + ", all threads");
     how.put(Op.WeightedSum.class, VECTORS);
     how.put(Op.WeightedSumBackwardInput.class, VECTORS);

@@ -176,7 +176,8 @@ class PlannedProgramTest {
           for (String output : graph.outputs().keySet()) {
             float[] e = expected.program.read(output);
             float[] a = actual.program.read(output);
-            double allowed = 1e-3 * largest(e) + rounding;
+            double allowed =
+                output.equals("middle") ? 1e-4 * largest(e) : 1e-3 * largest(e) + rounding;
             for (int i = 0; i < e.length; i++) {
               assertEquals(e[i], a[i], allowed, output + " [" + i + "], seed " + seed);
             }

@@ -8,7 +8,6 @@ import io.fbnet.engine.cpu.ChunkedCpu;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Recompute;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -27,15 +26,7 @@ class RecomputeTest {
 
   private static Run threeSteps(Backend backend, Graph graph) {
     try (Instance instance = new Instance(backend, graph, SEED)) {
-      List<Map<String, List<Integer>>> bits = new ArrayList<>();
-      for (int step = 1; step <= 3; step++) {
-        instance.program.set("step", (long) step);
-        instance.program.set("count", (double) step);
-        instance.program.set("rate", 0.01);
-        instance.program.run();
-        bits.add(instance.bits());
-      }
-      return new Run(bits, instance.program.plannedBytes());
+      return new Run(instance.threeSteps(), instance.program.plannedBytes());
     }
   }
 

@@ -92,15 +92,7 @@ class SmallSupernetTest {
   private static List<Map<String, List<Integer>>> threeSteps(Backend backend) {
     SmallSupernet net = SmallSupernet.of(5, true, SmallSupernet.Update.BOTH_OPTIMISERS);
     try (Instance instance = new Instance(backend, net.graph(), SEED)) {
-      List<Map<String, List<Integer>>> bits = new java.util.ArrayList<>();
-      for (int step = 1; step <= 3; step++) {
-        instance.program.set("step", (long) step);
-        instance.program.set("count", (double) step);
-        instance.program.set("rate", 0.01);
-        instance.program.run();
-        bits.add(instance.bits());
-      }
-      return bits;
+      return instance.threeSteps();
     }
   }
 

@@ -18,7 +18,7 @@ final class Relaunch {
 
   /** Verbs that compute for longer than the virtual machine takes to start. */
   private static final Set<String> LONG_VERBS =
-      Set.of("search", "sample", "train", "evaluate", "latency");
+      Set.of("search", "sample", "train", "evaluate", "latency", "data");
 
   /** Holds the id of a process that has replaced itself, so that it does so only once. */
   private static final String GUARD = "FBNET_RELAUNCHED";
