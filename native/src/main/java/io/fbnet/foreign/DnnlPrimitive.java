@@ -10,7 +10,10 @@ import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 
-/** An owned, compiled oneDNN primitive, and after {@link #bind} the memory it works on. */
+/**
+ * A compiled oneDNN primitive with the memory that it works on, see {@link #bind}. Those made by
+ * {@link #another} share the compiled code.
+ */
 @SuppressWarnings("restricted")
 public final class DnnlPrimitive implements AutoCloseable {
   /** Arguments of a primitive: the {@code DNNL_ARG_} number and the query that gives its format. */
@@ -38,6 +41,7 @@ public final class DnnlPrimitive implements AutoCloseable {
   private final Dnnl dnnl;
   private final MemorySegment descriptor;
   private final MemorySegment primitive;
+  private final boolean owner;
   private final Arena arena = Arena.ofShared();
   private final List<MemorySegment> memories = new ArrayList<>();
   private final Map<Argument, Bound> bound = new EnumMap<>(Argument.class);
@@ -48,6 +52,7 @@ public final class DnnlPrimitive implements AutoCloseable {
   DnnlPrimitive(Dnnl dnnl, MemorySegment descriptor) {
     this.dnnl = dnnl;
     this.descriptor = descriptor;
+    owner = true;
     try (Arena call = Arena.ofConfined()) {
       MemorySegment out = call.allocate(ADDRESS);
       int status = (int) DnnlRaw.PRIMITIVE_CREATE.invokeExact(out, descriptor);
@@ -57,6 +62,22 @@ public final class DnnlPrimitive implements AutoCloseable {
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);
     }
+  }
+
+  private DnnlPrimitive(DnnlPrimitive other) {
+    dnnl = other.dnnl;
+    descriptor = other.descriptor;
+    primitive = other.primitive;
+    owner = false;
+    scratchMissing = scratchBytes() > 0;
+  }
+
+  /**
+   * {@return the same primitive with memory of its own, to run beside this one} It must not run
+   * after this one is closed.
+   */
+  public DnnlPrimitive another() {
+    return new DnnlPrimitive(this);
   }
 
   /** The implementation's name, such as {@code brgconv:avx512_core}; {@code ref} is slow. */
@@ -85,26 +106,35 @@ public final class DnnlPrimitive implements AutoCloseable {
     }
   }
 
-  /**
-   * Sets the memory of an argument. The memory must hold {@link #format}'s bytes and outlive the
-   * primitive.
-   */
+  /** Sets the memory of an argument, from its first byte on. */
   public DnnlPrimitive bind(Argument argument, MemorySegment data) {
-    try (Arena call = Arena.ofConfined();
-        DnnlDescriptor format = format(argument)) {
-      if (data.byteSize() < format.bytes()) {
-        throw new IllegalArgumentException(
-            argument + " needs " + format.bytes() + " bytes, has " + data.byteSize());
+    return bind(argument, data, 0);
+  }
+
+  /**
+   * Sets the memory of an argument, in place of what it was bound to before. The memory must hold
+   * {@link #format}'s bytes and outlive the primitive's runs.
+   *
+   * @param offset of its first byte in {@code data}
+   */
+  public DnnlPrimitive bind(Argument argument, MemorySegment data, long offset) {
+    Bound now = bound.get(argument);
+    long address = data.address() + offset;
+    if (now != null && now.address == address) {
+      return this;
+    }
+    long room = offset < 0 ? 0 : data.byteSize() - offset;
+    try {
+      if (now == null) {
+        now = create(argument, room);
       }
-      MemorySegment out = call.allocate(ADDRESS);
-      int status = (int) DnnlRaw.MEMORY_CREATE.invokeExact(out, format.handle(), dnnl.engine, data);
-      Dnnl.check(status, "dnnl_memory_create", argument.toString());
-      MemorySegment memory = out.get(ADDRESS, 0);
-      long at = (long) ARGUMENT_BYTES * memories.size();
-      arguments.set(JAVA_INT, at, argument.code);
-      arguments.set(ADDRESS, at + 8, memory);
-      memories.add(memory);
-      bound.put(argument, new Bound(memory, format.bytes(), data.address()));
+      requireRoom(argument, now.bytes, room);
+      int status =
+          (int)
+              DnnlRaw.MEMORY_SET_DATA_HANDLE.invokeExact(
+                  now.memory, MemorySegment.ofAddress(address));
+      Dnnl.check(status, "dnnl_memory_set_data_handle");
+      now.address = address;
       scratchMissing &= argument != Argument.SCRATCHPAD;
       return this;
     } catch (Throwable t) {
@@ -118,37 +148,37 @@ public final class DnnlPrimitive implements AutoCloseable {
     final long bytes;
     long address;
 
-    Bound(MemorySegment memory, long bytes, long address) {
+    Bound(MemorySegment memory, long bytes) {
       this.memory = memory;
       this.bytes = bytes;
-      this.address = address;
     }
   }
 
-  /**
-   * Moves an argument that is bound to other memory, which must outlive the primitive.
-   *
-   * @param offset of its first byte in {@code data}
-   */
-  public void move(Argument argument, MemorySegment data, long offset) {
-    Bound now = bound.get(argument);
-    long address = data.address() + offset;
-    if (now.address == address) {
-      return;
-    }
-    if (offset < 0 || data.byteSize() - offset < now.bytes) {
+  private static void requireRoom(Argument argument, long bytes, long room) {
+    if (room < bytes) {
       throw new IllegalArgumentException(
-          "%s needs %d bytes, has %d".formatted(argument, now.bytes, data.byteSize() - offset));
+          "%s needs %d bytes, has %d".formatted(argument, bytes, room));
     }
-    try {
+  }
+
+  private Bound create(Argument argument, long room) throws Throwable {
+    try (Arena call = Arena.ofConfined();
+        DnnlDescriptor format = format(argument)) {
+      requireRoom(argument, format.bytes(), room);
+      MemorySegment out = call.allocate(ADDRESS);
       int status =
           (int)
-              DnnlRaw.MEMORY_SET_DATA_HANDLE.invokeExact(
-                  now.memory, MemorySegment.ofAddress(address));
-      Dnnl.check(status, "dnnl_memory_set_data_handle", argument.toString());
-      now.address = address;
-    } catch (Throwable t) {
-      throw Dnnl.rethrow(t);
+              DnnlRaw.MEMORY_CREATE.invokeExact(
+                  out, format.handle(), dnnl.engine, MemorySegment.NULL);
+      Dnnl.check(status, "dnnl_memory_create", argument.toString());
+      MemorySegment memory = out.get(ADDRESS, 0);
+      long at = (long) ARGUMENT_BYTES * memories.size();
+      arguments.set(JAVA_INT, at, argument.code);
+      arguments.set(ADDRESS, at + 8, memory);
+      memories.add(memory);
+      Bound made = new Bound(memory, format.bytes());
+      bound.put(argument, made);
+      return made;
     }
   }
 
@@ -198,8 +228,10 @@ public final class DnnlPrimitive implements AutoCloseable {
       for (MemorySegment memory : memories) {
         Dnnl.destroy(DnnlRaw.MEMORY_DESTROY, memory, "dnnl_memory_destroy");
       }
-      Dnnl.destroy(DnnlRaw.PRIMITIVE_DESTROY, primitive, "dnnl_primitive_destroy");
-      Dnnl.destroy(DnnlRaw.PD_DESTROY, descriptor, "dnnl_primitive_desc_destroy");
+      if (owner) {
+        Dnnl.destroy(DnnlRaw.PRIMITIVE_DESTROY, primitive, "dnnl_primitive_destroy");
+        Dnnl.destroy(DnnlRaw.PD_DESTROY, descriptor, "dnnl_primitive_desc_destroy");
+      }
       arena.close();
     }
   }

@@ -1,6 +1,7 @@
 package io.fbnet.foreign;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -58,6 +59,34 @@ class DnnlTest {
         DnnlPrimitive copy = dnnl.matmul(a, a, a)) {
       MemorySegment small = arena.allocate(12);
       assertThrows(IllegalArgumentException.class, () -> copy.bind(Argument.SRC, small));
+    }
+  }
+
+  @Test
+  void anotherHasMemoryOfItsOwnAndAnArgumentCanBeMoved() {
+    try (Dnnl dnnl = Dnnl.open(2);
+        Arena arena = Arena.ofConfined();
+        DnnlDescriptor d = dnnl.descriptor(Dnnl.Type.F32, Dnnl.Tag.AB, 1, 1);
+        DnnlPrimitive product = dnnl.matmul(d, d, d);
+        DnnlPrimitive other = product.another()) {
+      MemorySegment numbers = arena.allocateFrom(JAVA_FLOAT, 2, 3, 5, 7);
+      MemorySegment results = arena.allocate(16);
+      MemorySegment scratch = arena.allocate(1 + product.scratchBytes());
+      int lane = 0;
+      for (DnnlPrimitive p : new DnnlPrimitive[] {product, other}) {
+        p.bind(Argument.SRC, numbers, 4L * lane).bind(Argument.WEIGHTS, numbers, 8);
+        p.bind(Argument.DST, results, 4L * lane);
+        if (p.scratchBytes() > 0) {
+          p.bind(Argument.SCRATCHPAD, scratch);
+        }
+        lane++;
+      }
+      product.execute(0);
+      other.execute(1);
+      product.bind(Argument.WEIGHTS, numbers, 12).bind(Argument.DST, results, 8).execute(0);
+      assertArrayEquals(new float[] {10, 15, 14, 0}, results.toArray(JAVA_FLOAT));
+      assertThrows(IllegalArgumentException.class, () -> product.bind(Argument.SRC, numbers, 16));
+      assertThrows(IllegalArgumentException.class, () -> product.bind(Argument.SRC, numbers, -4));
     }
   }
 

@@ -83,7 +83,7 @@ public interface GraphCompiler extends AutoCloseable {
         result[i] = host.toArray(JAVA_FLOAT);
       }
     }
-    return () -> result;
+    return Readback.of(result);
   }
 
   /**

@@ -6,90 +6,49 @@ import io.fbnet.foreign.Dnnl;
 import io.fbnet.foreign.DnnlPrimitive;
 import io.fbnet.foreign.DnnlPrimitive.Argument;
 import java.lang.foreign.MemorySegment;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.List;
 
 /**
- * A convolution's primitives, one for each size of chunk and share, moved along the images chunk by
- * chunk, with what brings weights into their format before and gradients out of it after.
+ * A convolution: its primitives moved along the images chunk by chunk, with what brings weights
+ * into their format before and gradients out of it after.
  */
 final class ConvolutionPiece implements Piece {
   private static final float[] ONES = {1, 1};
 
-  private record Moving(Argument argument, Images images) {}
+  private record Binding(Argument argument, Images images) {}
 
   private final CpuContext context;
   private final Chunks chunks;
+  private final ConvolutionPrimitives primitives;
   private final int ownThreads;
-  // [share][images of a chunk]
-  private final DnnlPrimitive[][] primitives;
-  private final List<DnnlPrimitive> owned = new ArrayList<>();
-  private Moving[] moving = {};
+  private Binding[] bindings = {};
   private MemorySegment[] sums;
   private MemorySegment[] further;
-  private long sumBytes;
   private Before before = (from, to, thread) -> {};
   private Runnable[] packs = {};
   private Runnable[] afterwards = {};
   private boolean packed;
 
   /**
-   * Without primitives.
+   * Bound to nothing.
    *
    * @param ownThreads how many of oneDNN's own threads a primitive of an undivided batch runs on
    */
-  ConvolutionPiece(CpuContext context, Chunks chunks, int ownThreads) {
+  ConvolutionPiece(
+      CpuContext context, Chunks chunks, ConvolutionPrimitives primitives, int ownThreads) {
     this.context = context;
     this.chunks = chunks;
+    this.primitives = primitives;
     this.ownThreads = ownThreads;
-    primitives = new DnnlPrimitive[chunks.shares()][chunks.batch() + 1];
   }
 
-  void add(int share, int size, DnnlPrimitive primitive) {
-    primitives[share][size] = primitive;
-    own(primitive);
+  ConvolutionPrimitives primitives() {
+    return primitives;
   }
 
-  /** The primitive that was added first. */
-  DnnlPrimitive first() {
-    return owned.getFirst();
-  }
-
-  /** Closes a primitive with the piece. */
-  ConvolutionPiece own(DnnlPrimitive primitive) {
-    owned.add(primitive);
-    return this;
-  }
-
-  /** Lets an argument follow the images. */
+  /** Says where an argument lies. */
   ConvolutionPiece bind(Argument argument, Images images) {
-    eachPrimitive(
-        (share, primitive) -> {
-          int first = chunks.first(share);
-          primitive.bind(argument, images.place(share).asSlice(images.at(first, first)));
-        });
-    moving = append(moving, new Moving(argument, images));
-    return this;
-  }
-
-  private interface Use {
-    void of(int share, DnnlPrimitive primitive);
-  }
-
-  private void eachPrimitive(Use use) {
-    for (int share = 0; share < primitives.length; share++) {
-      for (DnnlPrimitive primitive : primitives[share]) {
-        if (primitive != null) {
-          use.of(share, primitive);
-        }
-      }
-    }
-  }
-
-  /** Gives all primitives one and the same memory. */
-  ConvolutionPiece bindAll(Argument argument, MemorySegment memory) {
-    eachPrimitive((share, primitive) -> primitive.bind(argument, memory));
+    bindings = append(bindings, new Binding(argument, images));
     return this;
   }
 
@@ -100,11 +59,9 @@ final class ConvolutionPiece implements Piece {
    * @param sums of each share
    * @param further where a chunk after the first of a share writes its own
    */
-  ConvolutionPiece bindSums(MemorySegment[] sums, MemorySegment[] further, long bytes) {
+  ConvolutionPiece bindSums(MemorySegment[] sums, MemorySegment[] further) {
     this.sums = sums;
     this.further = further;
-    sumBytes = bytes;
-    eachPrimitive((share, primitive) -> primitive.bind(Argument.DIFF_WEIGHTS, sums[share]));
     return this;
   }
 
@@ -149,13 +106,13 @@ final class ConvolutionPiece implements Piece {
   @Override
   public void images(int from, int to, int thread) {
     before.images(from, to, thread);
-    DnnlPrimitive primitive = primitives[thread][to - from];
-    for (Moving m : moving) {
-      primitive.move(m.argument(), m.images().place(thread), m.images().at(from, from));
+    DnnlPrimitive primitive = primitives.of(thread, to - from);
+    for (Binding b : bindings) {
+      primitive.bind(b.argument(), b.images().place(thread), b.images().at(from, from));
     }
     boolean first = from == chunks.first(thread);
     if (sums != null) {
-      primitive.move(Argument.DIFF_WEIGHTS, first ? sums[thread] : further[thread], 0);
+      primitive.bind(Argument.DIFF_WEIGHTS, first ? sums[thread] : further[thread]);
     }
     if (ownThreads == 1) {
       primitive.execute(thread);
@@ -171,9 +128,10 @@ final class ConvolutionPiece implements Piece {
 
   private void addTo(MemorySegment sum, MemorySegment more) {
     long vector = 4L * context.loops.lanes();
-    long whole = sumBytes / vector * vector;
+    long bytes = primitives.weightBytes;
+    long whole = bytes / vector * vector;
     context.loops.weightedSum(new MemorySegment[] {sum, more}, new long[2], ONES, 0, sum, 0, whole);
-    for (long o = whole; o < sumBytes; o += Float.BYTES) {
+    for (long o = whole; o < bytes; o += Float.BYTES) {
       sum.set(JAVA_FLOAT, o, sum.get(JAVA_FLOAT, o) + more.get(JAVA_FLOAT, o));
     }
   }
@@ -188,10 +146,5 @@ final class ConvolutionPiece implements Piece {
     for (Runnable step : afterwards) {
       step.run();
     }
-  }
-
-  @Override
-  public void close() {
-    owned.forEach(DnnlPrimitive::close);
   }
 }

@@ -6,6 +6,7 @@ import io.fbnet.engine.backend.OutOfDeviceMemory;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.foreign.Availability;
 import io.fbnet.foreign.Dnnl;
+import io.fbnet.foreign.Pages;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -22,6 +23,9 @@ import java.util.Map;
 public final class CpuBackend implements Backend {
   private static final long ALIGNMENT = 256;
   private static final int AVX512 = 0x20;
+
+  /** Bytes from which memory is worth pages of its own. */
+  private static final long WORTH_PAGES = 4 << 20;
 
   /** Bytes of images that a thread works on at a time: about a core's second-level cache. */
   private static final long CHUNK_BYTES = 1 << 20;
@@ -153,12 +157,15 @@ public final class CpuBackend implements Backend {
   public MemorySegment allocate(long bytes) {
     Arena arena = Arena.ofShared();
     try {
-      MemorySegment segment = arena.allocate(Math.max(ALIGNMENT, bytes), ALIGNMENT);
+      MemorySegment segment =
+          bytes < WORTH_PAGES
+              ? arena.allocate(Math.max(ALIGNMENT, bytes), ALIGNMENT)
+              : Pages.map(arena, bytes);
       arenas.put(segment.address(), arena);
       return segment.asSlice(0, bytes);
     } catch (OutOfMemoryError e) {
       arena.close();
-      throw new OutOfDeviceMemory(bytes, -1, device(), e);
+      throw new OutOfDeviceMemory(bytes, Pages.available(), device(), e);
     }
   }
 

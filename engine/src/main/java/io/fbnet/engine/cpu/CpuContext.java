@@ -9,9 +9,11 @@ import io.fbnet.foreign.Dnnl;
 import io.fbnet.foreign.DnnlPrimitive;
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
+import java.util.IdentityHashMap;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.function.Function;
 
 /** What the kernels of one compiled graph share. */
 final class CpuContext extends Workspace {
@@ -28,7 +30,10 @@ final class CpuContext extends Workspace {
   private final Set<Value> plainImages;
   private final boolean fixedParameters;
   private final long worthSharing;
-  private final Map<Op.BatchNormBackward, CpuNorm.Coefficients> coefficients = new HashMap<>();
+  private final IdentityHashMap<Op.BatchNormBackward, CpuNorm.Coefficients> coefficients =
+      new IdentityHashMap<>();
+  private final Map<ConvolutionPrimitives.Key, ConvolutionPrimitives> convolutions =
+      new HashMap<>();
   private final Set<String> slowKernels = new TreeSet<>();
 
   CpuContext(CpuBackend backend, Set<Value> plainImages, boolean fixedParameters, int batch) {
@@ -65,6 +70,13 @@ final class CpuContext extends Workspace {
         bn, op -> new CpuNorm.Coefficients(new float[channels], new float[channels]));
   }
 
+  /** Primitives that may be there already, for an equal convolution. */
+  ConvolutionPrimitives primitives(
+      ConvolutionPrimitives.Key key,
+      Function<ConvolutionPrimitives.Key, ConvolutionPrimitives> make) {
+    return convolutions.computeIfAbsent(key, make);
+  }
+
   ImageLayout layout(Value value) {
     return ImageLayout.of(value.shape(), loops.lanes());
   }
@@ -88,6 +100,12 @@ final class CpuContext extends Workspace {
 
   Set<String> slowKernels() {
     return slowKernels;
+  }
+
+  @Override
+  public void close() {
+    convolutions.values().forEach(ConvolutionPrimitives::close);
+    super.close();
   }
 
   /** Reads a vector of per-channel numbers into an array padded to whole blocks. */

@@ -1,13 +1,16 @@
 package io.fbnet.engine.cpu;
 
+import io.fbnet.engine.cpu.ConvolutionPrimitives.Kind;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Shape;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.foreign.Dnnl;
 import io.fbnet.foreign.DnnlDescriptor;
-import io.fbnet.foreign.DnnlPrimitive;
 import io.fbnet.foreign.DnnlPrimitive.Argument;
 import java.lang.foreign.MemorySegment;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.IntStream;
 
 /**
  * Convolutions by oneDNN. Parameters stay in row-major order; each kernel copies them to the format
@@ -140,42 +143,26 @@ final class CpuConvolution {
     return dnnl.descriptor(Dnnl.Type.F32, tag, dims);
   }
 
-  private String describe(String what) {
-    return what + " " + x + " -> " + y + " k" + w.get(2) + " s" + stride + " g" + groups;
+  /** A batch smaller than the team is one share that oneDNN itself divides. */
+  private ConvolutionPiece piece(Kind kind, ConvolutionPrimitives.Maker make) {
+    List<Set<Integer>> sizes = IntStream.range(0, chunks.shares()).mapToObj(chunks::sizes).toList();
+    int threads = chunks.divided() ? 1 : ownThreads();
+    ConvolutionPrimitives primitives =
+        context.primitives(
+            new ConvolutionPrimitives.Key(kind, x, w, y, stride, groups, plainX, wide, sizes),
+            key -> primitives(key, threads, make));
+    return new ConvolutionPiece(context, chunks, primitives, threads);
   }
 
-  /** Makes the primitive for a number of images. */
-  private interface Maker {
-    DnnlPrimitive make(int images, DnnlDescriptor weights);
-  }
-
-  /**
-   * Primitives for every size of chunk of every share, all with the weight format that the first
-   * one wants. A batch smaller than the team is one share that oneDNN itself divides.
-   */
-  private ConvolutionPiece piece(String what, Argument weightArgument, Maker maker) {
-    boolean divided = chunks.divided();
-    ConvolutionPiece piece = new ConvolutionPiece(context, chunks, divided ? 1 : ownThreads());
-    Dnnl.useThreads(divided ? 1 : ownThreads());
-    DnnlDescriptor chosen = weights(false);
-    try {
-      for (int share = 0; share < chunks.shares(); share++) {
-        for (int size : chunks.sizes(share)) {
-          DnnlPrimitive primitive = maker.make(size, chosen);
-          piece.add(share, size, primitive);
-          context.withScratch(primitive, share);
-          if (primitive == piece.first()) {
-            chosen.close();
-            chosen = primitive.format(weightArgument);
-          }
-        }
-      }
+  private ConvolutionPrimitives primitives(
+      ConvolutionPrimitives.Key key, int threads, ConvolutionPrimitives.Maker make) {
+    Dnnl.useThreads(threads);
+    try (DnnlDescriptor any = weights(false);
+        DnnlDescriptor plain = weights(true)) {
+      return new ConvolutionPrimitives(context, key, any, plain, make);
     } finally {
-      chosen.close();
       Dnnl.useThreads(1);
     }
-    context.noteImplementation(describe(what), piece.first().implementation(), true);
-    return piece;
   }
 
   /** How many of oneDNN's own threads an undivided convolution is worth waking. */
@@ -188,8 +175,7 @@ final class CpuConvolution {
   private Piece forward(Op.Convolution c, int number) {
     ConvolutionPiece piece =
         piece(
-            "convolution",
-            Argument.WEIGHTS,
+            Kind.CONVOLUTION,
             (images, weights) -> {
               try (DnnlDescriptor xd = image(x, images, plainX);
                   DnnlDescriptor yd = image(y, images, false)) {
@@ -199,15 +185,14 @@ final class CpuConvolution {
     MemorySegment packed = packWeights(piece, number, maker.memory().apply(c.w()));
     return piece
         .bind(Argument.SRC, maker.images().apply(c.x()))
-        .bindAll(Argument.WEIGHTS, packed)
+        .bind(Argument.WEIGHTS, Images.common(packed))
         .bind(Argument.DST, maker.images().apply(c.y()));
   }
 
   private Piece backwardData(Op.ConvolutionBackwardData c, int number) {
     ConvolutionPiece piece =
         piece(
-            "data gradient",
-            Argument.WEIGHTS,
+            Kind.DATA_GRADIENT,
             (images, weights) -> {
               try (DnnlDescriptor xd = image(x, images, false);
                   DnnlDescriptor yd = image(y, images, false)) {
@@ -217,7 +202,7 @@ final class CpuConvolution {
     MemorySegment packed = packWeights(piece, number, maker.memory().apply(c.w()));
     return piece
         .bind(Argument.DIFF_DST, maker.images().apply(c.dy()))
-        .bindAll(Argument.WEIGHTS, packed)
+        .bind(Argument.WEIGHTS, Images.common(packed))
         .bind(Argument.DIFF_SRC, maker.images().apply(c.dx()));
   }
 
@@ -226,8 +211,7 @@ final class CpuConvolution {
     wide = widened ? AVX2_CHANNELS : wide;
     ConvolutionPiece piece =
         piece(
-            "weight gradient",
-            Argument.DIFF_WEIGHTS,
+            Kind.WEIGHT_GRADIENT,
             (images, weights) -> {
               try (DnnlDescriptor xd = image(x, images, plainX);
                   DnnlDescriptor yd = image(y, images, false)) {
@@ -235,30 +219,29 @@ final class CpuConvolution {
               }
             });
     MemorySegment dw = maker.memory().apply(c.dw());
-    try (DnnlDescriptor wanted = piece.first().format(Argument.DIFF_WEIGHTS);
-        DnnlDescriptor plain = weights(true)) {
-      boolean direct = wanted.sameAs(plain) && exact();
-      MemorySegment[] sums = new MemorySegment[chunks.shares()];
-      MemorySegment[] further = new MemorySegment[sums.length];
-      for (int share = 0; share < sums.length; share++) {
-        String lane = number + " " + share;
-        sums[share] =
-            direct && share == 0 ? dw : context.scratch("gradient " + lane, wanted.bytes());
-        further[share] =
-            chunks.count(share) == 1
-                ? sums[share]
-                : context.scratch("gradient of a chunk " + share, wanted.bytes());
-      }
-      Images xs = maker.images().apply(c.x());
-      piece
-          .bind(Argument.SRC, widened ? widened(piece, xs) : xs)
-          .bind(Argument.DIFF_DST, maker.images().apply(c.dy()))
-          .bindSums(sums, further, wanted.bytes());
-      if (!direct) {
-        unpackWeights(piece, wanted, plain, sums[0], dw);
-      }
-      return piece;
+    ConvolutionPrimitives primitives = piece.primitives();
+    boolean direct = primitives.takesPlain() && exact();
+    MemorySegment[] sums = new MemorySegment[chunks.shares()];
+    MemorySegment[] further = new MemorySegment[sums.length];
+    for (int share = 0; share < sums.length; share++) {
+      sums[share] =
+          direct && share == 0
+              ? dw
+              : context.scratch("gradient " + number + " " + share, primitives.weightBytes);
+      further[share] =
+          chunks.count(share) == 1
+              ? sums[share]
+              : context.scratch("gradient of a chunk " + share, primitives.weightBytes);
     }
+    Images xs = maker.images().apply(c.x());
+    piece
+        .bind(Argument.SRC, widened ? widened(piece, xs) : xs)
+        .bind(Argument.DIFF_DST, maker.images().apply(c.dy()))
+        .bindSums(sums, further);
+    if (!direct) {
+      unpackWeights(piece, sums[0], dw);
+    }
+    return piece;
   }
 
   /** The images with channels of zeros added, copied chunk by chunk. */
@@ -292,47 +275,38 @@ final class CpuConvolution {
   }
 
   private MemorySegment packWeights(ConvolutionPiece piece, int number, MemorySegment wm) {
-    try (DnnlDescriptor wanted = piece.first().format(Argument.WEIGHTS);
-        DnnlDescriptor plain = weights(true)) {
-      MemorySegment source = wm;
-      if (form == Form.DENSE_FOR_GROUPED) {
-        MemorySegment dense = context.own(plain.bytes());
-        piece.pack(() -> eachDiagonalRun((from, to, bytes) -> copy(wm, from, dense, to, bytes)));
-        source = dense;
-      } else if (padded()) {
-        MemorySegment wide = context.own(plain.bytes());
-        piece.pack(() -> copy(wm, 0, wide, 0, parameterBytes()));
-        source = wide;
-      }
-      if (wanted.sameAs(plain)) {
-        return source;
-      }
-      MemorySegment packed =
-          context.fixedParameters()
-              ? context.own(wanted.bytes())
-              : context.scratch("packed weights " + number, wanted.bytes());
-      DnnlPrimitive reorder = context.withScratch(dnnl.reorder(plain, wanted), 0);
-      reorder.bind(Argument.SRC, source).bind(Argument.DST, packed);
-      piece.own(reorder).pack(reorder::execute);
-      return packed;
+    ConvolutionPrimitives primitives = piece.primitives();
+    MemorySegment source = wm;
+    if (form == Form.DENSE_FOR_GROUPED) {
+      MemorySegment dense = context.own(primitives.plainBytes);
+      piece.pack(() -> eachDiagonalRun((from, to, bytes) -> copy(wm, from, dense, to, bytes)));
+      source = dense;
+    } else if (padded()) {
+      MemorySegment wide = context.own(primitives.plainBytes);
+      piece.pack(() -> copy(wm, 0, wide, 0, parameterBytes()));
+      source = wide;
     }
+    if (primitives.takesPlain()) {
+      return source;
+    }
+    MemorySegment packed =
+        context.fixedParameters()
+            ? context.own(primitives.weightBytes)
+            : context.scratch("packed weights " + number, primitives.weightBytes);
+    MemorySegment from = source;
+    piece.pack(() -> primitives.reorder(from, packed));
+    return packed;
   }
 
-  private void unpackWeights(
-      ConvolutionPiece piece,
-      DnnlDescriptor from,
-      DnnlDescriptor plain,
-      MemorySegment packed,
-      MemorySegment dwm) {
-    MemorySegment target = exact() ? dwm : context.scratch("plain weights", plain.bytes());
-    if (from.sameAs(plain)) {
-      target = packed;
+  private void unpackWeights(ConvolutionPiece piece, MemorySegment packed, MemorySegment dwm) {
+    ConvolutionPrimitives primitives = piece.primitives();
+    MemorySegment result;
+    if (primitives.takesPlain()) {
+      result = packed;
     } else {
-      DnnlPrimitive reorder = context.withScratch(dnnl.reorder(from, plain), 0);
-      reorder.bind(Argument.SRC, packed).bind(Argument.DST, target);
-      piece.own(reorder).then(reorder::execute);
+      result = exact() ? dwm : context.scratch("plain weights", primitives.plainBytes);
+      piece.then(() -> primitives.reorder(packed, result));
     }
-    MemorySegment result = target;
     if (form == Form.DENSE_FOR_GROUPED || wide != x.get(1)) {
       piece.then(() -> eachDiagonalRun((at, dense, bytes) -> copy(result, dense, dwm, at, bytes)));
     } else if (!exact()) {

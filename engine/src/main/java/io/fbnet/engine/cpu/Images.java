@@ -29,6 +29,11 @@ final class Images {
     return new Images(bytes, true, places);
   }
 
+  /** What is the same for all images. */
+  static Images common(MemorySegment place) {
+    return new Images(0, false, place);
+  }
+
   /** Where a thread finds its images. */
   MemorySegment place(int thread) {
     return places[local ? thread : 0];

@@ -64,7 +64,11 @@ interface Loops {
       int channel,
       boolean relu);
 
-  /** y = the sum over k of weights[first + k] * xs[k], read from ats[k] on. */
+  /**
+   * y = the sum over k of weights[first + k] * xs[k], read from ats[k] on.
+   *
+   * @param ats not kept as they are
+   */
   void weightedSum(
       MemorySegment[] xs,
       long[] ats,

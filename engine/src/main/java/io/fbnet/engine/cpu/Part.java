@@ -8,13 +8,25 @@ import java.util.stream.Stream;
 
 /**
  * An operation, or one half of a batch norm: its sums must be whole before anything is normalised
- * by them.
+ * by them. Each is made once, and equal to itself alone.
  */
-record Part(Op op, Half half) {
+final class Part {
   enum Half {
     WHOLE,
     STATISTICS,
     APPLICATION
+  }
+
+  private final Op op;
+  private final Half half;
+  private final List<Value> reads;
+  private final List<Value> writes;
+
+  Part(Op op, Half half) {
+    this.op = op;
+    this.half = half;
+    reads = readBy(op);
+    writes = writtenBy(op, half);
   }
 
   static List<Part> of(Op op) {
@@ -27,14 +39,14 @@ record Part(Op op, Half half) {
     };
   }
 
-  List<Value> reads() {
+  private static List<Value> readBy(Op op) {
     return switch (op) {
       case Op.BatchNorm bn -> Stream.of(bn.x(), bn.momentum()).filter(Objects::nonNull).toList();
       default -> op.inputs();
     };
   }
 
-  List<Value> writes() {
+  private static List<Value> writtenBy(Op op, Half half) {
     return switch (op) {
       case Op.BatchNorm bn -> op.outputs().stream().filter(v -> !v.equals(bn.y())).toList();
       case Op.BatchNormBackward bn ->
@@ -43,6 +55,22 @@ record Part(Op op, Half half) {
               : op.outputs().stream().filter(v -> !v.equals(bn.dx())).toList();
       default -> op.outputs();
     };
+  }
+
+  Op op() {
+    return op;
+  }
+
+  Half half() {
+    return half;
+  }
+
+  List<Value> reads() {
+    return reads;
+  }
+
+  List<Value> writes() {
+    return writes;
   }
 
   /** Whether its results are there only after the last image. */
@@ -63,6 +91,6 @@ record Part(Op op, Half half) {
    */
   boolean awaits(Part earlier) {
     return half == Half.APPLICATION && earlier.op.equals(op)
-        || reads().stream().anyMatch(earlier.writes()::contains);
+        || reads.stream().anyMatch(earlier.writes::contains);
   }
 }

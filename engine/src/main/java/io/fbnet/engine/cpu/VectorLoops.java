@@ -2,20 +2,29 @@ package io.fbnet.engine.cpu;
 
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteOrder;
+import java.util.Objects;
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
  * The loops on the Vector API: a block of channels is one vector of the machine's preferred size.
- * Loads from segments take a long offset; with an int index they are several times slower.
+ *
+ * <p>Until Java has compiled them they run a thousand times slower, so they are written to be
+ * compiled once and soon. A segment's bounds are checked when a loop begins; within it, vectors are
+ * read at addresses of one segment that covers all memory, for the checks of each access in a
+ * segment of its own make the compiler's work several times longer and have to be compiled again
+ * whenever one turns out otherwise than before. A loop with and one without ReLU are two methods: a
+ * branch not taken at first would be compiled again, too. Loads take a long offset; with an int
+ * index they are several times slower.
  */
+@SuppressWarnings("restricted") // all memory
 final class VectorLoops implements Loops {
   private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
   private static final int LANES = SPECIES.length();
   private static final long STEP = 4L * LANES;
   private static final ByteOrder ORDER = ByteOrder.nativeOrder();
+  private static final MemorySegment MEMORY = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
 
   /** Whether a vector of this machine is a block of channels that oneDNN knows. */
   static boolean fits() {
@@ -32,8 +41,18 @@ final class VectorLoops implements Loops {
     return "vectors of " + LANES;
   }
 
-  private static FloatVector load(MemorySegment s, long at) {
-    return FloatVector.fromMemorySegment(SPECIES, s, at, ORDER);
+  /** Where some bytes of a segment begin in {@link #MEMORY}, after a look at its bounds. */
+  private static long address(MemorySegment s, long at, long bytes) {
+    Objects.checkFromIndexSize(at, bytes, s.byteSize());
+    return s.address() + at;
+  }
+
+  private static FloatVector load(long address) {
+    return FloatVector.fromMemorySegment(SPECIES, MEMORY, address, ORDER);
+  }
+
+  private static void store(FloatVector v, long address) {
+    v.intoMemorySegment(MEMORY, address, ORDER);
   }
 
   private static FloatVector array(float[] a, int at) {
@@ -43,23 +62,27 @@ final class VectorLoops implements Loops {
   @Override
   public void moments(
       MemorySegment x, long at, int pixels, float[] shift, int channel, float[] acc) {
+    long bytes = pixels * STEP;
+    moments(address(x, at, bytes), bytes, shift, channel, acc);
+  }
+
+  private static void moments(long x, long bytes, float[] shift, int channel, float[] acc) {
     FloatVector k = array(shift, channel);
     FloatVector s0 = array(acc, 0);
     FloatVector q0 = array(acc, LANES);
     FloatVector s1 = FloatVector.zero(SPECIES);
     FloatVector q1 = s1;
-    long o = at;
-    long end = at + pixels * STEP;
-    for (; o + STEP < end; o += 2 * STEP) {
-      FloatVector a = load(x, o).sub(k);
-      FloatVector b = load(x, o + STEP).sub(k);
+    long pairs = bytes - bytes % (2 * STEP);
+    for (long o = 0; o < pairs; o += 2 * STEP) {
+      FloatVector a = load(x + o).sub(k);
+      FloatVector b = load(x + o + STEP).sub(k);
       s0 = s0.add(a);
       q0 = a.fma(a, q0);
       s1 = s1.add(b);
       q1 = b.fma(b, q1);
     }
-    if (o < end) {
-      FloatVector a = load(x, o).sub(k);
+    for (long o = pairs; o < bytes; o += STEP) {
+      FloatVector a = load(x + o).sub(k);
       s0 = s0.add(a);
       q0 = a.fma(a, q0);
     }
@@ -79,18 +102,33 @@ final class VectorLoops implements Loops {
       float[] beta,
       int channel,
       boolean relu) {
+    long bytes = pixels * STEP;
+    long from = address(x, xAt, bytes);
+    long to = address(y, yAt, bytes);
+    if (relu) {
+      normaliseRelu(from, to, bytes, mean, scale, beta, channel);
+    } else {
+      normalise(from, to, bytes, mean, scale, beta, channel);
+    }
+  }
+
+  private static void normaliseRelu(
+      long x, long y, long bytes, float[] mean, float[] scale, float[] beta, int channel) {
     FloatVector m = array(mean, channel);
     FloatVector s = array(scale, channel);
     FloatVector b = array(beta, channel);
-    long bytes = pixels * STEP;
-    if (relu) {
-      for (long o = 0; o < bytes; o += STEP) {
-        load(x, xAt + o).sub(m).fma(s, b).max(0f).intoMemorySegment(y, yAt + o, ORDER);
-      }
-    } else {
-      for (long o = 0; o < bytes; o += STEP) {
-        load(x, xAt + o).sub(m).fma(s, b).intoMemorySegment(y, yAt + o, ORDER);
-      }
+    for (long o = 0; o < bytes; o += STEP) {
+      store(load(x + o).sub(m).fma(s, b).max(0f), y + o);
+    }
+  }
+
+  private static void normalise(
+      long x, long y, long bytes, float[] mean, float[] scale, float[] beta, int channel) {
+    FloatVector m = array(mean, channel);
+    FloatVector s = array(scale, channel);
+    FloatVector b = array(beta, channel);
+    for (long o = 0; o < bytes; o += STEP) {
+      store(load(x + o).sub(m).fma(s, b), y + o);
     }
   }
 
@@ -107,27 +145,50 @@ final class VectorLoops implements Loops {
       int channel,
       boolean relu,
       float[] acc) {
+    long bytes = pixels * STEP;
+    long xs = address(x, xAt, bytes);
+    long dys = address(dy, dyAt, bytes);
+    if (relu) {
+      backwardMomentsRelu(xs, dys, bytes, mean, scale, beta, channel, acc);
+    } else {
+      backwardMoments(xs, dys, bytes, mean, channel, acc);
+    }
+  }
+
+  private static void backwardMomentsRelu(
+      long x,
+      long dy,
+      long bytes,
+      float[] mean,
+      float[] scale,
+      float[] beta,
+      int channel,
+      float[] acc) {
     FloatVector m = array(mean, channel);
     FloatVector s = array(scale, channel);
     FloatVector b = array(beta, channel);
     FloatVector s0 = array(acc, 0);
     FloatVector q0 = array(acc, LANES);
     FloatVector zero = FloatVector.zero(SPECIES);
-    long bytes = pixels * STEP;
-    if (relu) {
-      for (long o = 0; o < bytes; o += STEP) {
-        FloatVector centred = load(x, xAt + o).sub(m);
-        VectorMask<Float> on = centred.fma(s, b).compare(VectorOperators.GT, 0f);
-        FloatVector d = zero.blend(load(dy, dyAt + o), on);
-        s0 = s0.add(d);
-        q0 = d.fma(centred, q0);
-      }
-    } else {
-      for (long o = 0; o < bytes; o += STEP) {
-        FloatVector d = load(dy, dyAt + o);
-        s0 = s0.add(d);
-        q0 = d.fma(load(x, xAt + o).sub(m), q0);
-      }
+    for (long o = 0; o < bytes; o += STEP) {
+      FloatVector centred = load(x + o).sub(m);
+      FloatVector d = zero.blend(load(dy + o), centred.fma(s, b).compare(VectorOperators.GT, zero));
+      s0 = s0.add(d);
+      q0 = d.fma(centred, q0);
+    }
+    s0.intoArray(acc, 0);
+    q0.intoArray(acc, LANES);
+  }
+
+  private static void backwardMoments(
+      long x, long dy, long bytes, float[] mean, int channel, float[] acc) {
+    FloatVector m = array(mean, channel);
+    FloatVector s0 = array(acc, 0);
+    FloatVector q0 = array(acc, LANES);
+    for (long o = 0; o < bytes; o += STEP) {
+      FloatVector d = load(dy + o);
+      s0 = s0.add(d);
+      q0 = d.fma(load(x + o).sub(m), q0);
     }
     s0.intoArray(acc, 0);
     q0.intoArray(acc, LANES);
@@ -149,29 +210,58 @@ final class VectorLoops implements Loops {
       float[] c1,
       int channel,
       boolean relu) {
+    long bytes = pixels * STEP;
+    long xs = address(x, xAt, bytes);
+    long dys = address(dy, dyAt, bytes);
+    long dxs = address(dx, dxAt, bytes);
+    if (relu) {
+      backwardNormaliseRelu(xs, dys, dxs, bytes, mean, scale, beta, c0, c1, channel);
+    } else {
+      backwardNormalise(xs, dys, dxs, bytes, mean, scale, c0, c1, channel);
+    }
+  }
+
+  private static void backwardNormaliseRelu(
+      long x,
+      long dy,
+      long dx,
+      long bytes,
+      float[] mean,
+      float[] scale,
+      float[] beta,
+      float[] c0,
+      float[] c1,
+      int channel) {
     FloatVector m = array(mean, channel);
     FloatVector s = array(scale, channel);
     FloatVector b = array(beta, channel);
     FloatVector k0 = array(c0, channel);
     FloatVector k1 = array(c1, channel);
     FloatVector zero = FloatVector.zero(SPECIES);
-    long bytes = pixels * STEP;
-    if (relu) {
-      for (long o = 0; o < bytes; o += STEP) {
-        FloatVector centred = load(x, xAt + o).sub(m);
-        VectorMask<Float> on = centred.fma(s, b).compare(VectorOperators.GT, 0f);
-        FloatVector d = zero.blend(load(dy, dyAt + o), on);
-        d.sub(k0).sub(centred.mul(k1)).mul(s).intoMemorySegment(dx, dxAt + o, ORDER);
-      }
-    } else {
-      for (long o = 0; o < bytes; o += STEP) {
-        FloatVector centred = load(x, xAt + o).sub(m);
-        load(dy, dyAt + o)
-            .sub(k0)
-            .sub(centred.mul(k1))
-            .mul(s)
-            .intoMemorySegment(dx, dxAt + o, ORDER);
-      }
+    for (long o = 0; o < bytes; o += STEP) {
+      FloatVector centred = load(x + o).sub(m);
+      FloatVector d = zero.blend(load(dy + o), centred.fma(s, b).compare(VectorOperators.GT, zero));
+      store(d.sub(k0).sub(centred.mul(k1)).mul(s), dx + o);
+    }
+  }
+
+  private static void backwardNormalise(
+      long x,
+      long dy,
+      long dx,
+      long bytes,
+      float[] mean,
+      float[] scale,
+      float[] c0,
+      float[] c1,
+      int channel) {
+    FloatVector m = array(mean, channel);
+    FloatVector s = array(scale, channel);
+    FloatVector k0 = array(c0, channel);
+    FloatVector k1 = array(c1, channel);
+    for (long o = 0; o < bytes; o += STEP) {
+      FloatVector centred = load(x + o).sub(m);
+      store(load(dy + o).sub(k0).sub(centred.mul(k1)).mul(s), dx + o);
     }
   }
 
@@ -184,62 +274,63 @@ final class VectorLoops implements Loops {
       MemorySegment y,
       long yAt,
       long bytes) {
-    long o = 0;
+    for (int k = 0; k < xs.length; k++) {
+      ats[k] = address(xs[k], ats[k], bytes);
+    }
+    weightedSum(ats, weights, first, address(y, yAt, bytes), bytes);
+  }
+
+  private static void weightedSum(long[] xs, float[] weights, int first, long y, long bytes) {
+    long fours = bytes - bytes % (4 * STEP);
     // Four accumulators hide the latency of the fused multiply-adds over the candidates.
-    for (; o + 4 * STEP <= bytes; o += 4 * STEP) {
+    for (long o = 0; o < fours; o += 4 * STEP) {
       FloatVector s0 = FloatVector.zero(SPECIES);
       FloatVector s1 = s0;
       FloatVector s2 = s0;
       FloatVector s3 = s0;
       for (int k = 0; k < xs.length; k++) {
-        MemorySegment x = xs[k];
-        long at = ats[k] + o;
+        long x = xs[k] + o;
         FloatVector m = FloatVector.broadcast(SPECIES, weights[first + k]);
-        s0 = load(x, at).fma(m, s0);
-        s1 = load(x, at + STEP).fma(m, s1);
-        s2 = load(x, at + 2 * STEP).fma(m, s2);
-        s3 = load(x, at + 3 * STEP).fma(m, s3);
+        s0 = load(x).fma(m, s0);
+        s1 = load(x + STEP).fma(m, s1);
+        s2 = load(x + 2 * STEP).fma(m, s2);
+        s3 = load(x + 3 * STEP).fma(m, s3);
       }
-      s0.intoMemorySegment(y, yAt + o, ORDER);
-      s1.intoMemorySegment(y, yAt + o + STEP, ORDER);
-      s2.intoMemorySegment(y, yAt + o + 2 * STEP, ORDER);
-      s3.intoMemorySegment(y, yAt + o + 3 * STEP, ORDER);
+      store(s0, y + o);
+      store(s1, y + o + STEP);
+      store(s2, y + o + 2 * STEP);
+      store(s3, y + o + 3 * STEP);
     }
-    for (; o < bytes; o += STEP) {
+    for (long o = fours; o < bytes; o += STEP) {
       FloatVector s = FloatVector.zero(SPECIES);
       for (int k = 0; k < xs.length; k++) {
-        s = load(xs[k], ats[k] + o).fma(FloatVector.broadcast(SPECIES, weights[first + k]), s);
+        s = load(xs[k] + o).fma(FloatVector.broadcast(SPECIES, weights[first + k]), s);
       }
-      s.intoMemorySegment(y, yAt + o, ORDER);
+      store(s, y + o);
     }
   }
 
   @Override
   public void scale(
       MemorySegment x, long xAt, float weight, MemorySegment y, long yAt, long bytes) {
+    scale(address(x, xAt, bytes), weight, address(y, yAt, bytes), bytes);
+  }
+
+  private static void scale(long x, float weight, long y, long bytes) {
+    FloatVector w = FloatVector.broadcast(SPECIES, weight);
     for (long o = 0; o < bytes; o += STEP) {
-      load(x, xAt + o).mul(weight).intoMemorySegment(y, yAt + o, ORDER);
+      store(load(x + o).mul(w), y + o);
     }
   }
 
   @Override
   public double dot(
       MemorySegment x, long xAt, MemorySegment y, long yAt, long bytes, float[] scratch) {
+    long xs = address(x, xAt, bytes);
+    long ys = address(y, yAt, bytes);
     double total = 0;
     for (long piece = 0; piece < bytes; piece += 4096 * 4L) {
-      long last = Math.min(bytes, piece + 4096 * 4L);
-      FloatVector s0 = FloatVector.zero(SPECIES);
-      FloatVector s1 = s0;
-      long o = piece;
-      for (; o + STEP < last; o += 2 * STEP) {
-        s0 = load(x, xAt + o).fma(load(y, yAt + o), s0);
-        s1 = load(x, xAt + o + STEP).fma(load(y, yAt + o + STEP), s1);
-      }
-      if (o < last) {
-        s0 = load(x, xAt + o).fma(load(y, yAt + o), s0);
-      }
-      // Not reduceLanes: the order in which it adds differs between interpreted and compiled code.
-      s0.add(s1).intoArray(scratch, 0);
+      dot(xs + piece, ys + piece, Math.min(bytes - piece, 4096 * 4L), scratch);
       for (int i = 0; i < LANES; i++) {
         total += scratch[i];
       }
@@ -247,20 +338,45 @@ final class VectorLoops implements Loops {
     return total;
   }
 
+  /** Lane by lane: the order in which reduceLanes adds differs once it is compiled. */
+  private static void dot(long x, long y, long bytes, float[] lanes) {
+    FloatVector s0 = FloatVector.zero(SPECIES);
+    FloatVector s1 = s0;
+    long pairs = bytes - bytes % (2 * STEP);
+    for (long o = 0; o < pairs; o += 2 * STEP) {
+      s0 = load(x + o).fma(load(y + o), s0);
+      s1 = load(x + o + STEP).fma(load(y + o + STEP), s1);
+    }
+    for (long o = pairs; o < bytes; o += STEP) {
+      s0 = load(x + o).fma(load(y + o), s0);
+    }
+    s0.add(s1).intoArray(lanes, 0);
+  }
+
   @Override
   public void pixelSum(MemorySegment x, long at, int pixels, float[] acc) {
+    long bytes = pixels * STEP;
+    pixelSum(address(x, at, bytes), bytes, acc);
+  }
+
+  private static void pixelSum(long x, long bytes, float[] acc) {
     FloatVector s = FloatVector.zero(SPECIES);
-    for (long o = at; o < at + pixels * STEP; o += STEP) {
-      s = s.add(load(x, o));
+    for (long o = 0; o < bytes; o += STEP) {
+      s = s.add(load(x + o));
     }
     s.intoArray(acc, 0);
   }
 
   @Override
   public void pixelFill(MemorySegment y, long at, int pixels, float[] value) {
+    long bytes = pixels * STEP;
+    pixelFill(address(y, at, bytes), bytes, value);
+  }
+
+  private static void pixelFill(long y, long bytes, float[] value) {
     FloatVector v = array(value, 0);
-    for (long o = at; o < at + pixels * STEP; o += STEP) {
-      v.intoMemorySegment(y, o, ORDER);
+    for (long o = 0; o < bytes; o += STEP) {
+      store(v, y + o);
     }
   }
 
@@ -274,35 +390,61 @@ final class VectorLoops implements Loops {
       float rate,
       float momentum,
       float decay) {
+    sgd(
+        address(value, at, bytes),
+        address(gradient, at, bytes),
+        address(velocity, at, bytes),
+        bytes,
+        rate,
+        momentum,
+        decay);
+  }
+
+  private static void sgd(
+      long value,
+      long gradient,
+      long velocity,
+      long bytes,
+      float rate,
+      float momentum,
+      float decay) {
     FloatVector mu = FloatVector.broadcast(SPECIES, momentum);
     FloatVector lambda = FloatVector.broadcast(SPECIES, decay);
     FloatVector minusRate = FloatVector.broadcast(SPECIES, -rate);
-    for (long o = at; o < at + bytes; o += STEP) {
-      FloatVector w = load(value, o);
-      FloatVector v = mu.fma(load(velocity, o), lambda.fma(w, load(gradient, o)));
-      v.intoMemorySegment(velocity, o, ORDER);
-      minusRate.fma(v, w).intoMemorySegment(value, o, ORDER);
+    for (long o = 0; o < bytes; o += STEP) {
+      FloatVector w = load(value + o);
+      FloatVector v = mu.fma(load(velocity + o), lambda.fma(w, load(gradient + o)));
+      store(v, velocity + o);
+      store(minusRate.fma(v, w), value + o);
     }
   }
 
   @Override
   public void blend(
       MemorySegment target, MemorySegment source, long at, long bytes, float keep, float share) {
+    blend(address(target, at, bytes), address(source, at, bytes), bytes, keep, share);
+  }
+
+  private static void blend(long target, long source, long bytes, float keep, float share) {
     FloatVector kept = FloatVector.broadcast(SPECIES, keep);
     FloatVector added = FloatVector.broadcast(SPECIES, share);
-    for (long o = at; o < at + bytes; o += STEP) {
-      FloatVector x = added.mul(load(source, o));
-      (keep == 0 ? x : kept.fma(load(target, o), x)).intoMemorySegment(target, o, ORDER);
+    for (long o = 0; o < bytes; o += STEP) {
+      FloatVector x = added.mul(load(source + o));
+      store(keep == 0 ? x : kept.fma(load(target + o), x), target + o);
     }
   }
 
   @Override
   public boolean finite(MemorySegment x, long at, long bytes) {
+    return finite(address(x, at, bytes), bytes);
+  }
+
+  private static boolean finite(long x, long bytes) {
     // x * 0 is 0 for finite x and NaN otherwise, and NaN stays in a sum.
     FloatVector zero = FloatVector.zero(SPECIES);
     FloatVector s = zero;
-    for (long o = at; o < at + bytes; o += STEP) {
-      s = load(x, o).fma(zero, s);
+    for (long o = 0; o < bytes; o += STEP) {
+      s = load(x + o).fma(zero, s);
     }
     return s.reduceLanes(VectorOperators.ADD) == 0;
   }
@@ -318,32 +460,47 @@ final class VectorLoops implements Loops {
       int stride,
       float[] acc,
       int start) {
-    // One row of taps at a time: five accumulators and one gradient vector stay in registers.
+    long dys = address(dy, at, STEP * outHeight * outWidth);
     for (int row = 0; row < 5; row++) {
+      int top = row * paddedWidth * LANES;
       int first = start + row * 5 * LANES;
-      FloatVector a0 = array(acc, first);
-      FloatVector a1 = array(acc, first + LANES);
-      FloatVector a2 = array(acc, first + 2 * LANES);
-      FloatVector a3 = array(acc, first + 3 * LANES);
-      FloatVector a4 = array(acc, first + 4 * LANES);
-      for (int h = 0; h < outHeight; h++) {
-        int p = (h * stride + row) * paddedWidth * LANES;
-        long o = at + h * (outWidth * STEP);
-        for (int w = 0; w < outWidth; w++) {
-          FloatVector d = load(dy, o + w * STEP);
-          a0 = d.fma(array(padded, p), a0);
-          a1 = d.fma(array(padded, p + LANES), a1);
-          a2 = d.fma(array(padded, p + 2 * LANES), a2);
-          a3 = d.fma(array(padded, p + 3 * LANES), a3);
-          a4 = d.fma(array(padded, p + 4 * LANES), a4);
-          p += stride * LANES;
-        }
-      }
-      a0.intoArray(acc, first);
-      a1.intoArray(acc, first + LANES);
-      a2.intoArray(acc, first + 2 * LANES);
-      a3.intoArray(acc, first + 3 * LANES);
-      a4.intoArray(acc, first + 4 * LANES);
+      tapRow(padded, top, paddedWidth, dys, outHeight, outWidth, stride, acc, first);
     }
+  }
+
+  /** One row of taps: five accumulators and one gradient vector stay in registers. */
+  private static void tapRow(
+      float[] padded,
+      int top,
+      int paddedWidth,
+      long dy,
+      int outHeight,
+      int outWidth,
+      int stride,
+      float[] acc,
+      int first) {
+    FloatVector a0 = array(acc, first);
+    FloatVector a1 = array(acc, first + LANES);
+    FloatVector a2 = array(acc, first + 2 * LANES);
+    FloatVector a3 = array(acc, first + 3 * LANES);
+    FloatVector a4 = array(acc, first + 4 * LANES);
+    for (int h = 0; h < outHeight; h++) {
+      int p = top + h * stride * paddedWidth * LANES;
+      long o = dy + h * (outWidth * STEP);
+      for (int w = 0; w < outWidth; w++) {
+        FloatVector d = load(o + w * STEP);
+        a0 = d.fma(array(padded, p), a0);
+        a1 = d.fma(array(padded, p + LANES), a1);
+        a2 = d.fma(array(padded, p + 2 * LANES), a2);
+        a3 = d.fma(array(padded, p + 3 * LANES), a3);
+        a4 = d.fma(array(padded, p + 4 * LANES), a4);
+        p += stride * LANES;
+      }
+    }
+    a0.intoArray(acc, first);
+    a1.intoArray(acc, first + LANES);
+    a2.intoArray(acc, first + 2 * LANES);
+    a3.intoArray(acc, first + 3 * LANES);
+    a4.intoArray(acc, first + 4 * LANES);
   }
 }

@@ -77,11 +77,9 @@ public final class ParameterStore implements AutoCloseable {
    */
   public void initialise(long seed) {
     for (ParameterLayout layout : layouts.values()) {
-      try (Arena arena = Arena.ofConfined()) {
+      try (Arena arena = Arena.ofShared()) {
         MemorySegment host = arena.allocate(layout.size() * Float.BYTES, 64);
-        for (ParameterLayout.Entry entry : layout.entries()) {
-          fill(host, entry, seed);
-        }
+        layout.entries().parallelStream().forEach(entry -> fill(host, entry, seed));
         load(layout.set(), Storage.Flat.VALUES, host);
       }
     }

@@ -167,6 +167,9 @@ public final class SearchLoop {
       StepInFlight launched = launch(program, theta, batch);
       finish(metrics, observer);
       inFlight = launched;
+      if (launched.results().arrived()) {
+        finish(metrics, observer);
+      }
       if (observer.stopRequested()) {
         finish(metrics, observer);
         return false;

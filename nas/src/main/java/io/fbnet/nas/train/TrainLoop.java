@@ -186,6 +186,9 @@ public final class TrainLoop {
       // A GPU already works on this part while the host looks at the one before.
       finish(metrics, observer);
       inFlight = launched;
+      if (launched.results().arrived()) {
+        finish(metrics, observer);
+      }
     }
     steps++;
     stepInEpoch++;
