@@ -65,7 +65,8 @@ interface Loops {
       boolean relu);
 
   /**
-   * y = the sum over k of weights[first + k] * xs[k], read from ats[k] on.
+   * y = the sum over k of weights[first + k] * xs[k], read from ats[k] on. It may take the place of
+   * the first of the xs, of no other.
    *
    * @param ats not kept as they are
    */

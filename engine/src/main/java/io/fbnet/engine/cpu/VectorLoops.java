@@ -23,6 +23,7 @@ final class VectorLoops implements Loops {
   private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
   private static final int LANES = SPECIES.length();
   private static final long STEP = 4L * LANES;
+  private static final long TILE = 1 << 13;
   private static final ByteOrder ORDER = ByteOrder.nativeOrder();
   private static final MemorySegment MEMORY = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
 
@@ -277,36 +278,54 @@ final class VectorLoops implements Loops {
     for (int k = 0; k < xs.length; k++) {
       ats[k] = address(xs[k], ats[k], bytes);
     }
-    weightedSum(ats, weights, first, address(y, yAt, bytes), bytes);
+    long to = address(y, yAt, bytes);
+    // Memory gives more where it is read a few kilobytes on end from a few places, not by the line
+    // from all candidates in turn; meanwhile y stays in the first-level cache.
+    for (long o = 0; o < bytes; o += TILE) {
+      long tile = Math.min(TILE, bytes - o);
+      int k = 0;
+      for (; k + 3 <= xs.length; k += 3) {
+        addThree(ats, weights, first, k, o, to + o, tile);
+      }
+      for (; k < xs.length; k++) {
+        add(ats[k] + o, weights[first + k], k == 0, to + o, tile);
+      }
+    }
   }
 
-  private static void weightedSum(long[] xs, float[] weights, int first, long y, long bytes) {
-    long fours = bytes - bytes % (4 * STEP);
-    // Four accumulators hide the latency of the fused multiply-adds over the candidates.
-    for (long o = 0; o < fours; o += 4 * STEP) {
-      FloatVector s0 = FloatVector.zero(SPECIES);
-      FloatVector s1 = s0;
-      FloatVector s2 = s0;
-      FloatVector s3 = s0;
-      for (int k = 0; k < xs.length; k++) {
-        long x = xs[k] + o;
-        FloatVector m = FloatVector.broadcast(SPECIES, weights[first + k]);
-        s0 = load(x).fma(m, s0);
-        s1 = load(x + STEP).fma(m, s1);
-        s2 = load(x + 2 * STEP).fma(m, s2);
-        s3 = load(x + 3 * STEP).fma(m, s3);
+  private static void addThree(
+      long[] xs, float[] weights, int first, int k, long at, long y, long bytes) {
+    long x0 = xs[k] + at;
+    long x1 = xs[k + 1] + at;
+    long x2 = xs[k + 2] + at;
+    FloatVector m0 = FloatVector.broadcast(SPECIES, weights[first + k]);
+    FloatVector m1 = FloatVector.broadcast(SPECIES, weights[first + k + 1]);
+    FloatVector m2 = FloatVector.broadcast(SPECIES, weights[first + k + 2]);
+    if (k == 0) {
+      FloatVector zero = FloatVector.zero(SPECIES);
+      for (long o = 0; o < bytes; o += STEP) {
+        FloatVector s = load(x0 + o).fma(m0, zero);
+        store(load(x2 + o).fma(m2, load(x1 + o).fma(m1, s)), y + o);
       }
-      store(s0, y + o);
-      store(s1, y + o + STEP);
-      store(s2, y + o + 2 * STEP);
-      store(s3, y + o + 3 * STEP);
+    } else {
+      for (long o = 0; o < bytes; o += STEP) {
+        FloatVector s = load(x0 + o).fma(m0, load(y + o));
+        store(load(x2 + o).fma(m2, load(x1 + o).fma(m1, s)), y + o);
+      }
     }
-    for (long o = fours; o < bytes; o += STEP) {
-      FloatVector s = FloatVector.zero(SPECIES);
-      for (int k = 0; k < xs.length; k++) {
-        s = load(xs[k] + o).fma(FloatVector.broadcast(SPECIES, weights[first + k]), s);
+  }
+
+  private static void add(long x, float weight, boolean first, long y, long bytes) {
+    FloatVector m = FloatVector.broadcast(SPECIES, weight);
+    if (first) {
+      FloatVector zero = FloatVector.zero(SPECIES);
+      for (long o = 0; o < bytes; o += STEP) {
+        store(load(x + o).fma(m, zero), y + o);
       }
-      store(s, y + o);
+    } else {
+      for (long o = 0; o < bytes; o += STEP) {
+        store(load(x + o).fma(m, load(y + o)), y + o);
+      }
     }
   }
 
