@@ -56,6 +56,7 @@ def ratios(parts):
         row["ours_ms"] = median(ours, "wall_ms")
         row["ours_device_ms"] = median(ours, "device_ms")
         row["skipped"] = ours.get("skipped", "")
+        row["separate"] = both_ways(ours)
         row["peers"] = {}
         for mode, theirs in sorted(peers.get(identity(ours), {}).items()):
             ms = median(theirs, "wall_ms")
@@ -65,6 +66,17 @@ def ratios(parts):
                 "skipped": theirs.get("skipped", "")}
         rows.append(row)
     return rows
+
+
+def both_ways(ours):
+    """Calls, bytes and time of a step as it runs and with every operation by itself."""
+    other = ours.get("separate")
+    if not other or "calls" not in ours:
+        return None
+    if "skipped" in other:
+        return {"skipped": other["skipped"]}
+    pairs = {what: [ours[what], other[what]] for what in ("calls", "moved_bytes", "planned_bytes")}
+    return {**pairs, "device_ms": [median(ours, "device_ms"), median(other, "device_ms")]}
 
 
 def identity(row):
@@ -108,7 +120,31 @@ def steps_text(rows):
         lines.append(line)
     text = ["By the host's clock over many steps, uploads included; median.", ""]
     text += table(head, lines)
+    text += fusions_text(rows)
     return text + (["Skipped:", "", *notes, ""] if notes else [])
+
+
+def fusions_text(rows):
+    """What it saves that some operations run as part of the ones that read them."""
+    lines = []
+    for row in rows:
+        both = row.get("separate")
+        if both:
+            line = [row["space"], row["batch"], row["precision"], row["step"]]
+            if "skipped" in both:
+                line += [both["skipped"], *[""] * 7]
+            else:
+                line += both["calls"]
+                line += [f"{b / 1e6:.0f}" for b in both["moved_bytes"] + both["planned_bytes"]]
+                line += [number(ms) for ms in both["device_ms"]]
+            lines.append(line)
+    if not lines:
+        return []
+    head = ["space", "batch", "precision", "step"]
+    for what in ("calls", "MB moved", "MB of the arena", "ms on the device"):
+        head += [what, "each operation by itself"]
+    return ["Some operations run as part of those that read their results. Bytes are those that "
+            "each call must read and write once.", "", *table(head, lines)]
 
 
 def bandwidth_text(part):

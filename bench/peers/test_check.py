@@ -138,7 +138,11 @@ class ReportTest(unittest.TestCase):
     def test_ratios_and_text(self):
         parts = {name: None for name in check_parts.PARTS}
         parts["step"] = {"part": "step", "status": "ok", "reason": "", "seconds": 3,
-                         "ours": [row(ms=2.0)],
+                         "ours": [row(ms=2.0, calls=70, moved_bytes=3e9, planned_bytes=2e9,
+                                      device_ms={"median": 1.5},
+                                      separate={"calls": 90, "moved_bytes": 4e9,
+                                                "planned_bytes": 3e9,
+                                                "device_ms": {"median": 1.75}})],
                          "peer": [row(ms=5.0, mode="eager"), row(skipped="a | b", mode="graph")]}
         parts["compile"] = {"part": "compile", "status": "skipped", "reason": "no torch",
                             "seconds": 1,
@@ -152,6 +156,7 @@ class ReportTest(unittest.TestCase):
         self.assertEqual(2.5, peers["eager"]["ratio"])
         self.assertEqual(1.5, peers["compile by layer"]["ratio"])
         self.assertIn("- commit: abc", text)
+        self.assertIn("| w | 70 | 90 | 3000 | 4000 | 2000 | 3000 | 1.50 | 1.75 |", text)
         self.assertIn("| contract | skipped | 0 | it was not run |", text)
         self.assertIn("PyTorch graph, cifar 32 f32 w: a | b", text)
 

@@ -8,10 +8,25 @@
 // finish, backward_finish: a block of 256 threads adds the parts of 32 channels.
 // apply, inference, backward_apply: a thread keeps its channels, whose constants it loads once, and walks
 //   over the pixels with 16 bytes at a time (or one element, where c is no multiple of V).
+// The gradient takes dy as it is or scaled by one candidate's weight in a weighted sum, so that the scaled
+// gradient is never written.
 // Bound by memory: statistics read x; apply reads x and writes y; the gradient reads x and dy twice and
 // writes dx. The ReLU's mask is computed again from x, which costs no memory.
 #include "port.h"
 #include "kernels.h"
+
+// One candidate's weight in a weighted sum: the same for all pixels, or for the `image` pixels of each image,
+// `candidates` apart. Without `m` it is 1.
+struct Weight {
+  const float* m;
+  int candidates;
+  long long image;
+};
+
+INLINE float weightOf(const Weight& w, long long pixel) {
+  // A tensor has fewer pixels than 32 bits count, and a short division takes fewer registers.
+  return w.m ? w.m[w.image ? (unsigned)pixel / (unsigned)w.image * w.candidates : 0] : 1.0f;
+}
 
 // Adds the block's rows of two sums a channel and writes partial[part][2][c]. `scratch` holds 512 V floats.
 template <int V>
@@ -121,10 +136,10 @@ INLINE void normalise(const T* x, const float* mean, const float* inverse, const
   }
 }
 
-template <class T, int V>
+template <bool SCALED, class T, int V>
 INLINE void backwardSums(const T* x, const T* dy, const float* mean, const float* inverse,
                          const float* gamma, const float* beta, float* partial, long long pixels, int c,
-                         int withRelu, float* scratch) {
+                         int withRelu, const Weight& weight, float* scratch) {
   const Tile t = channelTile<V>(c);
   float sum[V], product[V];
 #pragma unroll
@@ -133,12 +148,11 @@ INLINE void backwardSums(const T* x, const T* dy, const float* mean, const float
   }
   if (t.on) {
     const int first = t.base + t.group * V;
-    float m[V], inv[V], scale[V], shift[V];
+    float m[V], scale[V], shift[V];
 #pragma unroll
     for (int j = 0; j < V; j++) {
       m[j] = mean[first + j];
-      inv[j] = inverse[first + j];
-      scale[j] = gamma[first + j] * inv[j];
+      scale[j] = gamma[first + j] * inverse[first + j];
       shift[j] = beta[first + j];
     }
     const long long step = (long long)gridDim.x * t.rows;
@@ -147,13 +161,18 @@ INLINE void backwardSums(const T* x, const T* dy, const float* mean, const float
       float v[V], d[V];
       load(x + p * c + first, v);
       load(dy + p * c + first, d);
+      const float factor = SCALED ? weightOf(weight, p) : 1.0f;
 #pragma unroll
       for (int j = 0; j < V; j++) {
         const float centred = v[j] - m[j];
-        const float masked = withRelu && centred * scale[j] + shift[j] <= 0.0f ? 0.0f : d[j];
+        const float masked = withRelu && centred * scale[j] + shift[j] <= 0.0f ? 0.0f : factor * d[j];
         sum[j] += masked;
-        product[j] += masked * (centred * inv[j]);
+        product[j] += masked * centred;
       }
+    }
+#pragma unroll
+    for (int j = 0; j < V; j++) {
+      product[j] *= inverse[first + j];
     }
   }
   writeTwoSums<V>(t, sum, product, partial, c, scratch);
@@ -187,7 +206,7 @@ EXPORT_KERNEL(batch_norm_backward_finish)
 template <class T, int V>
 INLINE void backwardApply(const T* x, const T* dy, const float* mean, const float* inverse,
                           const float* gamma, const float* beta, const float* means, T* dx,
-                          long long pixels, int c, int withRelu) {
+                          long long pixels, int c, int withRelu, const Weight& weight) {
   const int groups = c / V;
   const Walk w = channelWalk(groups);
   for (int g = w.group; g < groups; g += w.groupStep) {
@@ -205,10 +224,11 @@ INLINE void backwardApply(const T* x, const T* dy, const float* mean, const floa
       float v[V], d[V];
       load(x + p * c + g * V, v);
       load(dy + p * c + g * V, d);
+      const float factor = weightOf(weight, p);
 #pragma unroll
       for (int j = 0; j < V; j++) {
         const float centred = v[j] - m[j];
-        const float masked = withRelu && centred * scale[j] + shift[j] <= 0.0f ? 0.0f : d[j];
+        const float masked = withRelu && centred * scale[j] + shift[j] <= 0.0f ? 0.0f : factor * d[j];
         v[j] = scale[j] * masked - a[j] - centred * b[j];
       }
       store(dx + p * c + g * V, v);
@@ -226,6 +246,20 @@ INLINE void backwardApply(const T* x, const T* dy, const float* mean, const floa
       CALL<T, 1>(__VA_ARGS__);           \
     }                                    \
   } while (0)
+
+template <class T, int V>
+INLINE void plainSums(const T* x, const T* dy, const float* mean, const float* inverse, const float* gamma,
+                      const float* beta, float* partial, long long pixels, int c, int withRelu,
+                      float* scratch) {
+  backwardSums<false, T, V>(x, dy, mean, inverse, gamma, beta, partial, pixels, c, withRelu, {}, scratch);
+}
+
+template <class T, int V>
+INLINE void scaledSums(const T* x, const T* dy, const float* mean, const float* inverse, const float* gamma,
+                       const float* beta, float* partial, long long pixels, int c, int withRelu,
+                       const Weight& weight, float* scratch) {
+  backwardSums<true, T, V>(x, dy, mean, inverse, gamma, beta, partial, pixels, c, withRelu, weight, scratch);
+}
 
 #define BATCH_NORM(T, SUFFIX)                                                                      \
   KERNEL_FITTING(4)                                                                                \
@@ -271,10 +305,25 @@ INLINE void backwardApply(const T* x, const T* dy, const float* mean, const floa
                                     const float* __restrict__ beta, float* __restrict__ partial,   \
                                     long long pixels, int c, int relu) {                           \
     __shared__ float scratch[512 * 16 / sizeof(T)];                                                \
-    BY_CHANNELS(backwardSums, T, x, dy, mean, inverse, gamma, beta, partial, pixels, c, relu,      \
+    BY_CHANNELS(plainSums, T, x, dy, mean, inverse, gamma, beta, partial, pixels, c, relu,         \
                 scratch);                                                                          \
   }                                                                                                \
   EXPORT_KERNEL(batch_norm_backward_sums_##SUFFIX)                                                 \
+  KERNEL_FITTING(2)                                                                                \
+  batch_norm_backward_sums_scaled_##SUFFIX(const T* __restrict__ x, const T* __restrict__ dy,      \
+                                           const float* __restrict__ mean,                         \
+                                           const float* __restrict__ inverse,                      \
+                                           const float* __restrict__ gamma,                        \
+                                           const float* __restrict__ beta,                         \
+                                           float* __restrict__ partial, long long pixels, int c,   \
+                                           int relu, const float* __restrict__ m, int candidates,  \
+                                           long long image) {                                      \
+    __shared__ float scratch[512 * 16 / sizeof(T)];                                                \
+    const Weight weight = {m, candidates, image};                                                  \
+    BY_CHANNELS(scaledSums, T, x, dy, mean, inverse, gamma, beta, partial, pixels, c, relu,        \
+                weight, scratch);                                                                  \
+  }                                                                                                \
+  EXPORT_KERNEL(batch_norm_backward_sums_scaled_##SUFFIX)                                          \
   KERNEL_FITTING(3)                                                                                \
   batch_norm_backward_apply_##SUFFIX(const T* __restrict__ x, const T* __restrict__ dy,            \
                                      const float* __restrict__ mean,                               \
@@ -282,8 +331,12 @@ INLINE void backwardApply(const T* x, const T* dy, const float* mean, const floa
                                      const float* __restrict__ gamma,                              \
                                      const float* __restrict__ beta,                               \
                                      const float* __restrict__ means, T* __restrict__ dx,          \
-                                     long long pixels, int c, int relu) {                          \
-    BY_CHANNELS(backwardApply, T, x, dy, mean, inverse, gamma, beta, means, dx, pixels, c, relu);  \
+                                     long long pixels, int c, int relu,                            \
+                                     const float* __restrict__ m, int candidates,                  \
+                                     long long image) {                                            \
+    const Weight weight = {m, candidates, image};                                                  \
+    BY_CHANNELS(backwardApply, T, x, dy, mean, inverse, gamma, beta, means, dx, pixels, c, relu,   \
+                weight);                                                                           \
   }                                                                                                \
   EXPORT_FLAT_KERNEL(batch_norm_backward_apply_##SUFFIX)
 

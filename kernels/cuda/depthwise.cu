@@ -11,6 +11,10 @@
 // registers and walks along an image row with a sliding window of dy, so that each column costs k loads of x
 // and one of dy. The block adds its rows in shared memory in order; finish adds the parts.
 //
+// The kernels named `normalised` read x as it was before a batch norm and normalise what they load, so that the
+// normalised images are never written: (x - mean) gamma inverse + beta, then a ReLU if asked for. What lies
+// beyond the border stays zero.
+//
 // Every kernel also runs with V = 1, for a channel count that is no multiple of V.
 // Bound by memory at 3x3 (x and y move once if the cache holds the band); at 5x5 on bf16 the arithmetic (25
 // multiply-adds for 4 bytes) costs about as much.
@@ -23,14 +27,30 @@ struct Images {
   int n, inH, inW, outH, outW, c;
 };
 
+// A batch norm's numbers a channel; without `mean` there is none.
+struct Norm {
+  const float *mean, *inverse, *gamma, *beta;
+  int relu;
+};
+
+template <int V>
+INLINE void normaliseLoaded(float (&v)[V], const float (&mean)[V], const float (&scale)[V],
+                            const float (&shift)[V], int withRelu) {
+#pragma unroll
+  for (int e = 0; e < V; e++) {
+    v[e] = (v[e] - mean[e]) * scale[e] + shift[e];
+    v[e] = withRelu ? relu(v[e]) : v[e];
+  }
+}
+
 // A patch of ROWS x COLS outputs (of V channels) that gathers: out[y][x] = sum of in[y s - p + i][x s - p + j]
-// w[i][j].
-template <class T, int V, int K, int S, int ROWS, int COLS>
+// w[i][j]. Behind the taps `w` holds a norm's mean, scale and shift where the inputs are NORMALISED.
+template <class T, int V, int K, int S, int ROWS, int COLS, bool NORMALISED>
 struct Gather {
   static constexpr int rows = ROWS, columns = COLS;
 
   static __device__ __forceinline__ void run(const T* in, const float* w, T* out, int row, int column,
-                                             const Images& s) {
+                                             const Images& s, int withRelu) {
     constexpr int INPUTS = (COLS - 1) * S + K;
     float sum[ROWS][COLS][V];
 #pragma unroll
@@ -50,6 +70,13 @@ struct Gather {
       for (int j = 0; j < INPUTS; j++) {
         if (x0 + j >= 0 && x0 + j < s.inW) {
           load(line + (long long)j * s.c, v[j]);
+          if constexpr (NORMALISED) {
+            float mean[V], scale[V], shift[V];
+            load(w + K * K * TILE_CHANNELS, mean);
+            load(w + (K * K + 1) * TILE_CHANNELS, scale);
+            load(w + (K * K + 2) * TILE_CHANNELS, shift);
+            normaliseLoaded(v[j], mean, scale, shift, withRelu);
+          }
         } else {
 #pragma unroll
           for (int e = 0; e < V; e++) {
@@ -95,7 +122,7 @@ struct Spread {
   static constexpr int rows = 2, columns = 2 * PAIRS;
 
   static __device__ __forceinline__ void run(const T* in, const float* w, T* out, int row, int column,
-                                             const Images& s) {
+                                             const Images& s, int) {
     constexpr int P = K / 2, LOW = -(P / 2), INPUTS = PAIRS + 1 - LOW;
     float sum[2][2 * PAIRS][V];
 #pragma unroll
@@ -161,7 +188,8 @@ INLINE int clamp(long long v, int least, int most) {
 // Runs a patch over all images. A job is (channel tile, up to 8 patches wide, a band of patch rows that may
 // cross images); blocks stride over the jobs, and neighbouring blocks take neighbouring channels.
 template <int V, int K, class Patch, class T>
-INLINE void sweep(const T* in, const float* w, T* out, const Images& s, bool turned, float* staged) {
+INLINE void sweep(const T* in, const float* w, T* out, const Images& s, bool turned, const Norm& norm,
+                  float* staged) {
   const int groups = s.c / V, tiles = ceilDiv(s.c, TILE_CHANNELS);
   const int perTile = ceilDiv(groups, tiles), lanes = 256 / perTile;
   const int patches = ceilDiv(s.outW, Patch::columns), strips = ceilDiv(patches, 8);
@@ -186,6 +214,12 @@ INLINE void sweep(const T* in, const float* w, T* out, const Images& s, bool tur
         const int channel = i / (K * K), tap = i - channel * (K * K);
         staged[(turned ? K * K - 1 - tap : tap) * TILE_CHANNELS + channel] = from[i];
       }
+      if (norm.mean && thread < kept * V) {
+        const int channel = firstGroup * V + thread;
+        staged[K * K * TILE_CHANNELS + thread] = norm.mean[channel];
+        staged[(K * K + 1) * TILE_CHANNELS + thread] = norm.gamma[channel] * norm.inverse[channel];
+        staged[(K * K + 2) * TILE_CHANNELS + thread] = norm.beta[channel];
+      }
       __syncthreads();
       held = tile;
     }
@@ -198,7 +232,7 @@ INLINE void sweep(const T* in, const float* w, T* out, const Images& s, bool tur
           const int image = row / rowsOfImage;
           Patch::run(in + (long long)image * s.inH * s.inW * s.c + group * V, staged + local * V,
                      out + (long long)image * s.outH * s.outW * s.c + group * V,
-                     (row - image * rowsOfImage) * Patch::rows, patch * Patch::columns, s);
+                     (row - image * rowsOfImage) * Patch::rows, patch * Patch::columns, s, norm.relu);
         }
       }
     }
@@ -212,41 +246,44 @@ struct Width {
   static constexpr int value = K == 3 ? 16 / sizeof(T) : 4;
 };
 
-template <class T, int K, int S>
-INLINE void forward(const T* x, const float* w, T* y, const Images& s, float* staged) {
-  constexpr int V = Width<T, K>::value, ROWS = S == 1 && V == 4 ? 2 : 1, COLS = S == 1 ? 4 : 2;
+template <class T, int K, int S, bool NORMALISED>
+INLINE void forward(const T* x, const float* w, T* y, const Images& s, const Norm& norm, float* staged) {
+  // The norm's numbers take registers of their own, so the patch is smaller.
+  constexpr int V = Width<T, K>::value, ROWS = S == 1 && V == 4 && !(NORMALISED && K == 5) ? 2 : 1;
+  constexpr int COLS = NORMALISED ? (K == 5 && S == 2 ? 1 : 2) : S == 1 ? 4 : 2;
   if (s.c % V == 0) {
-    sweep<V, K, Gather<T, V, K, S, ROWS, COLS>>(x, w, y, s, false, staged);
+    sweep<V, K, Gather<T, V, K, S, ROWS, COLS, NORMALISED>>(x, w, y, s, false, norm, staged);
   } else {
-    sweep<1, K, Gather<T, 1, K, S, ROWS, COLS>>(x, w, y, s, false, staged);
+    sweep<1, K, Gather<T, 1, K, S, ROWS, COLS, NORMALISED>>(x, w, y, s, false, norm, staged);
   }
 }
 
 template <class T, int K, int S>
 INLINE void backwardData(const T* dy, const float* w, T* dx, const Images& s, float* staged) {
   constexpr int V = Width<T, K>::value;
+  const Norm none = {};
   if constexpr (S == 1) {
     constexpr int ROWS = V == 4 ? 2 : 1;
     if (s.c % V == 0) {
-      sweep<V, K, Gather<T, V, K, 1, ROWS, 4>>(dy, w, dx, s, true, staged);
+      sweep<V, K, Gather<T, V, K, 1, ROWS, 4, false>>(dy, w, dx, s, true, none, staged);
     } else {
-      sweep<1, K, Gather<T, 1, K, 1, ROWS, 4>>(dy, w, dx, s, true, staged);
+      sweep<1, K, Gather<T, 1, K, 1, ROWS, 4, false>>(dy, w, dx, s, true, none, staged);
     }
   } else {
     constexpr int PAIRS = V == 8 ? 1 : 2;
     if (s.c % V == 0) {
-      sweep<V, K, Spread<T, V, K, PAIRS>>(dy, w, dx, s, false, staged);
+      sweep<V, K, Spread<T, V, K, PAIRS>>(dy, w, dx, s, false, none, staged);
     } else {
-      sweep<1, K, Spread<T, 1, K, PAIRS>>(dy, w, dx, s, false, staged);
+      sweep<1, K, Spread<T, 1, K, PAIRS>>(dy, w, dx, s, false, none, staged);
     }
   }
 }
 
 // At the input columns b s .. b s + s - 1 the window holds dy at output columns b + LOW .. b + HIGH: column
 // b s + e meets output (b s + e + p - j) / s at tap column j.
-template <class T, int V, int K, int S>
+template <class T, int V, int K, int S, bool NORMALISED>
 INLINE void backwardWeights(const T* x, const T* dy, float* partial, int n, int h, int wd, int c, int oh,
-                            int ow, float* scratch) {
+                            int ow, const Norm& norm, float* scratch) {
   constexpr int P = K / 2, LOW = -(P / S), HIGH = (S - 1 + P) / S, WINDOW = HIGH - LOW + 1;
   const Tile t = channelTile<V>(c);
   float sum[K][K][V];
@@ -255,6 +292,14 @@ INLINE void backwardWeights(const T* x, const T* dy, float* partial, int n, int 
     sum[i / (K * V)][i / V % K][i % V] = 0.0f;
   }
   const int channel = t.base + t.group * V;
+  float mean[V], scale[V], shift[V];
+#pragma unroll
+  for (int e = 0; e < V; e++) {
+    const bool read = NORMALISED && t.on;
+    mean[e] = read ? norm.mean[channel + e] : 0.0f;
+    scale[e] = read ? norm.gamma[channel + e] * norm.inverse[channel + e] : 1.0f;
+    shift[e] = read ? norm.beta[channel + e] : 0.0f;
+  }
   const int rows = t.on ? n * oh : 0;
   for (int row = (int)blockIdx.x * t.rows + t.row; row < rows; row += (int)gridDim.x * t.rows) {
     const int image = row / oh, y0 = (row - image * oh) * S - P;
@@ -291,6 +336,9 @@ INLINE void backwardWeights(const T* x, const T* dy, float* partial, int n, int 
           if (b * S + e < wd) {
             float v[V];
             load(in + ((long long)i * wd + b * S + e) * c, v);
+            if constexpr (NORMALISED) {
+              normaliseLoaded(v, mean, scale, shift, norm.relu);
+            }
 #pragma unroll
             for (int j = 0; j < K; j++) {
               if ((e + P - j) % S == 0) {
@@ -356,36 +404,70 @@ KERNEL depthwise_backward_weights_finish(const float* __restrict__ partial, floa
 }
 EXPORT_KERNEL(depthwise_backward_weights_finish)
 
-#define DEPTHWISE(K, S, T, SUFFIX)                                                                  \
-  KERNEL_FITTING(2)                                                                                 \
-  depthwise_k##K##s##S##_forward_##SUFFIX(const T* __restrict__ x, const float* __restrict__ w,     \
-                                          T* __restrict__ y, int n, int h, int wd, int c, int oh,   \
-                                          int ow) {                                                 \
-    __shared__ float4 staged[K * K * TILE_CHANNELS / 4];                                            \
-    forward<T, K, S>(x, w, y, {n, h, wd, oh, ow, c}, reinterpret_cast<float*>(staged));             \
-  }                                                                                                 \
-  EXPORT_KERNEL(depthwise_k##K##s##S##_forward_##SUFFIX)                                            \
-  KERNEL_FITTING(2)                                                                                 \
-  depthwise_k##K##s##S##_backward_data_##SUFFIX(const T* __restrict__ dy,                           \
-                                                const float* __restrict__ w, T* __restrict__ dx,    \
-                                                int n, int h, int wd, int c, int oh, int ow) {      \
-    __shared__ float4 staged[K * K * TILE_CHANNELS / 4];                                            \
-    backwardData<T, K, S>(dy, w, dx, {n, oh, ow, h, wd, c}, reinterpret_cast<float*>(staged));      \
-  }                                                                                                 \
-  EXPORT_KERNEL(depthwise_k##K##s##S##_backward_data_##SUFFIX)                                      \
-  KERNEL_FITTING(2)                                                                                 \
-  depthwise_k##K##s##S##_backward_weights_##SUFFIX(const T* __restrict__ x,                         \
-                                                   const T* __restrict__ dy,                        \
-                                                   float* __restrict__ partial, int n, int h,       \
-                                                   int wd, int c, int oh, int ow) {                 \
-    __shared__ float scratch[256 * 2 * K];                                                          \
-    if (c % 2 == 0) {                                                                               \
-      backwardWeights<T, 2, K, S>(x, dy, partial, n, h, wd, c, oh, ow, scratch);                    \
-    } else {                                                                                        \
-      backwardWeights<T, 1, K, S>(x, dy, partial, n, h, wd, c, oh, ow, scratch);                    \
-    }                                                                                               \
-  }                                                                                                 \
-  EXPORT_KERNEL(depthwise_k##K##s##S##_backward_weights_##SUFFIX)
+#define DEPTHWISE_SIZES int n, int h, int wd, int c, int oh, int ow
+#define DEPTHWISE_NORM                                                                    \
+  const float *__restrict__ mean, const float *__restrict__ inverse,                      \
+      const float *__restrict__ gamma, const float *__restrict__ beta, int relu
+
+#define DEPTHWISE_WEIGHTS(T, K, S, NORMALISED, NORM)                                      \
+  do {                                                                                    \
+    if (c % 2 == 0) {                                                                     \
+      backwardWeights<T, 2, K, S, NORMALISED>(x, dy, partial, n, h, wd, c, oh, ow, NORM,  \
+                                              scratch);                                   \
+    } else {                                                                              \
+      backwardWeights<T, 1, K, S, NORMALISED>(x, dy, partial, n, h, wd, c, oh, ow, NORM,  \
+                                              scratch);                                   \
+    }                                                                                     \
+  } while (0)
+
+#define DEPTHWISE(K, S, T, SUFFIX)                                                        \
+  KERNEL_FITTING(2)                                                                       \
+  depthwise_k##K##s##S##_forward_##SUFFIX(const T* __restrict__ x,                        \
+                                          const float* __restrict__ w, T* __restrict__ y, \
+                                          DEPTHWISE_SIZES) {                              \
+    __shared__ float4 staged[K * K * TILE_CHANNELS / 4];                                  \
+    const Norm none = {};                                                                 \
+    forward<T, K, S, false>(x, w, y, {n, h, wd, oh, ow, c}, none,                         \
+                            reinterpret_cast<float*>(staged));                            \
+  }                                                                                       \
+  EXPORT_KERNEL(depthwise_k##K##s##S##_forward_##SUFFIX)                                  \
+  KERNEL_FITTING(2)                                                                       \
+  depthwise_k##K##s##S##_forward_normalised_##SUFFIX(                                     \
+      const T* __restrict__ x, const float* __restrict__ w, T* __restrict__ y,            \
+      DEPTHWISE_SIZES, DEPTHWISE_NORM) {                                                  \
+    __shared__ float4 staged[(K * K + 3) * TILE_CHANNELS / 4];                            \
+    const Norm norm = {mean, inverse, gamma, beta, relu};                                 \
+    forward<T, K, S, true>(x, w, y, {n, h, wd, oh, ow, c}, norm,                          \
+                           reinterpret_cast<float*>(staged));                             \
+  }                                                                                       \
+  EXPORT_KERNEL(depthwise_k##K##s##S##_forward_normalised_##SUFFIX)                       \
+  KERNEL_FITTING(2)                                                                       \
+  depthwise_k##K##s##S##_backward_data_##SUFFIX(const T* __restrict__ dy,                 \
+                                                const float* __restrict__ w,              \
+                                                T* __restrict__ dx, DEPTHWISE_SIZES) {    \
+    __shared__ float4 staged[K * K * TILE_CHANNELS / 4];                                  \
+    backwardData<T, K, S>(dy, w, dx, {n, oh, ow, h, wd, c},                               \
+                          reinterpret_cast<float*>(staged));                              \
+  }                                                                                       \
+  EXPORT_KERNEL(depthwise_k##K##s##S##_backward_data_##SUFFIX)                            \
+  KERNEL_FITTING(2)                                                                       \
+  depthwise_k##K##s##S##_backward_weights_##SUFFIX(                                       \
+      const T* __restrict__ x, const T* __restrict__ dy, float* __restrict__ partial,     \
+      DEPTHWISE_SIZES) {                                                                  \
+    __shared__ float scratch[256 * 2 * K];                                                \
+    const Norm none = {};                                                                 \
+    DEPTHWISE_WEIGHTS(T, K, S, false, none);                                              \
+  }                                                                                       \
+  EXPORT_KERNEL(depthwise_k##K##s##S##_backward_weights_##SUFFIX)                         \
+  KERNEL_FITTING(2)                                                                       \
+  depthwise_k##K##s##S##_backward_weights_normalised_##SUFFIX(                            \
+      const T* __restrict__ x, const T* __restrict__ dy, float* __restrict__ partial,     \
+      DEPTHWISE_SIZES, DEPTHWISE_NORM) {                                                  \
+    __shared__ float scratch[256 * 2 * K];                                                \
+    const Norm norm = {mean, inverse, gamma, beta, relu};                                 \
+    DEPTHWISE_WEIGHTS(T, K, S, true, norm);                                               \
+  }                                                                                       \
+  EXPORT_KERNEL(depthwise_k##K##s##S##_backward_weights_normalised_##SUFFIX)
 
 #define DEPTHWISE_TYPES(K, S)     \
   DEPTHWISE(K, S, float, f32)     \

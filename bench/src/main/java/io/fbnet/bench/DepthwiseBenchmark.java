@@ -29,7 +29,8 @@ import org.openjdk.jmh.annotations.Warmup;
 
 /**
  * Depthwise convolutions and their two gradients, one kernel a run, in multiply-adds of the taps:
- * two operations each, those on the border's zeros included.
+ * two operations each, those on the border's zeros included. {@code oneDNN} is its primitive alone,
+ * where {@code cpu} packs weights and divides the batch.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.Throughput)
@@ -44,7 +45,7 @@ import org.openjdk.jmh.annotations.Warmup;
 @Warmup(iterations = 5, time = 1)
 @Measurement(iterations = 5, time = 1)
 public class DepthwiseBenchmark {
-  @Param({"cpu", "reference"})
+  @Param({"cpu", "oneDNN", "reference"})
   public String device;
 
   @Param("2")
@@ -70,6 +71,7 @@ public class DepthwiseBenchmark {
 
   private Backend backend;
   private KernelFixture fixture;
+  private OneDnnDepthwise peer;
 
   /** Arithmetic done; JMH divides it by the time. */
   @State(Scope.Thread)
@@ -85,6 +87,10 @@ public class DepthwiseBenchmark {
 
   @Setup(Level.Trial)
   public void open() {
+    if (device.equals("oneDNN")) {
+      peer = new OneDnnDepthwise(pass, batch, channels, size, kernel, stride, threads);
+      return;
+    }
     backend = device.equals("cpu") ? CpuBackend.open(threads) : new ReferenceBackend();
     fixture = new KernelFixture(backend, graph());
   }
@@ -110,14 +116,22 @@ public class DepthwiseBenchmark {
 
   @Benchmark
   public void run(Arithmetic arithmetic) {
-    fixture.program.run();
-    backend.synchronise();
+    if (peer != null) {
+      peer.run();
+    } else {
+      fixture.program.run();
+      backend.synchronise();
+    }
     int out = (size + stride - 1) / stride;
     arithmetic.gigaflops += 2e-9 * batch * channels * out * out * kernel * kernel;
   }
 
   @TearDown(Level.Trial)
   public void close() {
+    if (peer != null) {
+      peer.close();
+      return;
+    }
     fixture.close();
     backend.close();
   }

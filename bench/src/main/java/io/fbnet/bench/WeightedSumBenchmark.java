@@ -34,9 +34,10 @@ import org.openjdk.jmh.annotations.Warmup;
 
 /**
  * What is bound by memory, in algorithmic bytes: the weighted sum of nine blocks, nine arrays read
- * and one written, and the update of weights by SGD, three read and two written. Every array is at
- * least four times the last-level cache, so what is measured is memory; {@code copy} is the
- * machine's own rate for the same number of threads, one array read and one written.
+ * and one written, the update of weights by SGD, three read and two written, and Gumbel-softmax,
+ * one written. Every array is at least four times the last-level cache, so what is measured is
+ * memory, or for Gumbel-softmax the noise; {@code copy} is the machine's own rate for the same
+ * number of threads, one array read and one written.
  */
 @BenchmarkMode(Mode.Throughput)
 @OutputTimeUnit(TimeUnit.SECONDS)
@@ -139,6 +140,44 @@ public class WeightedSumBenchmark {
     }
   }
 
+  /** Theta of the paper's space, and a draw for each of so many images that they fill an array. */
+  @State(Scope.Thread)
+  public static class Draws {
+    private static final int LAYERS = 22;
+
+    @Param("2")
+    public int threads;
+
+    @Param("0")
+    public int megabytes;
+
+    private Backend backend;
+    private KernelFixture fixture;
+    private long arrayBytes;
+
+    @Setup(Level.Trial)
+    public void open() {
+      backend = CpuBackend.open(threads);
+      int images = Math.toIntExact(arrayBytes(megabytes) / (4L * LAYERS * CANDIDATES));
+      arrayBytes = 4L * LAYERS * CANDIDATES * images;
+      GraphBuilder b = new GraphBuilder();
+      Value theta = b.parameter("theta", "theta", true, new Initial.Normal(1), LAYERS, CANDIDATES);
+      Value tau = b.control("tau", Type.F32);
+      Value seed = b.control("seed", Type.I64);
+      Value step = b.control("step", Type.I64);
+      b.output("m", b.gumbelSoftmax(theta, tau, seed, step, images, 1));
+      fixture = new KernelFixture(backend, b.build());
+      fixture.program.set("tau", 5.0);
+      fixture.program.set("seed", 1L);
+    }
+
+    @TearDown(Level.Trial)
+    public void close() {
+      fixture.close();
+      backend.close();
+    }
+  }
+
   /** Two plain arrays of the same size, and threads to copy with. */
   @State(Scope.Thread)
   public static class Arrays {
@@ -192,6 +231,13 @@ public class WeightedSumBenchmark {
     blocks.fixture.program.run();
     blocks.backend.synchronise();
     traffic.gigabytes += (CANDIDATES + 1) * blocks.arrayBytes * 1e-9;
+  }
+
+  @Benchmark
+  public void gumbelSoftmax(Draws draws, Traffic traffic) {
+    draws.fixture.program.run();
+    draws.backend.synchronise();
+    traffic.gigabytes += draws.arrayBytes * 1e-9;
   }
 
   @Benchmark

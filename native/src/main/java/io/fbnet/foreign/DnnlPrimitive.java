@@ -120,15 +120,15 @@ public final class DnnlPrimitive implements AutoCloseable {
   public DnnlPrimitive bind(Argument argument, MemorySegment data, long offset) {
     Bound now = bound.get(argument);
     long address = data.address() + offset;
-    if (now != null && now.address == address) {
-      return this;
-    }
     long room = offset < 0 ? 0 : data.byteSize() - offset;
     try {
       if (now == null) {
         now = create(argument, room);
       }
       requireRoom(argument, now.bytes, room);
+      if (now.address == address) {
+        return this;
+      }
       int status =
           (int)
               DnnlRaw.MEMORY_SET_DATA_HANDLE.invokeExact(

@@ -43,13 +43,10 @@ public final class Pages {
    *
    * @param arena its owner
    * @param bytes its size
-   * @throws OutOfMemoryError where the system does not have as much
+   * @throws OutOfMemoryError where the system refuses, which it does only where it is far from
+   *     having as much: {@link #available} says what it has
    */
   public static MemorySegment map(Arena arena, long bytes) {
-    long available = available();
-    if (available >= 0 && bytes > available) {
-      throw new OutOfMemoryError("the system has %d bytes, not %d".formatted(available, bytes));
-    }
     try {
       MemorySegment block =
           (MemorySegment)
@@ -75,16 +72,33 @@ public final class Pages {
     }
   }
 
-  /** {@return bytes that the system says it can give without swapping, -1 where it does not} */
+  /**
+   * {@return bytes that a process can take now: what the system can give without swapping, but no
+   * more than a container's limit leaves; -1 where neither is said} What is mapped and not touched
+   * yet is not taken off.
+   */
   public static long available() {
+    long system = number(Path.of("/proc/meminfo"), "MemAvailable:", 1 << 10);
+    long limit = number(Path.of("/sys/fs/cgroup/memory.max"), "", 1);
+    long used = number(Path.of("/sys/fs/cgroup/memory.stat"), "anon ", 1);
+    if (limit < 0 || used < 0) {
+      return system;
+    }
+    long left = Math.max(0, limit - used);
+    return system < 0 ? left : Math.min(system, left);
+  }
+
+  /** The number in the line that begins so, -1 where there is none. */
+  private static long number(Path file, String begin, long unit) {
     try {
-      for (String line : Files.readAllLines(Path.of("/proc/meminfo"))) {
-        if (line.startsWith("MemAvailable:")) {
-          return Long.parseLong(line.replaceAll("[^0-9]", "")) << 10;
+      for (String line : Files.readAllLines(file)) {
+        String digits = line.replaceAll("[^0-9]", "");
+        if (line.startsWith(begin) && !digits.isEmpty()) {
+          return Long.parseLong(digits) * unit;
         }
       }
     } catch (IOException e) {
-      // Then mmap must tell.
+      // Another system, or another version of it.
     }
     return -1;
   }

@@ -30,14 +30,12 @@ class PagesTest {
   }
 
   @Test
-  void moreThanTheSystemHasIsRefusedBeforeAnythingIsTouched() {
-    long available = Pages.available();
-    assertTrue(available > 0, "available " + available);
+  void whatNoSystemHasIsRefused() {
+    assertTrue(Pages.available() > 0, "available " + Pages.available());
     try (Arena arena = Arena.ofShared()) {
       OutOfMemoryError e =
-          assertThrows(OutOfMemoryError.class, () -> Pages.map(arena, 4 * available));
-      assertTrue(e.getMessage().contains(Long.toString(4 * available)), e.getMessage());
-      assertThrows(OutOfMemoryError.class, () -> Pages.map(arena, Long.MAX_VALUE));
+          assertThrows(OutOfMemoryError.class, () -> Pages.map(arena, Long.MAX_VALUE));
+      assertTrue(e.getMessage().contains(Long.toString(Long.MAX_VALUE)), e.getMessage());
     }
   }
 }

@@ -31,7 +31,11 @@ final class Gpu {
   }
 
   static CudaBackend open(Precision precision) {
+    return open(CudaOptions.DEFAULT.with(precision));
+  }
+
+  static CudaBackend open(CudaOptions options) {
     Path cache = Path.of(System.getProperty("java.io.tmpdir"), "fbnet-gpu-check-kernels");
-    return CudaBackend.open(CudaOptions.DEFAULT.with(precision), cache, System.err::println);
+    return CudaBackend.open(options, cache, System.err::println);
   }
 }

@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.bench.StepSetting;
 import io.fbnet.engine.backend.OutOfDeviceMemory;
 import io.fbnet.engine.cuda.CudaBackend;
+import io.fbnet.engine.cuda.CudaOptions;
 import io.fbnet.engine.cuda.Precision;
 import io.fbnet.nas.file.JsonText;
 import io.fbnet.nas.space.SearchSpace;
@@ -15,7 +16,8 @@ import java.util.List;
 import java.util.Locale;
 
 /**
- * Times the supernet's two steps, and describes them so that a peer can build the same ones.
+ * Times the supernet's two steps, and describes them so that a peer can build the same ones. Beside
+ * the w step stands the same with every operation by itself: its calls, bytes and time.
  *
  * <p>Arguments: {@code --out FILE}, {@code --cases SPACE:BATCH,...}, {@code --precisions
  * f32,tf32,bf16}, {@code --seconds} of one figure, {@code --limit} seconds after which no case
@@ -80,6 +82,9 @@ public final class SupernetStep {
           report.device(backend);
           measure(backend, setting, precision, cases);
         }
+        if (System.nanoTime() < deadline) {
+          compare(setting, precision, (ObjectNode) cases.get(cases.size() - 2));
+        }
       }
     }
     report.tree.put("complete", true);
@@ -136,10 +141,36 @@ public final class SupernetStep {
       int passes = (int) Math.max(30, Math.min(200, milliseconds / once));
       row.set("device_ms", Samples.of(fixture.program.time(passes)).json());
     }
+    describe(fixture, row);
     row.put("operations", fixture.program.graph().ops().size());
-    row.put("planned_bytes", fixture.program.plannedBytes());
     row.put("naive_bytes", fixture.program.naiveBytes());
     row.put("workspace_bytes", fixture.program.workspaceBytes());
     row.put("parameter_bytes", fixture.store.bytes());
+  }
+
+  private static void describe(StepFixture fixture, ObjectNode row) {
+    row.put("calls", fixture.program.calls());
+    row.put("moved_bytes", fixture.program.movedBytes());
+    row.put("planned_bytes", fixture.program.plannedBytes());
+  }
+
+  /** What the w step takes with every operation by itself. */
+  private void compare(StepSetting setting, Precision precision, ObjectNode row) {
+    try (CudaBackend backend = Gpu.open(CudaOptions.DEFAULT.with(precision).separate());
+        StepFixture fixture = new StepFixture(backend, setting)) {
+      ObjectNode separate = row.putObject("separate");
+      fixture.compile(false, StepSetting.TAU);
+      fixture.wall(tiny ? 1 : WARM_UP);
+      describe(fixture, separate);
+      if (!tiny) {
+        double once = fixture.wall(1);
+        int passes = (int) Math.max(30, Math.min(200, milliseconds / once));
+        separate.set("device_ms", Samples.of(fixture.program.time(passes)).json());
+      }
+    } catch (OutOfDeviceMemory e) {
+      row.putObject("separate").put("skipped", e.getMessage());
+    }
+    System.out.println(row);
+    report.write();
   }
 }

@@ -103,6 +103,13 @@ public interface GraphCompiler extends AutoCloseable {
     return samples;
   }
 
+  /**
+   * {@return what the kernels prepared so far have the device carry out in a run; 0 on the host}
+   */
+  default int calls() {
+    return 0;
+  }
+
   /** {@return bytes that kernels hold beside the values: scratch and packed weights} */
   long workspaceBytes();
 

@@ -92,7 +92,7 @@ final class ConvolutionPrimitives implements AutoCloseable {
       }
       weightBytes = format.bytes();
       plainBytes = plain.bytes();
-      reorder = format.sameAs(plain) ? null : own(reorder(context, key, format, plain));
+      reorder = format.sameAs(plain) ? null : reorder(context, key, format, plain);
       context.noteImplementation(describe(key), owned.getFirst().implementation(), true);
     } catch (RuntimeException e) {
       close();
@@ -109,13 +109,12 @@ final class ConvolutionPrimitives implements AutoCloseable {
     return primitive;
   }
 
-  private static DnnlPrimitive reorder(
+  private DnnlPrimitive reorder(
       CpuContext context, Key key, DnnlDescriptor format, DnnlDescriptor plain) {
-    return context.withScratch(
-        key.kind() == Kind.WEIGHT_GRADIENT
-            ? context.dnnl.reorder(format, plain)
-            : context.dnnl.reorder(plain, format),
-        0);
+    boolean back = key.kind() == Kind.WEIGHT_GRADIENT;
+    DnnlPrimitive made =
+        own(back ? context.dnnl.reorder(format, plain) : context.dnnl.reorder(plain, format));
+    return context.withScratch(made, 0);
   }
 
   private static String describe(Key key) {

@@ -36,6 +36,11 @@ public final class CpuBackend implements Backend {
   private final long chunkBytes;
   private final ThreadTeam team;
   private final Map<Long, Arena> arenas = new HashMap<>();
+
+  /** Bytes that were free when it was opened, -1 where nobody knows, and those given since. */
+  private final long room = Pages.available();
+
+  private long given;
   private boolean closed;
 
   private CpuBackend(int threads, boolean vectors, long chunkBytes) {
@@ -155,6 +160,10 @@ public final class CpuBackend implements Backend {
 
   @Override
   public MemorySegment allocate(long bytes) {
+    // What is not touched yet the system still calls free, so what was given is counted here.
+    if (room >= 0 && given + bytes > room) {
+      throw new OutOfDeviceMemory(bytes, room - given, device(), null);
+    }
     Arena arena = Arena.ofShared();
     try {
       MemorySegment segment =
@@ -162,10 +171,11 @@ public final class CpuBackend implements Backend {
               ? arena.allocate(Math.max(ALIGNMENT, bytes), ALIGNMENT)
               : Pages.map(arena, bytes);
       arenas.put(segment.address(), arena);
+      given += bytes;
       return segment.asSlice(0, bytes);
     } catch (OutOfMemoryError e) {
       arena.close();
-      throw new OutOfDeviceMemory(bytes, Pages.available(), device(), e);
+      throw new OutOfDeviceMemory(bytes, room < 0 ? -1 : room - given, device(), e);
     }
   }
 
@@ -173,6 +183,7 @@ public final class CpuBackend implements Backend {
   public void release(MemorySegment memory) {
     Arena arena = arenas.remove(memory.address());
     if (arena != null) {
+      given -= memory.byteSize();
       arena.close();
     }
   }

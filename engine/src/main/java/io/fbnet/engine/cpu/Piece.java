@@ -4,7 +4,7 @@ package io.fbnet.engine.cpu;
  * A kernel that treats every image by itself: the team's threads call it side by side, each with
  * the images of its share, a few at a time and in order.
  */
-interface Piece extends AutoCloseable {
+interface Piece {
   /** Reads the parameters, before any image. */
   default void begin() {}
 
@@ -13,9 +13,6 @@ interface Piece extends AutoCloseable {
 
   /** Combines what the threads have summed up, after all images. */
   default void finish() {}
-
-  @Override
-  default void close() {}
 
   /** A piece that treats every block of channels of an image by itself, too. */
   abstract class ByBlock implements Piece {

@@ -141,11 +141,4 @@ final class StageKernel implements Kernel {
           (first, last, thread) -> piece.blocks(image, first, last, 0, thread));
     }
   }
-
-  @Override
-  public void close() {
-    for (Piece piece : pieces) {
-      piece.close();
-    }
-  }
 }

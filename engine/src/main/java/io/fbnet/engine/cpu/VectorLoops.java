@@ -45,6 +45,9 @@ final class VectorLoops implements Loops {
   /** Where some bytes of a segment begin in {@link #MEMORY}, after a look at its bounds. */
   private static long address(MemorySegment s, long at, long bytes) {
     Objects.checkFromIndexSize(at, bytes, s.byteSize());
+    if (bytes % STEP != 0) {
+      throw new IllegalArgumentException(bytes + " bytes are no whole vectors");
+    }
     return s.address() + at;
   }
 

@@ -3,6 +3,7 @@ package io.fbnet.engine.cuda;
 import io.fbnet.engine.backend.GraphCompiler;
 import io.fbnet.engine.backend.Kernel;
 import io.fbnet.engine.backend.Readback;
+import io.fbnet.engine.backend.Step;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Value;
@@ -16,6 +17,7 @@ import java.util.stream.Stream;
 /** Prepares kernels. Images lie channels-last without padding, everything else row-major. */
 final class CudaCompiler implements GraphCompiler {
   private final CudaBackend backend;
+  private final Graph graph;
   private final CudaContext context;
   private final CudaReadbacks readbacks;
   private final Map<Value, CudaUploads> uploads = new HashMap<>();
@@ -24,6 +26,7 @@ final class CudaCompiler implements GraphCompiler {
 
   CudaCompiler(CudaBackend backend, Graph graph) {
     this.backend = backend;
+    this.graph = graph;
     context = new CudaContext(backend, graph.ops(), graph.storage());
     readbacks = new CudaReadbacks(backend);
     CudaConvolution.reserve(context, graph.ops());
@@ -35,19 +38,39 @@ final class CudaCompiler implements GraphCompiler {
   }
 
   @Override
+  public List<Step> steps(List<Op> ops) {
+    return backend.options().fused()
+        ? new CudaFusion(this, graph, ops).steps()
+        : GraphCompiler.super.steps(ops);
+  }
+
+  CudaContext context() {
+    return context;
+  }
+
+  /** A step of one kernel, prepared with the device's errors told as ours. */
+  Step step(
+      List<Value> inputs,
+      List<Value> outputs,
+      Function<Function<Value, MemorySegment>, Kernel> kernel) {
+    return new Step(inputs, outputs, memory -> backend.guarded(() -> kernel.apply(memory)));
+  }
+
+  @Override
   public Kernel prepare(Op op, Function<Value, MemorySegment> memory) {
     return backend.guarded(() -> kernel(op, memory));
   }
 
   private Kernel kernel(Op op, Function<Value, MemorySegment> memory) {
     return switch (op) {
-      case Op.Convolution c -> CudaConvolution.forward(context, c, memory);
+      case Op.Convolution c -> CudaConvolution.forward(context, c, null, memory);
       case Op.ConvolutionBackwardData c -> CudaConvolution.backwardData(context, c, memory);
-      case Op.ConvolutionBackwardWeights c -> CudaConvolution.backwardWeights(context, c, memory);
+      case Op.ConvolutionBackwardWeights c ->
+          CudaConvolution.backwardWeights(context, c, null, memory);
       case Op.BatchNorm bn -> CudaNorm.forward(context, bn, memory);
       case Op.BatchNormApply bn -> CudaNorm.apply(context, bn, memory);
       case Op.BatchNormInference bn -> CudaNorm.inference(context, bn, memory);
-      case Op.BatchNormBackward bn -> CudaNorm.backward(context, bn, memory);
+      case Op.BatchNormBackward bn -> CudaNorm.backward(context, bn, null, memory);
       case Op.Sum s -> CudaMix.sum(context, s, memory);
       case Op.WeightedSum w -> CudaMix.weightedSum(context, w, memory);
       case Op.WeightedSumBackwardInput w -> CudaMix.backwardInput(context, w, memory);
@@ -134,6 +157,11 @@ final class CudaCompiler implements GraphCompiler {
           }
           return timer.samples(passes);
         });
+  }
+
+  @Override
+  public int calls() {
+    return context.calls();
   }
 
   @Override

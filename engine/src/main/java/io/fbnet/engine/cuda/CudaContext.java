@@ -46,6 +46,7 @@ final class CudaContext extends Workspace {
   private final Set<Value> weights;
   private final Map<MemorySegment, MemorySegment> narrow = new HashMap<>();
   private final Deque<AutoCloseable> kept = new ArrayDeque<>();
+  private int calls;
 
   CudaContext(CudaBackend backend, List<Op> ops, Map<Value, Storage> storage) {
     super(backend);
@@ -144,7 +145,18 @@ final class CudaContext extends Workspace {
   Kernel kernel(String file, String name, int[] grid, int[] block, CudaArguments arguments) {
     CudaFunction function = backend.kernels().function(file, name);
     CudaLaunch launch = keep(function.prepare(grid, block, 0, arguments));
-    return () -> launch.on(stream);
+    return counted(() -> launch.on(stream));
+  }
+
+  /** A kernel that is one call of the driver or of a library. */
+  Kernel counted(Kernel kernel) {
+    calls++;
+    return kernel;
+  }
+
+  /** How many kernels were made that are one call each. */
+  int calls() {
+    return calls;
   }
 
   /** Keeps what a kernel needs until the graph is closed, also where a later kernel fails. */

@@ -24,11 +24,17 @@ final class CudaConvolution {
   private final Value y;
   private final int stride;
   private final int groups;
+  private final Op.BatchNormApply norm;
+  private final Function<Value, MemorySegment> memory;
   private final MemorySegment xm;
   private final MemorySegment wm;
   private final MemorySegment ym;
 
-  /** The three values of a convolution or of one of its gradients, by their part in it. */
+  /**
+   * The three values of a convolution or of one of its gradients, by their part in it.
+   *
+   * @param norm what x is made by while it is read, null where it lies in memory
+   */
   private CudaConvolution(
       CudaContext context,
       Value x,
@@ -36,14 +42,17 @@ final class CudaConvolution {
       Value y,
       int stride,
       int groups,
+      Op.BatchNormApply norm,
       Function<Value, MemorySegment> memory) {
     this.context = context;
+    this.norm = norm;
+    this.memory = memory;
     this.x = x;
     this.w = w;
     this.y = y;
     this.stride = stride;
     this.groups = groups;
-    xm = memory.apply(x);
+    xm = memory.apply(norm == null ? x : norm.x());
     wm = memory.apply(w);
     ym = memory.apply(y);
   }
@@ -85,19 +94,47 @@ final class CudaConvolution {
     return each && size && stride <= 2 ? Form.DEPTHWISE : Form.CUDNN;
   }
 
-  static Kernel forward(CudaContext context, Op.Convolution c, Function<Value, MemorySegment> m) {
-    return new CudaConvolution(context, c.x(), c.w(), c.y(), c.stride(), c.groups(), m).forward();
+  /** Whether one of our kernels does it, which can normalise what it reads. */
+  static boolean depthwise(Op.Convolution c) {
+    return form(c.x(), c.w(), c.y(), c.stride(), c.groups()) == Form.DEPTHWISE;
+  }
+
+  /** The same of a gradient of weights. */
+  static boolean depthwise(Op.ConvolutionBackwardWeights c) {
+    return form(c.x(), c.dw(), c.dy(), c.stride(), c.groups()) == Form.DEPTHWISE;
+  }
+
+  /**
+   * The convolution.
+   *
+   * @param norm as in the constructor; only where {@link #depthwise(Op.Convolution)}
+   */
+  static Kernel forward(
+      CudaContext context,
+      Op.Convolution c,
+      Op.BatchNormApply norm,
+      Function<Value, MemorySegment> m) {
+    return new CudaConvolution(context, c.x(), c.w(), c.y(), c.stride(), c.groups(), norm, m)
+        .forward();
   }
 
   static Kernel backwardData(
       CudaContext context, Op.ConvolutionBackwardData c, Function<Value, MemorySegment> m) {
-    return new CudaConvolution(context, c.dx(), c.w(), c.dy(), c.stride(), c.groups(), m)
+    return new CudaConvolution(context, c.dx(), c.w(), c.dy(), c.stride(), c.groups(), null, m)
         .backwardData();
   }
 
+  /**
+   * The gradient of the weights.
+   *
+   * @param norm as in the constructor; only where {@link #depthwise(Op.ConvolutionBackwardWeights)}
+   */
   static Kernel backwardWeights(
-      CudaContext context, Op.ConvolutionBackwardWeights c, Function<Value, MemorySegment> m) {
-    return new CudaConvolution(context, c.x(), c.dw(), c.dy(), c.stride(), c.groups(), m)
+      CudaContext context,
+      Op.ConvolutionBackwardWeights c,
+      Op.BatchNormApply norm,
+      Function<Value, MemorySegment> m) {
+    return new CudaConvolution(context, c.x(), c.dw(), c.dy(), c.stride(), c.groups(), norm, m)
         .backwardWeights();
   }
 
@@ -129,7 +166,7 @@ final class CudaConvolution {
           CudaProduct.of(
               context, images(x, xm), false, filter(narrow), true, images(y, ym), groups));
     }
-    return depthwise() ? depthwise("forward", y, xm, wm, ym) : cudnn(Direction.FORWARD);
+    return depthwise() ? depthwise(normalised("forward"), y, xm, wm, ym) : cudnn(Direction.FORWARD);
   }
 
   private Kernel backwardData() {
@@ -190,14 +227,28 @@ final class CudaConvolution {
     return context.typed("depthwise_k" + kernel() + "s" + stride + "_" + what, y);
   }
 
+  private String normalised(String what) {
+    return norm == null ? what : what + "_normalised";
+  }
+
+  /** The sizes, and behind them what the images are normalised by. */
   private CudaArguments sizes(CudaArguments arguments) {
-    return arguments
+    arguments
         .i32(x.shape().get(0))
         .i32(x.shape().get(2))
         .i32(x.shape().get(3))
         .i32(channels())
         .i32(y.shape().get(2))
         .i32(y.shape().get(3));
+    if (norm != null) {
+      arguments
+          .pointer(memory.apply(norm.mean()))
+          .pointer(memory.apply(norm.inverseDeviation()))
+          .pointer(memory.apply(norm.gamma()))
+          .pointer(memory.apply(norm.beta()))
+          .i32(norm.relu() ? 1 : 0);
+    }
+    return arguments;
   }
 
   private Kernel depthwise(
@@ -215,7 +266,7 @@ final class CudaConvolution {
     Kernel sums =
         context.partialSums(
             "depthwise",
-            depthwiseName("backward_weights"),
+            depthwiseName(normalised("backward_weights")),
             parts,
             channels(),
             sizes(new CudaArguments().pointer(xm).pointer(ym).pointer(partial)));
@@ -249,11 +300,12 @@ final class CudaConvolution {
     MemorySegment wide = wide("wide x", x, xm);
     MemorySegment wideY = wide("wide y", y, ym);
     Kernel run =
-        switch (direction) {
-          case FORWARD -> () -> convolution.run(wide, filter, wideY, workspace);
-          case BACKWARD_DATA -> () -> convolution.run(filter, wideY, wide, workspace);
-          case BACKWARD_FILTER -> () -> convolution.run(wide, wideY, filter, workspace);
-        };
+        context.counted(
+            switch (direction) {
+              case FORWARD -> () -> convolution.run(wide, filter, wideY, workspace);
+              case BACKWARD_DATA -> () -> convolution.run(filter, wideY, wide, workspace);
+              case BACKWARD_FILTER -> () -> convolution.run(wide, wideY, filter, workspace);
+            });
     return switch (direction) {
       case FORWARD ->
           CudaContext.sequence(

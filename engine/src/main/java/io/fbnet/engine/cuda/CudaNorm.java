@@ -30,6 +30,11 @@ final class CudaNorm {
   }
 
   static Kernel forward(CudaContext context, Op.BatchNorm bn, Function<Value, MemorySegment> m) {
+    return CudaContext.sequence(statistics(context, bn, m), apply(context, bn.application(), m));
+  }
+
+  /** All but the normalised images. */
+  static Kernel statistics(CudaContext context, Op.BatchNorm bn, Function<Value, MemorySegment> m) {
     Sizes s = Sizes.of(context, bn.x());
     MemorySegment partial = s.partial(context);
     boolean moves = bn.momentum() != null;
@@ -61,7 +66,7 @@ final class CudaNorm {
                 .pointer(moves ? m.apply(bn.runningVariance()) : null)
                 .pointer(moves ? m.apply(bn.momentum()) : null)
                 .f32(bn.epsilon()));
-    return CudaContext.sequence(sums, finish, apply(context, bn.application(), m));
+    return CudaContext.sequence(sums, finish);
   }
 
   static Kernel apply(CudaContext context, Op.BatchNormApply bn, Function<Value, MemorySegment> m) {
@@ -104,19 +109,30 @@ final class CudaNorm {
             .i32(bn.relu() ? 1 : 0));
   }
 
+  /**
+   * The gradient.
+   *
+   * @param share what the gradient dy is made by while it is read, null where it lies in memory
+   */
   static Kernel backward(
-      CudaContext context, Op.BatchNormBackward bn, Function<Value, MemorySegment> m) {
+      CudaContext context,
+      Op.BatchNormBackward bn,
+      Op.WeightedSumBackwardInput share,
+      Function<Value, MemorySegment> m) {
     Sizes s = Sizes.of(context, bn.x());
     MemorySegment partial = s.partial(context);
     MemorySegment means = context.scratch("means", 8L * s.channels());
     int relu = bn.relu() ? 1 : 0;
+    CudaArguments summed =
+        inputs(bn, share, m).pointer(partial).i64(s.pixels()).i32(s.channels()).i32(relu);
+    String name = "batch_norm_backward_sums" + (share == null ? "" : "_scaled");
     Kernel sums =
         context.partialSums(
             FILE,
-            context.typed("batch_norm_backward_sums", bn.x()),
+            context.typed(name, bn.x()),
             s.parts(),
             s.channels(),
-            inputs(bn, m).pointer(partial).i64(s.pixels()).i32(s.channels()).i32(relu));
+            share == null ? summed : scaled(summed, share, m));
     Kernel finish =
         context.addedParts(
             FILE,
@@ -135,19 +151,41 @@ final class CudaNorm {
             FILE,
             context.typed("batch_norm_backward_apply", bn.x()),
             bn.x().shape().elements() / 4,
-            inputs(bn, m)
-                .pointer(means)
-                .pointer(m.apply(bn.dx()))
-                .i64(s.pixels())
-                .i32(s.channels())
-                .i32(relu));
+            scaled(
+                inputs(bn, share, m)
+                    .pointer(means)
+                    .pointer(m.apply(bn.dx()))
+                    .i64(s.pixels())
+                    .i32(s.channels())
+                    .i32(relu),
+                share,
+                m));
     return CudaContext.sequence(sums, finish, apply);
   }
 
-  private static CudaArguments inputs(Op.BatchNormBackward bn, Function<Value, MemorySegment> m) {
+  /** The weight of the candidate, with the pixels of an image where each has its own. */
+  private static CudaArguments scaled(
+      CudaArguments arguments,
+      Op.WeightedSumBackwardInput share,
+      Function<Value, MemorySegment> m) {
+    if (share == null) {
+      return arguments.pointer(null).i32(0).i64(0);
+    }
+    int candidates = share.m().shape().get(1);
+    long pixels = (long) share.dy().shape().get(2) * share.dy().shape().get(3);
+    return arguments
+        .pointer(m.apply(share.m()).asSlice((long) share.k() * Float.BYTES))
+        .i32(candidates)
+        .i64(share.m().shape().get(0) > 1 ? pixels : 0);
+  }
+
+  private static CudaArguments inputs(
+      Op.BatchNormBackward bn,
+      Op.WeightedSumBackwardInput share,
+      Function<Value, MemorySegment> m) {
     return new CudaArguments()
         .pointer(m.apply(bn.x()))
-        .pointer(m.apply(bn.dy()))
+        .pointer(m.apply(share == null ? bn.dy() : share.dy()))
         .pointer(m.apply(bn.mean()))
         .pointer(m.apply(bn.inverseDeviation()))
         .pointer(m.apply(bn.gamma()))

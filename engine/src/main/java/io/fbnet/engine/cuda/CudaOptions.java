@@ -8,10 +8,13 @@ package io.fbnet.engine.cuda;
  *     our own kernels always do
  * @param graphs whether a step is captured once and replayed; without, every kernel is launched by
  *     itself, which is slower and easier to debug
+ * @param fused whether some operations run as part of the one that reads them; without, each runs
+ *     by itself, for comparison
  */
-public record CudaOptions(Precision precision, boolean deterministic, boolean graphs) {
-  /** f32, any algorithm, captured. */
-  public static final CudaOptions DEFAULT = new CudaOptions(Precision.F32, false, true);
+public record CudaOptions(
+    Precision precision, boolean deterministic, boolean graphs, boolean fused) {
+  /** f32, any algorithm, captured and fused. */
+  public static final CudaOptions DEFAULT = new CudaOptions(Precision.F32, false, true, true);
 
   /**
    * {@return the same in another precision}
@@ -19,6 +22,11 @@ public record CudaOptions(Precision precision, boolean deterministic, boolean gr
    * @param other of images and products
    */
   public CudaOptions with(Precision other) {
-    return new CudaOptions(other, deterministic, graphs);
+    return new CudaOptions(other, deterministic, graphs, fused);
+  }
+
+  /** {@return the same with every operation by itself} */
+  public CudaOptions separate() {
+    return new CudaOptions(precision, deterministic, graphs, false);
   }
 }

@@ -116,6 +116,7 @@ final class CudaProduct {
         product.workspaceBytes() == 0
             ? MemorySegment.NULL
             : context.scratch("workspace", product.workspaceBytes());
-    return () -> product.run(context.stream, b.memory(), a.memory(), d.memory(), workspace);
+    return context.counted(
+        () -> product.run(context.stream, b.memory(), a.memory(), d.memory(), workspace));
   }
 }

@@ -24,6 +24,7 @@ public final class ParameterStore implements AutoCloseable {
   private final Backend backend;
   private final Map<String, ParameterLayout> layouts = new LinkedHashMap<>();
   private final Map<String, MemorySegment> buffers = new LinkedHashMap<>();
+  private boolean closed;
 
   /**
    * Holds no memory yet: each buffer is made, as zeros, when something first asks for it.
@@ -189,8 +190,13 @@ public final class ParameterStore implements AutoCloseable {
     return buffers.values().stream().mapToLong(MemorySegment::byteSize).sum();
   }
 
+  boolean isClosed() {
+    return closed;
+  }
+
   @Override
   public void close() {
+    closed = true;
     buffers.values().forEach(backend::release);
     buffers.clear();
   }

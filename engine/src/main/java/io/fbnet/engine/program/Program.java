@@ -23,14 +23,16 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 
 /**
- * A graph compiled for one device: memory planned and kernels prepared once, run many times. A run
- * allocates nothing.
+ * A graph compiled for one device: memory planned and kernels prepared once, run many times. Runs
+ * after the first allocate nothing.
  */
 public final class Program implements AutoCloseable {
   private final Backend backend;
   private final Graph graph;
+  private final ParameterStore store;
   private final GraphCompiler compiler;
   private final ControlBlock controlBlock;
   private final Map<Value, MemorySegment> memory = new HashMap<>();
@@ -41,6 +43,7 @@ public final class Program implements AutoCloseable {
   private final List<Step> steps;
   private final List<Kernel> kernels = new ArrayList<>();
   private final Intermediates intermediates;
+  private final int calls;
   private final Kernel whole;
   private boolean controlsChanged = true;
   private boolean closed;
@@ -48,6 +51,7 @@ public final class Program implements AutoCloseable {
   private Program(Backend backend, Graph graph, ParameterStore store, boolean fixedParameters) {
     this.backend = backend;
     this.graph = graph;
+    this.store = store;
     compiler = backend.compiler(graph, fixedParameters);
     steps = compiler.steps(Schedule.sinkCandidateGradients(graph.ops()));
     intermediates = Intermediates.of(graph, steps, compiler::bytes);
@@ -58,6 +62,7 @@ public final class Program implements AutoCloseable {
       for (Step step : steps) {
         kernels.add(step.kernel().apply(this::memoryOf));
       }
+      calls = compiler.calls();
       whole = compiler.whole(kernels);
     } catch (OutOfDeviceMemory e) {
       OutOfDeviceMemory whole = withPlan(e);
@@ -274,6 +279,9 @@ public final class Program implements AutoCloseable {
     if (closed) {
       throw new IllegalStateException("the program is closed");
     }
+    if (store.isClosed()) {
+      throw new IllegalStateException("the program's parameters are closed");
+    }
   }
 
   /**
@@ -357,6 +365,25 @@ public final class Program implements AutoCloseable {
         .filter(value -> !graph.storage().containsKey(value))
         .mapToLong(compiler::bytes)
         .sum();
+  }
+
+  /**
+   * {@return bytes that a run must move at least: what each thing that the device carries out in
+   * one go reads and writes, once}
+   */
+  public long movedBytes() {
+    return steps.stream()
+        .flatMap(step -> Stream.concat(step.inputs().stream(), step.outputs().stream()))
+        .mapToLong(compiler::bytes)
+        .sum();
+  }
+
+  /**
+   * {@return kernels and library functions that a run has the device carry out, uploads and
+   * downloads aside; 0 on the host}
+   */
+  public int calls() {
+    return calls;
   }
 
   /** {@return bytes that kernels hold beside the values} */

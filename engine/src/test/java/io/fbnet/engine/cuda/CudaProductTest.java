@@ -42,7 +42,7 @@ class CudaProductTest {
   @Test
   void oneByOneIsTheSameAsBatched() {
     CublasLtMatmul.Type f32 = CublasLtMatmul.Type.F32;
-    try (CudaBackend backend = Devices.cuda(new CudaOptions(Precision.F32, true, true));
+    try (CudaBackend backend = Devices.cuda(new CudaOptions(Precision.F32, true, true, true));
         Arena arena = Arena.ofConfined()) {
       CudaContext context = new CudaContext(backend, List.of(), Map.of());
       Random random = new Random(SEED);

@@ -100,7 +100,7 @@ class CudaFailureTest {
   void aPlanThatDoesNotFitNamesABatchThatDoes() {
     SmallSupernet net = SmallSupernet.of(64, true, SmallSupernet.Update.NONE);
     try (CudaBackend backend = Devices.cuda(CudaOptions.DEFAULT)) {
-      SoftwareCuda.memory(4 << 20);
+      SoftwareCuda.memory(3 << 20);
       OutOfDeviceMemory e =
           assertThrows(
               OutOfDeviceMemory.class, () -> new Instance(backend, net.graph(), SEED).close());

@@ -82,7 +82,7 @@ class CudaStepTest {
     try (Backend backend = Devices.open("cuda, deterministic")) {
       captured = steps(backend);
     }
-    try (Backend eager = Devices.cuda(new CudaOptions(Precision.F32, true, false))) {
+    try (Backend eager = Devices.cuda(new CudaOptions(Precision.F32, true, false, true))) {
       assertEquals(captured, steps(eager), "kernel by kernel, seed " + SEED);
     }
     for (String order : List.of("cuda, deterministic, lazy", "cuda, deterministic, descending")) {
@@ -100,7 +100,7 @@ class CudaStepTest {
   void deterministicStepsRepeatThemselves(Precision precision) {
     List<List<Map<String, List<Integer>>>> runs = new ArrayList<>();
     for (int i = 0; i < 2; i++) {
-      try (Backend backend = Devices.cuda(new CudaOptions(precision, true, true))) {
+      try (Backend backend = Devices.cuda(new CudaOptions(precision, true, true, true))) {
         runs.add(steps(backend));
       }
     }

@@ -61,7 +61,7 @@ public final class Devices {
       assumeTrue(
           !name.endsWith("lazy") && !name.endsWith("descending"), "only on the software device");
     }
-    return cuda(new CudaOptions(precision, name.contains("deterministic"), true));
+    return cuda(new CudaOptions(precision, name.contains("deterministic"), true, true));
   }
 
   /** Opens the CUDA back end, or skips the test and says why. */

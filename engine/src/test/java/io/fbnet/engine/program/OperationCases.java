@@ -39,6 +39,7 @@ final class OperationCases {
     convolutions(cases);
     norms(cases);
     mixes(cases);
+    neighbours(cases);
     vectors(cases);
     return cases;
   }
@@ -103,16 +104,7 @@ final class OperationCases {
             new Case(
                 "batch norm %s%s".formatted(java.util.Arrays.toString(s), relu ? " relu" : ""),
                 SUMS,
-                b ->
-                    b.batchNorm(
-                        images(b, "x", s),
-                        vector(b, "weights", "gamma", s[1]),
-                        vector(b, "weights", "beta", s[1]),
-                        vector(b, "statistics", "mean", s[1]),
-                        vector(b, "statistics", "variance", s[1]),
-                        b.control("momentum", Type.F32),
-                        1e-5f,
-                        relu)));
+                b -> norm(b, "", images(b, "x", s), b.control("momentum", Type.F32), relu)));
       }
     }
     cases.add(
@@ -182,6 +174,59 @@ final class OperationCases {
               b -> b.channelShuffle(images(b, "x", s[0], s[1], s[2], s[3]), s[4])));
     }
     cases.add(new Case("global pool", FEW, b -> b.globalPool(images(b, "x", 3, 21, 7, 5))));
+  }
+
+  /** Operations that a device may run as one. */
+  private static void neighbours(List<Case> cases) {
+    int[][] sizes = {
+      // batch, channels, height, width, kernel, stride
+      {3, 5, 7, 9, 3, 1},
+      {3, 6, 5, 8, 3, 2},
+      {2, 24, 8, 6, 5, 1},
+      {2, 40, 9, 6, 5, 2},
+      {2, 136, 6, 7, 3, 1},
+    };
+    for (int[] s : sizes) {
+      for (boolean relu : new boolean[] {false, true}) {
+        cases.add(
+            new Case(
+                "batch norm%s, then depthwise k%d s%d of %d at %dx%dx%d"
+                    .formatted(relu ? " relu" : "", s[4], s[5], s[1], s[0], s[2], s[3]),
+                SUMS,
+                b -> {
+                  Value x = images(b, "x", s[0], s[1], s[2], s[3]);
+                  Value y = norm(b, "", x, b.control("momentum", Type.F32), relu);
+                  return b.convolution(y, weights(b, s[1], 1, s[4], s[4]), s[5], s[1]);
+                }));
+      }
+    }
+    for (int rows : new int[] {1, 3}) {
+      cases.add(
+          new Case(
+              "weighted sum of two batch norms and x, %s".formatted(rows == 1 ? "one row" : "rows"),
+              SUMS,
+              b -> {
+                Value x = images(b, "x", 3, 7, 5, 6);
+                Value momentum = b.control("momentum", Type.F32);
+                Value first = norm(b, "0", images(b, "x0", 3, 7, 5, 6), momentum, true);
+                Value second = norm(b, "1", images(b, "x1", 3, 7, 5, 6), momentum, false);
+                Value m = b.input("m", Type.F32, rows, 3);
+                return b.weightedSum(List.of(first, x, second), m);
+              }));
+    }
+  }
+
+  private static Value norm(GraphBuilder b, String name, Value x, Value momentum, boolean relu) {
+    int c = x.shape().get(1);
+    return b.batchNorm(
+        x,
+        vector(b, "weights", "gamma" + name, c),
+        vector(b, "weights", "beta" + name, c),
+        vector(b, "statistics", "mean" + name, c),
+        vector(b, "statistics", "variance" + name, c),
+        momentum,
+        1e-5f,
+        relu);
   }
 
   private static void vectors(List<Case> cases) {

@@ -194,6 +194,12 @@ class OperationsDocumentTest {
             + " with finite differences. \"is one\": a backward operation, whose result is what"
             + " those comparisons look at.");
     lines.add("");
+    lines.add(
+        "The table is of operations by themselves. On `cpu` several run together, a few images at a"
+            + " time ([decision 011](decisions/011-stages.md)); on `cuda` normalised images and"
+            + " shares of a weighted sum's gradient are made while they are read, where nothing"
+            + " else reads them ([decision 014](decisions/014-cuda-fusion.md)).");
+    lines.add("");
     lines.add(GPU_STATE);
     lines.add("");
     lines.add("| operation | reference | cpu | cuda | cases | gradient |");

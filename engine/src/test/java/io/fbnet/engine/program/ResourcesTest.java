@@ -5,12 +5,16 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import io.fbnet.engine.backend.OutOfDeviceMemory;
 import io.fbnet.engine.cpu.CpuBackend;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.GraphBuilder;
 import io.fbnet.engine.graph.ParameterSpec.Initial;
 import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
+import io.fbnet.foreign.Pages;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Function;
 import org.junit.jupiter.api.AfterEach;
@@ -96,6 +100,43 @@ class ResourcesTest {
       program.close();
       assertThrows(IllegalStateException.class, program::run);
     }
+  }
+
+  @Test
+  void aProgramWhoseParametersAreClosedDoesNotRun() {
+    Graph graph = convolution(20, 24, 3);
+    ParameterStore store = new ParameterStore(cpu, graph.parameters());
+    store.initialise(SEED);
+    try (Program program = Program.compile(cpu, graph, store)) {
+      program.run();
+      store.close();
+      IllegalStateException e = assertThrows(IllegalStateException.class, program::run);
+      assertTrue(e.getMessage().contains("parameters"), e.getMessage());
+    }
+  }
+
+  /** Memory that was given and not touched yet counts, although the system still calls it free. */
+  @Test
+  void moreMemoryThanThereIsIsRefusedBeforeItIsTouched() {
+    long most = 1L << 46;
+    OutOfDeviceMemory none = assertThrows(OutOfDeviceMemory.class, () -> cpu.allocate(most));
+    assertTrue(none.getMessage().contains("free"), none.getMessage());
+    long third = Pages.available() / 3;
+    List<MemorySegment> given = new ArrayList<>();
+    try {
+      assertThrows(
+          OutOfDeviceMemory.class,
+          () -> {
+            for (int i = 0; i < 5; i++) {
+              given.add(cpu.allocate(third));
+            }
+          });
+      assertTrue(given.size() >= 2, "only " + given.size() + " thirds");
+    } finally {
+      given.forEach(cpu::release);
+    }
+    cpu.release(cpu.allocate(third));
+    assertEquals(0, cpu.liveAllocations());
   }
 
   /** Too many channels for oneDNN's row-major kernels, too few for its blocked ones. */

@@ -42,8 +42,8 @@ record Subject(Graph graph, List<Value> wanted, Map<Value, Value> gradients) {
     }
     for (Op op : forward.ops()) {
       if (op instanceof Op.BatchNorm bn) {
-        b.output("runningMean", bn.runningMean());
-        b.output("runningVariance", bn.runningVariance());
+        b.output("of " + bn.runningMean().name(), bn.runningMean());
+        b.output("of " + bn.runningVariance().name(), bn.runningVariance());
       }
     }
     return new Subject(b.build(), wanted, gradients);

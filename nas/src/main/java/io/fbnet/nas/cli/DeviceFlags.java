@@ -125,7 +125,7 @@ final class DeviceFlags {
   }
 
   private CudaOptions options() {
-    return new CudaOptions(precision, deterministic, true);
+    return new CudaOptions(precision, deterministic, true, true);
   }
 
   /** Why a GPU is not taken by itself; empty where it is. */
