@@ -50,12 +50,17 @@ def run(java, side, space, batch, step, threads):
     return [ms for fork in found["primaryMetric"]["rawData"] for ms in fork], peak
 
 
-def planned(java, cases):
-    """Rows of a Markdown table: what w steps of ours plan to hold, normal and lean."""
+def rows_of(java, program, *arguments):
+    """Rows of a Markdown table that a program of ours prints."""
     return subprocess.run(
-        [java, "--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED", "-cp",
-         str(HERE / "target/benchmarks.jar"), "io.fbnet.bench.StepMemory", cases],
+        [java, "--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED", "-XX:+UseSerialGC",
+         "-cp", str(HERE / "target/benchmarks.jar"), "io.fbnet.bench." + program, *arguments],
         check=True, capture_output=True, text=True).stdout
+
+
+def planned(java, cases):
+    """What w steps of ours plan to hold, normal and lean."""
+    return rows_of(java, "StepMemory", cases)
 
 
 def steps(args):
@@ -91,22 +96,19 @@ def main():
                 kept[key] = [statistics.median(ms), peak]
                 raw.write_text(json.dumps(kept))
             print("%s: %.0f ms, peak %.0f MiB" % (key, *kept[key]), flush=True)
-    rows, shares, weight = [], [], {}
+    rows = []
     for case, step, side in steps(args):
         found = [kept[" ".join([case, step, side[0], str(args.threads), str(r)])] for r in range(args.rounds)]
         ms, peak = statistics.median(f[0] for f in found), max(f[1] for f in found)
         if side is SIDES[0]:
             ours, least = ms, peak
-            weight[step] = ms
-            if step == "theta" and "w" in weight:
-                shares.append("- %s: theta step / w step %.2f" % (case, ms / weight["w"]))
         rows.append("| %s | %s | %s | %.0f | %.0f%% | %.2f | %.0f | %.2f |" % (
             case, step, side[0], ms, 100 * spread([f[0] for f in found]), ms / ours, peak, peak / least))
     memory = planned(args.java, args.cases)
     processor = machine.processor()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     body = "\n".join(rows)
-    share = "\n".join(shares)
+    share = rows_of(args.java, "StepShares", args.cases, str(args.threads))
     args.out.write_text(f"""# Supernet steps: ours and libtorch
 
 {processor}, {args.threads} threads, f32; tree {commit} of `engine`; `python3 bench/supernet_peers.py --rounds {args.rounds}`.
@@ -117,8 +119,12 @@ round by the median. Both sides assert equal parameters and multiply-adds before
 | --- | --- | --- | --- | --- | --- | --- | --- |
 {body}
 
-{share}
+The theta step and the lean w step as shares of the w step, the three taking turns in one process: median and
+quartiles.
 
+| space:batch | theta / w | lean w / w |
+| --- | --- | --- |
+{share}
 Memory that the steps of ours plan: MiB of the arena, of every value of the unfused graph (gradients included), the one
 by the other, and what kernels hold beside it.
 

@@ -21,8 +21,9 @@ import java.util.Locale;
  *
  * <p>Arguments: {@code --out FILE}, {@code --cases SPACE:BATCH,...}, {@code --precisions
  * f32,tf32,bf16}, {@code --seconds} of one figure, {@code --limit} seconds after which no case
- * begins, {@code --tiny}; or {@code --describe} alone, which prints the built-in spaces and needs
- * no device; or {@code --parity FOLDER}, see {@link Parity}.
+ * begins, {@code --tiny}, {@code --plan} to compile and run nothing; or {@code --describe} alone,
+ * which prints the built-in spaces and needs no device; or {@code --parity FOLDER}, see {@link
+ * Parity}.
  */
 public final class SupernetStep {
   private static final String CASES = "cifar:32,fashion:64,imagenet:8,imagenet:32,imagenet:64";
@@ -30,12 +31,14 @@ public final class SupernetStep {
   private static final int SAMPLES = 5;
 
   private final boolean tiny;
+  private final boolean plan;
   private final double milliseconds;
   private final long deadline;
   private final Report report;
 
   private SupernetStep(Options options) {
     tiny = options.has("tiny");
+    plan = options.has("plan");
     milliseconds = 1000 * Double.parseDouble(options.text("seconds", "1"));
     deadline = System.nanoTime() + 1_000_000_000L * options.integer("limit", 86_400);
     report = new Report(Path.of(options.text("out", "step.json")));
@@ -47,7 +50,15 @@ public final class SupernetStep {
         new Options(
             arguments,
             List.of(
-                "out", "cases", "precisions", "seconds", "limit", "tiny", "describe", "parity"));
+                "out",
+                "cases",
+                "precisions",
+                "seconds",
+                "limit",
+                "tiny",
+                "plan",
+                "describe",
+                "parity"));
     if (options.has("describe")) {
       ArrayNode all = JsonNodeFactory.instance.arrayNode();
       SearchSpace.builtIns()
@@ -127,6 +138,10 @@ public final class SupernetStep {
     long start = System.nanoTime();
     fixture.compile(theta, StepSetting.TAU);
     row.put("compile_ms", Math.round((System.nanoTime() - start) / 1e6));
+    describe(fixture, row);
+    if (plan) {
+      return;
+    }
     double once = fixture.wall(tiny ? 1 : WARM_UP);
     once = tiny ? once : fixture.wall(1);
     int steps = (int) Math.max(1, Math.min(200, milliseconds / SAMPLES / once));
@@ -141,7 +156,6 @@ public final class SupernetStep {
       int passes = (int) Math.max(30, Math.min(200, milliseconds / once));
       row.set("device_ms", Samples.of(fixture.program.time(passes)).json());
     }
-    describe(fixture, row);
     row.put("operations", fixture.program.graph().ops().size());
     row.put("naive_bytes", fixture.program.naiveBytes());
     row.put("workspace_bytes", fixture.program.workspaceBytes());
@@ -160,9 +174,9 @@ public final class SupernetStep {
         StepFixture fixture = new StepFixture(backend, setting)) {
       ObjectNode separate = row.putObject("separate");
       fixture.compile(false, StepSetting.TAU);
-      fixture.wall(tiny ? 1 : WARM_UP);
       describe(fixture, separate);
-      if (!tiny) {
+      if (!plan && !tiny) {
+        fixture.wall(WARM_UP);
         double once = fixture.wall(1);
         int passes = (int) Math.max(30, Math.min(200, milliseconds / once));
         separate.set("device_ms", Samples.of(fixture.program.time(passes)).json());
