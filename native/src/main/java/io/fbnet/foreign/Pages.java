@@ -26,16 +26,21 @@ public final class Pages {
   private static final int PRIVATE_AND_ANONYMOUS = 0x22;
   private static final long FAILED = -1;
 
-  private static final MethodHandle MMAP =
-      handle("mmap", ADDRESS, ADDRESS, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG);
-  private static final MethodHandle MUNMAP = handle("munmap", JAVA_INT, ADDRESS, JAVA_LONG);
-
   private Pages() {}
 
-  private static MethodHandle handle(String name, MemoryLayout result, MemoryLayout... arguments) {
-    Linker linker = Linker.nativeLinker();
-    return linker.downcallHandle(
-        linker.defaultLookup().find(name).orElseThrow(), FunctionDescriptor.of(result, arguments));
+  /** Bound when memory is first mapped: to ask what is free needs none of it. */
+  private static final class Calls {
+    static final MethodHandle MMAP =
+        handle("mmap", ADDRESS, ADDRESS, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG);
+    static final MethodHandle MUNMAP = handle("munmap", JAVA_INT, ADDRESS, JAVA_LONG);
+
+    private static MethodHandle handle(
+        String name, MemoryLayout result, MemoryLayout... arguments) {
+      Linker linker = Linker.nativeLinker();
+      return linker.downcallHandle(
+          linker.defaultLookup().find(name).orElseThrow(),
+          FunctionDescriptor.of(result, arguments));
+    }
   }
 
   /**
@@ -50,7 +55,7 @@ public final class Pages {
     try {
       MemorySegment block =
           (MemorySegment)
-              MMAP.invokeExact(
+              Calls.MMAP.invokeExact(
                   MemorySegment.NULL, bytes, READ_AND_WRITE, PRIVATE_AND_ANONYMOUS, -1, 0L);
       if (block.address() == FAILED) {
         throw new OutOfMemoryError("the system refused to map %d bytes".formatted(bytes));
@@ -63,7 +68,7 @@ public final class Pages {
 
   private static void unmap(MemorySegment block, long bytes) {
     try {
-      int status = (int) MUNMAP.invokeExact(block, bytes);
+      int status = (int) Calls.MUNMAP.invokeExact(block, bytes);
       if (status != 0) {
         throw new IllegalStateException("munmap of %d bytes failed".formatted(bytes));
       }
@@ -92,9 +97,9 @@ public final class Pages {
   private static long number(Path file, String begin, long unit) {
     try {
       for (String line : Files.readAllLines(file)) {
-        String digits = line.replaceAll("[^0-9]", "");
-        if (line.startsWith(begin) && !digits.isEmpty()) {
-          return Long.parseLong(digits) * unit;
+        if (line.startsWith(begin)) {
+          String digits = line.replaceAll("[^0-9]", "");
+          return digits.isEmpty() ? -1 : Long.parseLong(digits) * unit;
         }
       }
     } catch (IOException e) {

@@ -64,8 +64,7 @@ final class Stages {
   private boolean changesWhatImagesRead(List<Op> ops) {
     boolean updated = false;
     for (Op op : ops) {
-      updated |=
-          op instanceof Op.SgdUpdate || op instanceof Op.AdamUpdate || op instanceof Op.Blend;
+      updated |= op.updatesParameters();
       if (updated && byImage.test(op)) {
         return true;
       }

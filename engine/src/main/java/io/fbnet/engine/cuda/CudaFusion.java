@@ -55,7 +55,7 @@ final class CudaFusion {
   private Set<Op> beforeUpdates() {
     Set<Op> early = new HashSet<>();
     for (Op op : ops) {
-      if (op instanceof Op.SgdUpdate || op instanceof Op.AdamUpdate || op instanceof Op.Blend) {
+      if (op.updatesParameters()) {
         break;
       }
       early.add(op);

@@ -21,6 +21,13 @@ public sealed interface Op {
     return getClass().getSimpleName();
   }
 
+  /**
+   * {@return whether it changes parameters in place, so that what read them read others than now}
+   */
+  default boolean updatesParameters() {
+    return this instanceof SgdUpdate || this instanceof AdamUpdate || this instanceof Blend;
+  }
+
   private static List<Value> present(Value... values) {
     return Stream.of(values).filter(Objects::nonNull).toList();
   }
