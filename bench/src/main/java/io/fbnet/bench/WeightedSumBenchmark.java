@@ -67,13 +67,9 @@ public class WeightedSumBenchmark {
     }
   }
 
-  /** The nine blocks on one device. */
+  /** An operation on arrays that no cache holds. */
   @State(Scope.Thread)
-  public static class Blocks {
-    /** The reference holds doubles one by one: it gets arrays of eight images. */
-    @Param({"cpu", "reference"})
-    public String device;
-
+  public abstract static class Operation {
     @Param("2")
     public int threads;
 
@@ -81,9 +77,28 @@ public class WeightedSumBenchmark {
     @Param("0")
     public int megabytes;
 
-    private Backend backend;
-    private KernelFixture fixture;
-    private long arrayBytes;
+    Backend backend;
+    KernelFixture fixture;
+    long arrayBytes;
+
+    void run() {
+      fixture.program.run();
+      backend.synchronise();
+    }
+
+    @TearDown(Level.Trial)
+    public void close() {
+      fixture.close();
+      backend.close();
+    }
+  }
+
+  /** The nine blocks on one device. */
+  @State(Scope.Thread)
+  public static class Blocks extends Operation {
+    /** The reference holds doubles one by one: it gets arrays of eight images. */
+    @Param({"cpu", "reference"})
+    public String device;
 
     @Setup(Level.Trial)
     public void open() {
@@ -100,27 +115,11 @@ public class WeightedSumBenchmark {
       b.output("y", b.weightedSum(xs, b.input("m", Type.F32, 1, CANDIDATES)));
       fixture = new KernelFixture(backend, b.build());
     }
-
-    @TearDown(Level.Trial)
-    public void close() {
-      fixture.close();
-      backend.close();
-    }
   }
 
   /** The weights of one device, with their gradients and velocities. */
   @State(Scope.Thread)
-  public static class Weights {
-    @Param("2")
-    public int threads;
-
-    @Param("0")
-    public int megabytes;
-
-    private Backend backend;
-    private KernelFixture fixture;
-    private long arrayBytes;
-
+  public static class Weights extends Operation {
     @Setup(Level.Trial)
     public void open() {
       backend = CpuBackend.open(threads);
@@ -132,28 +131,12 @@ public class WeightedSumBenchmark {
       fixture = new KernelFixture(backend, b.build());
       fixture.program.set("rate", 0.01);
     }
-
-    @TearDown(Level.Trial)
-    public void close() {
-      fixture.close();
-      backend.close();
-    }
   }
 
   /** Theta of the paper's space, and a draw for each of so many images that they fill an array. */
   @State(Scope.Thread)
-  public static class Draws {
+  public static class Draws extends Operation {
     private static final int LAYERS = 22;
-
-    @Param("2")
-    public int threads;
-
-    @Param("0")
-    public int megabytes;
-
-    private Backend backend;
-    private KernelFixture fixture;
-    private long arrayBytes;
 
     @Setup(Level.Trial)
     public void open() {
@@ -169,12 +152,6 @@ public class WeightedSumBenchmark {
       fixture = new KernelFixture(backend, b.build());
       fixture.program.set("tau", 5.0);
       fixture.program.set("seed", 1L);
-    }
-
-    @TearDown(Level.Trial)
-    public void close() {
-      fixture.close();
-      backend.close();
     }
   }
 
@@ -228,22 +205,19 @@ public class WeightedSumBenchmark {
 
   @Benchmark
   public void weightedSum(Blocks blocks, Traffic traffic) {
-    blocks.fixture.program.run();
-    blocks.backend.synchronise();
+    blocks.run();
     traffic.gigabytes += (CANDIDATES + 1) * blocks.arrayBytes * 1e-9;
   }
 
   @Benchmark
   public void gumbelSoftmax(Draws draws, Traffic traffic) {
-    draws.fixture.program.run();
-    draws.backend.synchronise();
+    draws.run();
     traffic.gigabytes += draws.arrayBytes * 1e-9;
   }
 
   @Benchmark
   public void sgd(Weights weights, Traffic traffic) {
-    weights.fixture.program.run();
-    weights.backend.synchronise();
+    weights.run();
     traffic.gigabytes += 5 * weights.arrayBytes * 1e-9;
   }
 

@@ -153,13 +153,18 @@ public final class SupernetStep {
     row.put("loss", fixture.program.scalar("loss"));
     row.put("finite", fixture.program.scalar("finite") == 1);
     if (!tiny) {
-      int passes = (int) Math.max(30, Math.min(200, milliseconds / once));
-      row.set("device_ms", Samples.of(fixture.program.time(passes)).json());
+      timeOnDevice(fixture, once, row);
     }
     row.put("operations", fixture.program.graph().ops().size());
     row.put("naive_bytes", fixture.program.naiveBytes());
     row.put("workspace_bytes", fixture.program.workspaceBytes());
     row.put("parameter_bytes", fixture.store.bytes());
+  }
+
+  /** By the device's own clock, as often as fills the seconds of a figure. */
+  private void timeOnDevice(StepFixture fixture, double once, ObjectNode row) {
+    int passes = (int) Math.max(30, Math.min(200, milliseconds / once));
+    row.set("device_ms", Samples.of(fixture.program.time(passes)).json());
   }
 
   private static void describe(StepFixture fixture, ObjectNode row) {
@@ -177,9 +182,7 @@ public final class SupernetStep {
       describe(fixture, separate);
       if (!plan && !tiny) {
         fixture.wall(WARM_UP);
-        double once = fixture.wall(1);
-        int passes = (int) Math.max(30, Math.min(200, milliseconds / once));
-        separate.set("device_ms", Samples.of(fixture.program.time(passes)).json());
+        timeOnDevice(fixture, fixture.wall(1), separate);
       }
     } catch (OutOfDeviceMemory e) {
       row.putObject("separate").put("skipped", e.getMessage());
