@@ -1,7 +1,7 @@
 package io.fbnet.bench.gpu;
 
+import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.cuda.CudaBackend;
-import io.fbnet.engine.cuda.Precision;
 import java.nio.file.Path;
 import java.util.List;
 

@@ -1,8 +1,8 @@
 package io.fbnet.bench.gpu;
 
+import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.cuda.CudaBackend;
 import io.fbnet.engine.cuda.CudaOptions;
-import io.fbnet.engine.cuda.Precision;
 import java.nio.file.Path;
 
 /** Opens the GPU, or ends the process and says why it cannot. */

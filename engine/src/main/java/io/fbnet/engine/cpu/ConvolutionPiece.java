@@ -24,7 +24,8 @@ final class ConvolutionPiece implements Piece {
   private Binding[] bindings = {};
   private MemorySegment[] sums;
   private MemorySegment[] further;
-  private Before before = (from, to, thread) -> {};
+  private Copy[] before = {};
+  private Copy[] after = {};
   private Runnable[] packs = {};
   private Runnable[] afterwards = {};
   private boolean packed;
@@ -71,13 +72,20 @@ final class ConvolutionPiece implements Piece {
     return this;
   }
 
-  /** What is done to a chunk's images before they are convolved. */
-  interface Before {
+  /** Brings a chunk's images into the form in which they are convolved, or out of it. */
+  interface Copy {
     void images(int from, int to, int thread);
   }
 
-  ConvolutionPiece before(Before step) {
-    before = step;
+  /** Adds a copy that is made before a chunk is convolved. */
+  ConvolutionPiece before(Copy copy) {
+    before = append(before, copy);
+    return this;
+  }
+
+  /** Adds a copy that is made when a chunk has been convolved. */
+  ConvolutionPiece after(Copy copy) {
+    after = append(after, copy);
     return this;
   }
 
@@ -105,7 +113,9 @@ final class ConvolutionPiece implements Piece {
 
   @Override
   public void images(int from, int to, int thread) {
-    before.images(from, to, thread);
+    for (Copy copy : before) {
+      copy.images(from, to, thread);
+    }
     DnnlPrimitive primitive = primitives.of(thread, to - from);
     for (Binding b : bindings) {
       primitive.bind(b.argument(), b.images().place(thread), b.images().at(from, from));
@@ -123,6 +133,9 @@ final class ConvolutionPiece implements Piece {
     }
     if (sums != null && !first) {
       addTo(sums[thread], further[thread]);
+    }
+    for (Copy copy : after) {
+      copy.images(from, to, thread);
     }
   }
 

@@ -3,6 +3,7 @@ package io.fbnet.engine.cpu;
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.engine.backend.GraphCompiler;
 import io.fbnet.engine.backend.OutOfDeviceMemory;
+import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.foreign.Availability;
 import io.fbnet.foreign.Dnnl;
@@ -14,15 +15,17 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
+import java.util.Locale;
 import java.util.Map;
 
 /**
- * f32 on the CPU. One thread, the one that opened it, uses it; it starts helpers of its own. With
- * the same threads, instruction set and library two runs give the same bits.
+ * f32, or bf16 images, on the CPU. One thread, the one that opened it, uses it; it starts helpers
+ * of its own. With the same threads, instruction set and library two runs give the same bits.
  */
 public final class CpuBackend implements Backend {
   private static final long ALIGNMENT = 256;
   private static final int AVX512 = 0x20;
+  private static final int AVX512_BF16 = 0x80;
 
   /** Bytes from which memory is worth pages of its own. */
   private static final long WORTH_PAGES = 4 << 20;
@@ -32,7 +35,9 @@ public final class CpuBackend implements Backend {
 
   private final int threads;
   private final Dnnl dnnl;
+  private final Precision precision;
   private final Loops loops;
+  private final Loops imageLoops;
   private final long chunkBytes;
   private final ThreadTeam team;
   private final Map<Long, Arena> arenas = new HashMap<>();
@@ -43,13 +48,22 @@ public final class CpuBackend implements Backend {
   private long given;
   private boolean closed;
 
-  private CpuBackend(int threads, boolean vectors, long chunkBytes) {
+  private CpuBackend(int threads, Precision precision, boolean vectors, long chunkBytes) {
+    if (precision == Precision.TF32) {
+      throw new IllegalArgumentException("a CPU has f32 and bf16, not tf32");
+    }
     this.threads = threads;
+    this.precision = precision;
     this.chunkBytes = chunkBytes;
     dnnl = Dnnl.open(threads);
     Dnnl.useThreads(1);
-    int lanes = avx512() ? 16 : 8;
-    loops = vectors && vectorModule() ? Vectors.choose(lanes) : new ScalarLoops(lanes);
+    int lanes = has(AVX512) ? 16 : 8;
+    boolean vector = vectors && vectorModule();
+    loops = vector ? Vectors.choose(lanes, false) : new ScalarLoops(lanes, false);
+    imageLoops =
+        precision == Precision.F32
+            ? loops
+            : vector ? Vectors.choose(lanes, true) : new ScalarLoops(lanes, true);
     team = new ThreadTeam(threads, () -> Dnnl.useThreads(1));
   }
 
@@ -59,28 +73,43 @@ public final class CpuBackend implements Backend {
   }
 
   /**
-   * {@return the back end, opened; on vectors where the JVM has them}
+   * {@return the back end in f32, opened; on vectors where the JVM has them}
    *
    * @param threads how many compute, the calling one included, from 1 up
    * @throws IllegalStateException where {@link #availability} says that oneDNN is missing
    */
   public static CpuBackend open(int threads) {
-    return new CpuBackend(threads, true, CHUNK_BYTES);
+    return open(threads, Precision.F32);
+  }
+
+  /**
+   * {@return the back end, opened; on vectors where the JVM has them}
+   *
+   * @param threads how many compute, the calling one included, from 1 up
+   * @param precision f32, or bf16, which every processor can keep and {@link #multipliesBf16 some}
+   *     can multiply
+   * @throws IllegalStateException where {@link #availability} says that oneDNN is missing
+   * @throws IllegalArgumentException for tf32, which is a GPU's
+   */
+  public static CpuBackend open(int threads, Precision precision) {
+    return new CpuBackend(threads, precision, true, CHUNK_BYTES);
   }
 
   /**
    * {@return the back end, opened with loops that need no vector module: slower, for comparison}
    *
    * @param threads how many compute, the calling one included, from 1 up
+   * @param precision f32 or bf16
    * @throws IllegalStateException where {@link #availability} says that oneDNN is missing
+   * @throws IllegalArgumentException for tf32
    */
-  public static CpuBackend openScalar(int threads) {
-    return new CpuBackend(threads, false, CHUNK_BYTES);
+  public static CpuBackend openScalar(int threads, Precision precision) {
+    return new CpuBackend(threads, precision, false, CHUNK_BYTES);
   }
 
   /** The back end with chunks of another size, for tests. */
-  static CpuBackend openChunked(int threads, long chunkBytes) {
-    return new CpuBackend(threads, true, chunkBytes);
+  static CpuBackend openChunked(int threads, Precision precision, long chunkBytes) {
+    return new CpuBackend(threads, precision, true, chunkBytes);
   }
 
   /** {@return whether this JVM was started with the vector module} */
@@ -90,13 +119,30 @@ public final class CpuBackend implements Backend {
 
   /** Apart, so that nothing of the vector module is linked where it is absent. */
   private static final class Vectors {
-    static Loops choose(int lanes) {
-      return VectorLoops.fits() ? new VectorLoops() : new ScalarLoops(lanes);
+    static Loops choose(int lanes, boolean bf16) {
+      if (!VectorLoops.fits()) {
+        return new ScalarLoops(lanes, bf16);
+      }
+      return bf16 ? VectorLoops.bf16() : new VectorLoops();
     }
   }
 
-  private boolean avx512() {
-    return (dnnl.instructionSet() & AVX512) != 0;
+  private boolean has(int instructions) {
+    return (dnnl.instructionSet() & instructions) != 0;
+  }
+
+  /**
+   * {@return whether convolutions run on bf16 where images are kept so} This processor needs
+   * AVX-512 with BF16 for it; elsewhere their images are widened while they are in cache and
+   * multiplied as f32.
+   */
+  public boolean multipliesBf16() {
+    return precision == Precision.BF16 && has(AVX512_BF16);
+  }
+
+  /** Whether images are kept as bf16. */
+  boolean keepsBf16() {
+    return precision == Precision.BF16;
   }
 
   Dnnl dnnl() {
@@ -105,6 +151,10 @@ public final class CpuBackend implements Backend {
 
   Loops loops() {
     return loops;
+  }
+
+  Loops imageLoops() {
+    return imageLoops;
   }
 
   /** Bytes of images that a thread works on at a time. */
@@ -146,9 +196,10 @@ public final class CpuBackend implements Backend {
     print.put("backend", "cpu");
     print.put("processor", processor());
     print.put("threads", Integer.toString(threads));
-    print.put("precision", "f32");
+    print.put("precision", precision.name().toLowerCase(Locale.ROOT));
     print.put("oneDNN", Dnnl.availability().version());
-    print.put("instruction set", avx512() ? "avx512" : "avx2");
+    print.put(
+        "instruction set", has(AVX512) ? (has(AVX512_BF16) ? "avx512 bf16" : "avx512") : "avx2");
     print.put("loops", loops.description());
     return print;
   }

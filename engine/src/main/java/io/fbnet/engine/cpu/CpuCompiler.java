@@ -61,8 +61,9 @@ final class CpuCompiler implements GraphCompiler {
     return images.shape().get(1) <= FEW_CHANNELS;
   }
 
-  private boolean blocked(Value value) {
-    return value.shape().rank() == 4 && !context.plain(value);
+  /** Whether a value is images in blocks of channels. */
+  boolean blocked(Value value) {
+    return context.blocked(value);
   }
 
   @Override

@@ -25,7 +25,13 @@ final class CpuContext extends Workspace {
 
   final CpuBackend backend;
   final Dnnl dnnl;
+
+  /** Over parameters and their gradients. */
   final Loops loops;
+
+  /** Over images in blocks. */
+  final Loops imageLoops;
+
   final ThreadTeam team;
   private final Set<Value> plainImages;
   private final boolean fixedParameters;
@@ -42,6 +48,7 @@ final class CpuContext extends Workspace {
     this.backend = backend;
     dnnl = backend.dnnl();
     loops = backend.loops();
+    imageLoops = backend.imageLoops();
     team = backend.team();
     this.plainImages = plainImages;
     worthSharing = batch >= team.threads() ? 0 : WORTH_WAKING;
@@ -50,6 +57,16 @@ final class CpuContext extends Workspace {
   /** Whether a value of rank 4 lies in row-major order: images for the stem, and weights. */
   boolean plain(Value value) {
     return plainImages.contains(value);
+  }
+
+  /** Whether a value is images in blocks of channels. */
+  boolean blocked(Value value) {
+    return value.shape().rank() == 4 && !plain(value);
+  }
+
+  /** The loops over a value. */
+  Loops loops(Value value) {
+    return blocked(value) ? imageLoops : loops;
   }
 
   /** Whether parameters never change, so that one copy in a primitive's format serves all runs. */
@@ -78,7 +95,7 @@ final class CpuContext extends Workspace {
   }
 
   ImageLayout layout(Value value) {
-    return ImageLayout.of(value.shape(), loops.lanes());
+    return ImageLayout.of(value.shape(), imageLoops);
   }
 
   /** Gives a primitive the scratch memory of a lane. */

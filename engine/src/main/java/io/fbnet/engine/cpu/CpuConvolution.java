@@ -50,6 +50,9 @@ final class CpuConvolution {
   private final boolean plainX;
   private final Form form;
 
+  /** What the primitives read and write: bf16 where images are kept so and all of them are. */
+  private final Dnnl.Type type;
+
   /** Channels that the primitive takes its row-major images to have. */
   private int wide;
 
@@ -71,6 +74,7 @@ final class CpuConvolution {
     this.stride = stride;
     this.groups = groups;
     plainX = context.plain(x);
+    type = context.backend.multipliesBf16() && !plainX ? Dnnl.Type.BF16 : Dnnl.Type.F32;
     wide = this.x.get(1);
     form = form();
   }
@@ -119,11 +123,8 @@ final class CpuConvolution {
   private DnnlDescriptor image(Shape s, int images, boolean plain) {
     int lanes = context.loops.lanes();
     Dnnl.Tag tag = plain ? Dnnl.Tag.ABCD : lanes == 16 ? Dnnl.Tag.CHANNELS_16 : Dnnl.Tag.CHANNELS_8;
-    int channels =
-        form == Form.DEPTHWISE
-            ? ImageLayout.of(s, lanes).paddedChannels()
-            : plain ? wide : s.get(1);
-    return dnnl.descriptor(Dnnl.Type.F32, tag, images, channels, s.get(2), s.get(3));
+    int channels = form == Form.DEPTHWISE ? padded(s) : plain ? wide : s.get(1);
+    return dnnl.descriptor(type, tag, images, channels, s.get(2), s.get(3));
   }
 
   /** The weights' logical dimensions in this form: rank 5 where grouped. */
@@ -132,15 +133,25 @@ final class CpuConvolution {
     return switch (form) {
       case DENSE, DENSE_FOR_GROUPED -> new long[] {y.get(1), wide, k, k};
       case GROUPED -> new long[] {groups, y.get(1) / groups, w.get(1), k, k};
-      case DEPTHWISE ->
-          new long[] {ImageLayout.of(x, context.loops.lanes()).paddedChannels(), 1, 1, k, k};
+      case DEPTHWISE -> new long[] {padded(x), 1, 1, k, k};
     };
   }
 
-  private DnnlDescriptor weights(boolean plain) {
+  private int padded(Shape images) {
+    return ImageLayout.of(images, context.imageLoops).paddedChannels();
+  }
+
+  /** The weights as parameters are. */
+  private DnnlDescriptor plainWeights() {
     long[] dims = weightDimensions();
-    Dnnl.Tag tag = plain ? (dims.length == 5 ? Dnnl.Tag.ABCDE : Dnnl.Tag.ABCD) : Dnnl.Tag.ANY;
+    Dnnl.Tag tag = dims.length == 5 ? Dnnl.Tag.ABCDE : Dnnl.Tag.ABCD;
     return dnnl.descriptor(Dnnl.Type.F32, tag, dims);
+  }
+
+  /** The weights in any format: of the images' type, but for gradients, which are added up. */
+  private DnnlDescriptor anyWeights(Kind kind) {
+    Dnnl.Type weights = kind == Kind.WEIGHT_GRADIENT ? Dnnl.Type.F32 : type;
+    return dnnl.descriptor(weights, Dnnl.Tag.ANY, weightDimensions());
   }
 
   /** A batch smaller than the team is one share that oneDNN itself divides. */
@@ -157,8 +168,8 @@ final class CpuConvolution {
   private ConvolutionPrimitives primitives(
       ConvolutionPrimitives.Key key, int threads, ConvolutionPrimitives.Maker make) {
     Dnnl.useThreads(threads);
-    try (DnnlDescriptor any = weights(false);
-        DnnlDescriptor plain = weights(true)) {
+    try (DnnlDescriptor any = anyWeights(key.kind());
+        DnnlDescriptor plain = plainWeights()) {
       return new ConvolutionPrimitives(context, key, any, plain, make);
     } finally {
       Dnnl.useThreads(1);
@@ -184,9 +195,9 @@ final class CpuConvolution {
             });
     MemorySegment packed = packWeights(piece, number, maker.memory().apply(c.w()));
     return piece
-        .bind(Argument.SRC, maker.images().apply(c.x()))
+        .bind(Argument.SRC, read(piece, Argument.SRC, c.x()))
         .bind(Argument.WEIGHTS, Images.common(packed))
-        .bind(Argument.DST, maker.images().apply(c.y()));
+        .bind(Argument.DST, written(piece, Argument.DST, c.y()));
   }
 
   private Piece backwardData(Op.ConvolutionBackwardData c, int number) {
@@ -201,9 +212,9 @@ final class CpuConvolution {
             });
     MemorySegment packed = packWeights(piece, number, maker.memory().apply(c.w()));
     return piece
-        .bind(Argument.DIFF_DST, maker.images().apply(c.dy()))
+        .bind(Argument.DIFF_DST, read(piece, Argument.DIFF_DST, c.dy()))
         .bind(Argument.WEIGHTS, Images.common(packed))
-        .bind(Argument.DIFF_SRC, maker.images().apply(c.dx()));
+        .bind(Argument.DIFF_SRC, written(piece, Argument.DIFF_SRC, c.dx()));
   }
 
   private Piece backwardWeights(Op.ConvolutionBackwardWeights c, int number) {
@@ -233,15 +244,66 @@ final class CpuConvolution {
               ? sums[share]
               : context.scratch("gradient of a chunk " + share, primitives.weightBytes);
     }
-    Images xs = maker.images().apply(c.x());
+    Images xs = read(piece, Argument.SRC, c.x());
     piece
         .bind(Argument.SRC, widened ? widened(piece, xs) : xs)
-        .bind(Argument.DIFF_DST, maker.images().apply(c.dy()))
+        .bind(Argument.DIFF_DST, read(piece, Argument.DIFF_DST, c.dy()))
         .bindSums(sums, further);
     if (!direct) {
       unpackWeights(piece, sums[0], dw);
     }
     return piece;
+  }
+
+  /** Whether the primitives take an image in another type than it is kept in. */
+  private boolean converted(Value v) {
+    return context.backend.keepsBf16() && type == Dnnl.Type.F32 && !context.plain(v);
+  }
+
+  /** Images that the primitives read, widened chunk by chunk where they must be. */
+  private Images read(ConvolutionPiece piece, Argument argument, Value v) {
+    Images kept = maker.images().apply(v);
+    if (!converted(v)) {
+      return kept;
+    }
+    Images wide = wide(argument, kept);
+    piece.before(
+        (from, to, thread) ->
+            context.imageLoops.widen(
+                kept.place(thread),
+                kept.at(from, from),
+                wide.place(thread),
+                0,
+                (to - from) * kept.bytes));
+    return wide;
+  }
+
+  /** Images that the primitives write, rounded chunk by chunk where they must be. */
+  private Images written(ConvolutionPiece piece, Argument argument, Value v) {
+    Images kept = maker.images().apply(v);
+    if (!converted(v)) {
+      return kept;
+    }
+    Images wide = wide(argument, kept);
+    piece.after(
+        (from, to, thread) ->
+            context.imageLoops.narrow(
+                wide.place(thread),
+                0,
+                kept.place(thread),
+                kept.at(from, from),
+                (to - from) * kept.bytes));
+    return wide;
+  }
+
+  /** Room for a chunk of images in f32, which kernels share. */
+  private Images wide(Argument argument, Images kept) {
+    long bytes = kept.bytes / Short.BYTES * Float.BYTES;
+    MemorySegment[] places = new MemorySegment[chunks.shares()];
+    for (int share = 0; share < places.length; share++) {
+      places[share] = context.scratch("f32 " + argument + share, chunks.size(share) * bytes);
+    }
+    return Images.local(places, bytes);
   }
 
   /** The images with channels of zeros added, copied chunk by chunk. */

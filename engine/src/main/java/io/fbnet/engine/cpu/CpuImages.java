@@ -1,6 +1,7 @@
 package io.fbnet.engine.cpu;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
 import io.fbnet.engine.graph.Op;
 import java.lang.foreign.MemorySegment;
@@ -21,7 +22,7 @@ final class CpuImages {
     Arrays.fill(source, -1);
     for (int c = 0; c < channels; c++) {
       int from = c % s.groups() * (channels / s.groups()) + c / s.groups();
-      source[c] = from / lanes * layout.rowBytes() + from % lanes * 4L;
+      source[c] = from / lanes * layout.rowBytes() + (long) from % lanes * layout.elementBytes();
     }
     return new Piece.ByBlock(layout) {
       @Override
@@ -34,9 +35,8 @@ final class CpuImages {
                 x.place(thread),
                 lane < 0 ? -1 : x.at(image, from) + lane,
                 y.place(thread),
-                to + i * 4L,
-                layout.pixels(),
-                lanes * 4L);
+                to + (long) i * layout.elementBytes(),
+                layout);
           }
         }
       }
@@ -44,22 +44,24 @@ final class CpuImages {
   }
 
   private static void copyLane(
-      MemorySegment x, long from, MemorySegment y, long to, int pixels, long step) {
-    if (from < 0) {
-      for (long p = 0; p < pixels; p++) {
-        y.set(JAVA_FLOAT, to + p * step, 0);
+      MemorySegment x, long from, MemorySegment y, long to, ImageLayout layout) {
+    long step = (long) layout.lanes() * layout.elementBytes();
+    long bytes = layout.pixels() * step;
+    if (layout.elementBytes() == Short.BYTES) {
+      for (long o = 0; o < bytes; o += step) {
+        y.set(JAVA_SHORT, to + o, from < 0 ? 0 : x.get(JAVA_SHORT, from + o));
       }
-      return;
-    }
-    for (long p = 0; p < pixels; p++) {
-      y.set(JAVA_FLOAT, to + p * step, x.get(JAVA_FLOAT, from + p * step));
+    } else {
+      for (long o = 0; o < bytes; o += step) {
+        y.set(JAVA_FLOAT, to + o, from < 0 ? 0 : x.get(JAVA_FLOAT, from + o));
+      }
     }
   }
 
   static Piece globalPool(PieceMaker maker, Op.GlobalPool p) {
     Images x = maker.images().apply(p.x());
     MemorySegment y = maker.memory().apply(p.y());
-    Loops loops = maker.context().loops;
+    Loops loops = maker.context().imageLoops;
     float[][] acc = new float[maker.context().team.threads()][loops.lanes()];
     return new Piece.ByBlock(maker.context().layout(p.x())) {
       @Override
@@ -81,7 +83,7 @@ final class CpuImages {
   static Piece globalPoolBackward(PieceMaker maker, Op.GlobalPoolBackward p) {
     MemorySegment dy = maker.memory().apply(p.dy());
     Images dx = maker.images().apply(p.dx());
-    Loops loops = maker.context().loops;
+    Loops loops = maker.context().imageLoops;
     float[][] values = new float[maker.context().team.threads()][loops.lanes()];
     return new Piece.ByBlock(maker.context().layout(p.dx())) {
       @Override

@@ -62,7 +62,7 @@ final class CpuMix {
     Combination(
         PieceMaker maker, List<Value> xs, Value y, float[] weights, int rows, Runnable read) {
       super(maker.context().layout(y));
-      loops = maker.context().loops;
+      loops = maker.context().imageLoops;
       this.xs = xs.stream().map(maker.images()).toArray(Images[]::new);
       this.y = maker.images().apply(y);
       this.weights = weights;
@@ -102,7 +102,7 @@ final class CpuMix {
     Images dx = maker.images().apply(w.dx());
     boolean perImage = w.m().shape().get(0) != 1;
     long candidates = w.m().shape().get(1);
-    Loops loops = maker.context().loops;
+    Loops loops = maker.context().imageLoops;
     return new Piece.ByBlock(maker.context().layout(w.dy())) {
       @Override
       void blocks(int image, int first, int last, int from, int thread) {
@@ -121,7 +121,7 @@ final class CpuMix {
 
   static Piece backwardCoefficients(PieceMaker maker, Op.WeightedSumBackwardCoefficients w) {
     return new Piece() {
-      private final Loops loops = maker.context().loops;
+      private final Loops loops = maker.context().imageLoops;
       private final Images[] xs = w.xs().stream().map(maker.images()).toArray(Images[]::new);
       private final Images dy = maker.images().apply(w.dy());
       private final MemorySegment dm = maker.memory().apply(w.dm());

@@ -96,7 +96,7 @@ final class CpuNorm {
         Runnable read,
         boolean relu) {
       super(layout);
-      loops = maker.context().loops;
+      loops = maker.context().imageLoops;
       this.x = maker.images().apply(x);
       this.y = maker.images().apply(y);
       this.scale = scale;
@@ -153,7 +153,7 @@ final class CpuNorm {
         MemorySegment dxs = dx.place(thread);
         for (int b = first; b < last; b++) {
           long row = b * layout.rowBytes();
-          context.loops.backwardNormalise(
+          context.imageLoops.backwardNormalise(
               xs,
               x.at(image, from) + row,
               dys,

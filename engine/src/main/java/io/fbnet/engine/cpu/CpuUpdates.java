@@ -15,18 +15,20 @@ final class CpuUpdates {
   static Kernel allFinite(CpuContext context, Op.AllFinite f, Function<Value, MemorySegment> m) {
     MemorySegment[] xs = f.xs().stream().map(m).toArray(MemorySegment[]::new);
     MemorySegment finite = m.apply(f.finite());
-    long unit = 4L * context.loops.lanes();
+    Loops[] loops = f.xs().stream().map(context::loops).toArray(Loops[]::new);
     boolean[] good = new boolean[context.team.threads()];
     return () -> {
       boolean all = true;
-      for (MemorySegment x : xs) {
+      for (int i = 0; i < xs.length; i++) {
+        MemorySegment x = xs[i];
+        Loops over = loops[i];
+        long unit = (long) over.lanes() * over.elementBytes();
         int units = Math.toIntExact(x.byteSize() / unit);
         java.util.Arrays.fill(good, true);
         context.parallel(
             units,
             unit,
-            (from, to, thread) ->
-                good[thread] = context.loops.finite(x, from * unit, (to - from) * unit));
+            (from, to, thread) -> good[thread] = over.finite(x, from * unit, (to - from) * unit));
         for (boolean g : good) {
           all &= g;
         }

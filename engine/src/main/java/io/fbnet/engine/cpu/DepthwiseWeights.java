@@ -25,7 +25,7 @@ final class DepthwiseWeights implements Piece {
   private final float[][] sums;
 
   DepthwiseWeights(PieceMaker maker, Op.ConvolutionBackwardWeights c) {
-    loops = maker.context().loops;
+    loops = maker.context().imageLoops;
     x = maker.context().layout(c.x());
     y = maker.context().layout(c.dy());
     stride = c.stride();
@@ -84,10 +84,10 @@ final class DepthwiseWeights implements Piece {
 
   /** Copies a plane into the middle of a frame of zeros two pixels wide. */
   private void pad(MemorySegment from, long at, float[] frame) {
-    int line = x.width() * x.lanes();
+    long line = (long) x.width() * x.lanes() * x.elementBytes();
     for (int h = 0; h < x.height(); h++) {
       int to = ((h + K / 2) * paddedWidth() + K / 2) * x.lanes();
-      MemorySegment.copy(from, JAVA_FLOAT, at + 4L * h * line, frame, to, line);
+      loops.read(from, at + h * line, line, frame, to);
     }
   }
 }

@@ -1,6 +1,7 @@
 package io.fbnet.engine.cpu;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
 import io.fbnet.engine.graph.Shape;
 import java.lang.foreign.MemorySegment;
@@ -8,10 +9,18 @@ import java.lang.foreign.MemorySegment;
 /**
  * Images in blocks of channels: [N, ceil(C / lanes), H, W, lanes]. Lanes beyond the last channel
  * hold zeros, and every kernel keeps them so.
+ *
+ * @param elementBytes 4 for f32, 2 for bf16
  */
-record ImageLayout(int batch, int channels, int height, int width, int lanes) {
-  static ImageLayout of(Shape shape, int lanes) {
-    return new ImageLayout(shape.get(0), shape.get(1), shape.get(2), shape.get(3), lanes);
+record ImageLayout(int batch, int channels, int height, int width, int lanes, int elementBytes) {
+  static ImageLayout of(Shape shape, Loops loops) {
+    return new ImageLayout(
+        shape.get(0),
+        shape.get(1),
+        shape.get(2),
+        shape.get(3),
+        loops.lanes(),
+        loops.elementBytes());
   }
 
   /** Blocks of channels. */
@@ -31,7 +40,7 @@ record ImageLayout(int batch, int channels, int height, int width, int lanes) {
 
   /** Bytes of one block of one image. */
   long rowBytes() {
-    return 4L * lanes * pixels();
+    return (long) elementBytes * lanes * pixels();
   }
 
   /** Rows: blocks of all images. */
@@ -43,27 +52,41 @@ record ImageLayout(int batch, int channels, int height, int width, int lanes) {
     return rows() * rowBytes();
   }
 
-  /** Copies from row-major N, C, H, W. */
+  private boolean bf16() {
+    return elementBytes == Short.BYTES;
+  }
+
+  /** Copies from row-major N, C, H, W of f32. */
   void pack(MemorySegment plain, MemorySegment blocked) {
     for (long n = 0; n < batch; n++) {
       for (long c = 0; c < channels; c++) {
         long from = (n * channels + c) * pixels();
         long to = (n * blocks() + c / lanes) * pixels() * lanes + c % lanes;
         for (long p = 0; p < pixels(); p++) {
-          blocked.setAtIndex(JAVA_FLOAT, to + p * lanes, plain.getAtIndex(JAVA_FLOAT, from + p));
+          float v = plain.getAtIndex(JAVA_FLOAT, from + p);
+          if (bf16()) {
+            blocked.setAtIndex(JAVA_SHORT, to + p * lanes, Bf16.round(v));
+          } else {
+            blocked.setAtIndex(JAVA_FLOAT, to + p * lanes, v);
+          }
         }
       }
     }
   }
 
-  /** Copies to row-major N, C, H, W. */
+  /** Copies to row-major N, C, H, W of f32. */
   void unpack(MemorySegment blocked, MemorySegment plain) {
     for (long n = 0; n < batch; n++) {
       for (long c = 0; c < channels; c++) {
         long to = (n * channels + c) * pixels();
         long from = (n * blocks() + c / lanes) * pixels() * lanes + c % lanes;
         for (long p = 0; p < pixels(); p++) {
-          plain.setAtIndex(JAVA_FLOAT, to + p, blocked.getAtIndex(JAVA_FLOAT, from + p * lanes));
+          long at = from + p * lanes;
+          float v =
+              bf16()
+                  ? Bf16.widen(blocked.getAtIndex(JAVA_SHORT, at))
+                  : blocked.getAtIndex(JAVA_FLOAT, at);
+          plain.setAtIndex(JAVA_FLOAT, to + p, v);
         }
       }
     }

@@ -5,11 +5,15 @@ import java.lang.foreign.MemorySegment;
 /**
  * The inner loops of the CPU back end. Images lie in blocks of {@link #lanes()} channels: [N, C /
  * lanes, H, W, lanes], so one pixel of one block is one vector. Offsets and lengths of segments are
- * in bytes, of arrays in elements; per-channel arrays are padded to whole blocks.
+ * in bytes, of arrays in elements; per-channel arrays are padded to whole blocks. What lies in
+ * segments is f32, or bf16 that is widened when it is read and rounded when it is written.
  */
 interface Loops {
   /** Channels in a block. */
   int lanes();
+
+  /** Bytes of a number in segments: 4 of f32, 2 of bf16. */
+  int elementBytes();
 
   /** How the loops are carried out, for a person. */
   String description();
@@ -94,6 +98,27 @@ interface Loops {
 
   /** Every pixel = value[lane]. */
   void pixelFill(MemorySegment y, long at, int pixels, float[] value);
+
+  /**
+   * Copies numbers to an array.
+   *
+   * @param bytes of them in x
+   */
+  void read(MemorySegment x, long at, long bytes, float[] to, int index);
+
+  /**
+   * Copies numbers to f32.
+   *
+   * @param bytes of them in x
+   */
+  void widen(MemorySegment x, long xAt, MemorySegment y, long yAt, long bytes);
+
+  /**
+   * Copies numbers from f32.
+   *
+   * @param bytes of them in y
+   */
+  void narrow(MemorySegment x, long xAt, MemorySegment y, long yAt, long bytes);
 
   /** See the operation SgdUpdate. */
   void sgd(

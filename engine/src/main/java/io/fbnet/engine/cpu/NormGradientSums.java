@@ -42,7 +42,7 @@ final class NormGradientSums extends ChannelSums {
 
   @Override
   void add(int image, int block, int from, int thread, float[] acc) {
-    context.loops.backwardMoments(
+    context.imageLoops.backwardMoments(
         x.place(thread),
         x.at(image, from) + block * layout.rowBytes(),
         dy.place(thread),

@@ -53,9 +53,10 @@ final class NormStatistics extends ChannelSums {
   public void images(int from, int to, int thread) {
     if (seen[thread] == 0) {
       int lanes = layout.lanes();
+      long pixel = (long) lanes * layout.elementBytes();
       for (int block = 0; block < layout.blocks(); block++) {
         long at = x.at(from, from) + block * layout.rowBytes();
-        MemorySegment.copy(x.place(thread), JAVA_FLOAT, at, shift[thread], block * lanes, lanes);
+        context.imageLoops.read(x.place(thread), at, pixel, shift[thread], block * lanes);
       }
     }
     seen[thread] += to - from;
@@ -64,7 +65,7 @@ final class NormStatistics extends ChannelSums {
 
   @Override
   void add(int image, int block, int from, int thread, float[] acc) {
-    context.loops.moments(
+    context.imageLoops.moments(
         x.place(thread),
         x.at(image, from) + block * layout.rowBytes(),
         layout.pixels(),

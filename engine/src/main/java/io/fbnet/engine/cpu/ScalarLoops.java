@@ -1,6 +1,7 @@
 package io.fbnet.engine.cpu;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
 import java.lang.foreign.MemorySegment;
 
@@ -9,9 +10,13 @@ final class ScalarLoops implements Loops {
   private static final int PIECE = 4096;
 
   private final int lanes;
+  private final boolean bf16;
+  private final int element;
 
-  ScalarLoops(int lanes) {
+  ScalarLoops(int lanes, boolean bf16) {
     this.lanes = lanes;
+    this.bf16 = bf16;
+    element = bf16 ? Short.BYTES : Float.BYTES;
   }
 
   @Override
@@ -20,16 +25,25 @@ final class ScalarLoops implements Loops {
   }
 
   @Override
+  public int elementBytes() {
+    return element;
+  }
+
+  @Override
   public String description() {
     return "scalar";
   }
 
-  private static float get(MemorySegment s, long at) {
-    return s.get(JAVA_FLOAT, at);
+  private float get(MemorySegment s, long at) {
+    return bf16 ? Bf16.widen(s.get(JAVA_SHORT, at)) : s.get(JAVA_FLOAT, at);
   }
 
-  private static void set(MemorySegment s, long at, float v) {
-    s.set(JAVA_FLOAT, at, v);
+  private void set(MemorySegment s, long at, float v) {
+    if (bf16) {
+      s.set(JAVA_SHORT, at, Bf16.round(v));
+    } else {
+      s.set(JAVA_FLOAT, at, v);
+    }
   }
 
   @Override
@@ -37,7 +51,7 @@ final class ScalarLoops implements Loops {
       MemorySegment x, long at, int pixels, float[] shift, int channel, float[] acc) {
     for (long p = 0; p < pixels; p++) {
       for (int i = 0; i < lanes; i++) {
-        float v = get(x, at + (p * lanes + i) * 4) - shift[channel + i];
+        float v = get(x, at + (p * lanes + i) * element) - shift[channel + i];
         acc[i] += v;
         acc[lanes + i] += v * v;
       }
@@ -58,7 +72,7 @@ final class ScalarLoops implements Loops {
       boolean relu) {
     for (long p = 0; p < pixels; p++) {
       for (int i = 0; i < lanes; i++) {
-        long o = (p * lanes + i) * 4;
+        long o = (p * lanes + i) * element;
         int c = channel + i;
         float v = Math.fma(get(x, xAt + o) - mean[c], scale[c], beta[c]);
         set(y, yAt + o, relu ? Math.max(0, v) : v);
@@ -86,7 +100,7 @@ final class ScalarLoops implements Loops {
       float[] acc) {
     for (long p = 0; p < pixels; p++) {
       for (int i = 0; i < lanes; i++) {
-        long o = (p * lanes + i) * 4;
+        long o = (p * lanes + i) * element;
         float v = get(x, xAt + o);
         float d = masked(v, get(dy, dyAt + o), mean, scale, beta, channel + i, relu);
         acc[i] += d;
@@ -113,7 +127,7 @@ final class ScalarLoops implements Loops {
       boolean relu) {
     for (long p = 0; p < pixels; p++) {
       for (int i = 0; i < lanes; i++) {
-        long o = (p * lanes + i) * 4;
+        long o = (p * lanes + i) * element;
         int c = channel + i;
         float v = get(x, xAt + o);
         float d = masked(v, get(dy, dyAt + o), mean, scale, beta, c, relu);
@@ -131,7 +145,7 @@ final class ScalarLoops implements Loops {
       MemorySegment y,
       long yAt,
       long bytes) {
-    for (long o = 0; o < bytes; o += 4) {
+    for (long o = 0; o < bytes; o += element) {
       float s = 0;
       for (int k = 0; k < xs.length; k++) {
         s = Math.fma(weights[first + k], get(xs[k], ats[k] + o), s);
@@ -143,7 +157,7 @@ final class ScalarLoops implements Loops {
   @Override
   public void scale(
       MemorySegment x, long xAt, float weight, MemorySegment y, long yAt, long bytes) {
-    for (long o = 0; o < bytes; o += 4) {
+    for (long o = 0; o < bytes; o += element) {
       set(y, yAt + o, weight * get(x, xAt + o));
     }
   }
@@ -152,9 +166,9 @@ final class ScalarLoops implements Loops {
   public double dot(
       MemorySegment x, long xAt, MemorySegment y, long yAt, long bytes, float[] scratch) {
     double total = 0;
-    for (long piece = 0; piece < bytes; piece += PIECE * 4L) {
+    for (long piece = 0; piece < bytes; piece += (long) PIECE * element) {
       float s = 0;
-      for (long o = piece; o < Math.min(bytes, piece + PIECE * 4L); o += 4) {
+      for (long o = piece; o < Math.min(bytes, piece + (long) PIECE * element); o += element) {
         s += get(x, xAt + o) * get(y, yAt + o);
       }
       total += s;
@@ -167,8 +181,29 @@ final class ScalarLoops implements Loops {
     java.util.Arrays.fill(acc, 0, lanes, 0);
     for (long p = 0; p < pixels; p++) {
       for (int i = 0; i < lanes; i++) {
-        acc[i] += get(x, at + (p * lanes + i) * 4);
+        acc[i] += get(x, at + (p * lanes + i) * element);
       }
+    }
+  }
+
+  @Override
+  public void read(MemorySegment x, long at, long bytes, float[] to, int index) {
+    for (int i = 0; i < bytes / element; i++) {
+      to[index + i] = get(x, at + (long) i * element);
+    }
+  }
+
+  @Override
+  public void widen(MemorySegment x, long xAt, MemorySegment y, long yAt, long bytes) {
+    for (long i = 0; i < bytes / element; i++) {
+      y.set(JAVA_FLOAT, yAt + i * Float.BYTES, get(x, xAt + i * element));
+    }
+  }
+
+  @Override
+  public void narrow(MemorySegment x, long xAt, MemorySegment y, long yAt, long bytes) {
+    for (long i = 0; i < bytes / element; i++) {
+      set(y, yAt + i * element, x.get(JAVA_FLOAT, xAt + i * Float.BYTES));
     }
   }
 
@@ -176,7 +211,7 @@ final class ScalarLoops implements Loops {
   public void pixelFill(MemorySegment y, long at, int pixels, float[] value) {
     for (long p = 0; p < pixels; p++) {
       for (int i = 0; i < lanes; i++) {
-        set(y, at + (p * lanes + i) * 4, value[i]);
+        set(y, at + (p * lanes + i) * element, value[i]);
       }
     }
   }
@@ -191,7 +226,7 @@ final class ScalarLoops implements Loops {
       float rate,
       float momentum,
       float decay) {
-    for (long o = at; o < at + bytes; o += 4) {
+    for (long o = at; o < at + bytes; o += element) {
       float w = get(value, o);
       float v = Math.fma(momentum, get(velocity, o), Math.fma(decay, w, get(gradient, o)));
       set(velocity, o, v);
@@ -202,7 +237,7 @@ final class ScalarLoops implements Loops {
   @Override
   public void blend(
       MemorySegment target, MemorySegment source, long at, long bytes, float keep, float share) {
-    for (long o = at; o < at + bytes; o += 4) {
+    for (long o = at; o < at + bytes; o += element) {
       float x = share * get(source, o);
       set(target, o, keep == 0 ? x : Math.fma(keep, get(target, o), x));
     }
@@ -210,7 +245,7 @@ final class ScalarLoops implements Loops {
 
   @Override
   public boolean finite(MemorySegment x, long at, long bytes) {
-    for (long o = at; o < at + bytes; o += 4) {
+    for (long o = at; o < at + bytes; o += element) {
       if (!Float.isFinite(get(x, o))) {
         return false;
       }
@@ -233,9 +268,9 @@ final class ScalarLoops implements Loops {
       for (int h = 0; h < outHeight; h++) {
         for (int w = 0; w < outWidth; w++) {
           int from = ((h * stride + tap / 5) * paddedWidth + w * stride + tap % 5) * lanes;
-          long o = at + 4L * lanes * ((long) h * outWidth + w);
+          long o = at + (long) element * lanes * ((long) h * outWidth + w);
           for (int i = 0; i < lanes; i++) {
-            acc[first + tap * lanes + i] += get(dy, o + 4L * i) * padded[from + i];
+            acc[first + tap * lanes + i] += get(dy, o + (long) element * i) * padded[from + i];
           }
         }
       }

@@ -1,10 +1,20 @@
 package io.fbnet.engine.cpu;
 
+import io.fbnet.engine.backend.Precision;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.lang.constant.ConstantDescs;
 import java.lang.foreign.MemorySegment;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.MethodType;
 import java.nio.ByteOrder;
 import java.util.Objects;
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
@@ -17,13 +27,24 @@ import jdk.incubator.vector.VectorSpecies;
  * whenever one turns out otherwise than before. A loop with and one without ReLU are two methods: a
  * branch not taken at first would be compiled again, too. Loads take a long offset; with an int
  * index they are several times slower.
+ *
+ * <p>For bf16 the class is defined a second time, see {@link #bf16}: to Java's compilers its loops
+ * are others, with conversions where vectors are loaded and stored, and no branch on the type.
  */
 @SuppressWarnings("restricted") // all memory
 final class VectorLoops implements Loops {
   private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
   private static final int LANES = SPECIES.length();
-  private static final long STEP = 4L * LANES;
+  private static final VectorSpecies<Integer> BITS =
+      VectorSpecies.of(int.class, SPECIES.vectorShape());
+  private static final VectorSpecies<Short> HALVES =
+      VectorSpecies.of(short.class, VectorShape.forBitSize(Short.SIZE * LANES));
+  private static final boolean BF16 = definedForBf16();
+  private static final int ELEMENT = BF16 ? Short.BYTES : Float.BYTES;
+  private static final long STEP = (long) ELEMENT * LANES;
+  private static final long WIDE_STEP = (long) Float.BYTES * LANES;
   private static final long TILE = 1 << 13;
+  private static final long DOT_PIECE = 4096L * ELEMENT;
   private static final ByteOrder ORDER = ByteOrder.nativeOrder();
   private static final MemorySegment MEMORY = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
 
@@ -32,9 +53,41 @@ final class VectorLoops implements Loops {
     return LANES == 8 || LANES == 16;
   }
 
+  /** {@return the loops over bf16: this class, defined anew with that said in its class data} */
+  static Loops bf16() {
+    MethodHandles.Lookup lookup = MethodHandles.lookup();
+    try (InputStream code = VectorLoops.class.getResourceAsStream("VectorLoops.class")) {
+      MethodHandles.Lookup defined =
+          lookup.defineHiddenClassWithClassData(code.readAllBytes(), Precision.BF16, true);
+      return (Loops)
+          defined
+              .findConstructor(defined.lookupClass(), MethodType.methodType(void.class))
+              .invoke();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    } catch (Throwable e) {
+      throw new IllegalStateException("the loops over bf16 could not be defined", e);
+    }
+  }
+
+  private static boolean definedForBf16() {
+    try {
+      return MethodHandles.classData(
+              MethodHandles.lookup(), ConstantDescs.DEFAULT_NAME, Precision.class)
+          == Precision.BF16;
+    } catch (IllegalAccessException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
   @Override
   public int lanes() {
     return LANES;
+  }
+
+  @Override
+  public int elementBytes() {
+    return ELEMENT;
   }
 
   @Override
@@ -52,11 +105,39 @@ final class VectorLoops implements Loops {
   }
 
   private static FloatVector load(long address) {
-    return FloatVector.fromMemorySegment(SPECIES, MEMORY, address, ORDER);
+    return BF16 ? loadNarrow(address) : loadWide(address);
   }
 
   private static void store(FloatVector v, long address) {
+    if (BF16) {
+      storeNarrow(v, address);
+    } else {
+      storeWide(v, address);
+    }
+  }
+
+  private static FloatVector loadWide(long address) {
+    return FloatVector.fromMemorySegment(SPECIES, MEMORY, address, ORDER);
+  }
+
+  private static void storeWide(FloatVector v, long address) {
     v.intoMemorySegment(MEMORY, address, ORDER);
+  }
+
+  private static FloatVector loadNarrow(long address) {
+    ShortVector halves = ShortVector.fromMemorySegment(HALVES, MEMORY, address, ORDER);
+    IntVector bits = (IntVector) halves.convertShape(VectorOperators.ZERO_EXTEND_S2I, BITS, 0);
+    return bits.lanewise(VectorOperators.LSHL, Bf16.SHIFT).reinterpretAsFloats();
+  }
+
+  /** Rounds to the nearest, to even between two, as {@link Bf16#round} does. */
+  private static void storeNarrow(FloatVector v, long address) {
+    IntVector bits = v.reinterpretAsInts();
+    IntVector odd = bits.lanewise(VectorOperators.LSHR, Bf16.SHIFT).and(1);
+    IntVector rounded = bits.add(odd).add(Bf16.HALF).lanewise(VectorOperators.LSHR, Bf16.SHIFT);
+    IntVector made = rounded.blend(Bf16.NAN, v.test(VectorOperators.IS_NAN).cast(BITS));
+    ((ShortVector) made.convertShape(VectorOperators.I2S, HALVES, 0))
+        .intoMemorySegment(MEMORY, address, ORDER);
   }
 
   private static FloatVector array(float[] a, int at) {
@@ -351,8 +432,8 @@ final class VectorLoops implements Loops {
     long xs = address(x, xAt, bytes);
     long ys = address(y, yAt, bytes);
     double total = 0;
-    for (long piece = 0; piece < bytes; piece += 4096 * 4L) {
-      dot(xs + piece, ys + piece, Math.min(bytes - piece, 4096 * 4L), scratch);
+    for (long piece = 0; piece < bytes; piece += DOT_PIECE) {
+      dot(xs + piece, ys + piece, Math.min(bytes - piece, DOT_PIECE), scratch);
       for (int i = 0; i < LANES; i++) {
         total += scratch[i];
       }
@@ -387,6 +468,43 @@ final class VectorLoops implements Loops {
       s = s.add(load(x + o));
     }
     s.intoArray(acc, 0);
+  }
+
+  @Override
+  public void read(MemorySegment x, long at, long bytes, float[] to, int index) {
+    read(address(x, at, bytes), bytes, to, index);
+  }
+
+  private static void read(long x, long bytes, float[] to, int index) {
+    int i = index;
+    for (long o = 0; o < bytes; o += STEP) {
+      load(x + o).intoArray(to, i);
+      i += LANES;
+    }
+  }
+
+  @Override
+  public void widen(MemorySegment x, long xAt, MemorySegment y, long yAt, long bytes) {
+    long wide = bytes / ELEMENT * Float.BYTES;
+    widen(address(x, xAt, bytes), address(y, yAt, wide), wide);
+  }
+
+  private static void widen(long x, long y, long wide) {
+    for (long o = 0; o < wide; o += WIDE_STEP) {
+      storeWide(load(x + o / Float.BYTES * ELEMENT), y + o);
+    }
+  }
+
+  @Override
+  public void narrow(MemorySegment x, long xAt, MemorySegment y, long yAt, long bytes) {
+    long wide = bytes / ELEMENT * Float.BYTES;
+    narrow(address(x, xAt, wide), address(y, yAt, bytes), wide);
+  }
+
+  private static void narrow(long x, long y, long wide) {
+    for (long o = 0; o < wide; o += WIDE_STEP) {
+      store(loadWide(x + o), y + o / Float.BYTES * ELEMENT);
+    }
   }
 
   @Override

@@ -5,6 +5,7 @@ import io.fbnet.engine.backend.ControlBlock;
 import io.fbnet.engine.backend.DeviceFailure;
 import io.fbnet.engine.backend.GraphCompiler;
 import io.fbnet.engine.backend.OutOfDeviceMemory;
+import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.foreign.Availability;
 import io.fbnet.foreign.CublasLt;

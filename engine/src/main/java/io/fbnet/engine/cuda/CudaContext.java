@@ -1,6 +1,7 @@
 package io.fbnet.engine.cuda;
 
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.backend.Workspace;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Storage;

@@ -1,5 +1,7 @@
 package io.fbnet.engine.cuda;
 
+import io.fbnet.engine.backend.Precision;
+
 /**
  * How a CUDA back end works.
  *

@@ -2,6 +2,7 @@ package io.fbnet.engine.cpu;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.engine.backend.GraphCompiler;
@@ -37,16 +38,16 @@ public final class GuardedBackend implements Backend {
 
   @Override
   public GraphCompiler compiler(Graph graph, boolean fixedParameters) {
-    return new Compiler(graph, inner.compiler(graph, fixedParameters));
+    return new Compiler(graph, new CpuCompiler(inner, graph, fixedParameters));
   }
 
   private final class Compiler implements GraphCompiler {
     private final Graph graph;
-    private final GraphCompiler compiler;
+    private final CpuCompiler compiler;
     private final Arena arena = Arena.ofShared();
     private final Map<Value, MemorySegment> guarded = new LinkedHashMap<>();
 
-    Compiler(Graph graph, GraphCompiler compiler) {
+    Compiler(Graph graph, CpuCompiler compiler) {
       this.graph = graph;
       this.compiler = compiler;
     }
@@ -85,20 +86,23 @@ public final class GuardedBackend implements Backend {
           });
       for (Value value : outputs) {
         MemorySegment whole = guarded.get(value);
-        if (whole != null && bytes(value) != value.shape().elements() * value.type().bytes()) {
+        if (whole != null && compiler.blocked(value)) {
           inspectLanes(value, whole.asSlice(GUARD, bytes(value)));
         }
       }
     }
 
     private void inspectLanes(Value value, MemorySegment images) {
-      ImageLayout layout = ImageLayout.of(value.shape(), inner.loops().lanes());
+      ImageLayout layout = ImageLayout.of(value.shape(), inner.imageLoops());
       for (int n = 0; n < layout.batch(); n++) {
         for (int c = layout.channels(); c < layout.paddedChannels(); c++) {
           long row = (long) n * layout.blocks() + c / layout.lanes();
           for (long p = 0; p < layout.pixels(); p++) {
             long at = (row * layout.pixels() + p) * layout.lanes() + c % layout.lanes();
-            float v = images.getAtIndex(JAVA_FLOAT, at);
+            float v =
+                layout.elementBytes() == Short.BYTES
+                    ? Bf16.widen(images.getAtIndex(JAVA_SHORT, at))
+                    : images.getAtIndex(JAVA_FLOAT, at);
             if (v != 0) {
               throw new AssertionError(v + " was left in an empty lane of " + value);
             }

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.cuda.CudaProduct.Operand;
 import io.fbnet.engine.program.Devices;
 import io.fbnet.foreign.CublasLtMatmul;

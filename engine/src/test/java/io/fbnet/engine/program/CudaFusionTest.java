@@ -4,9 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.backend.Step;
 import io.fbnet.engine.cuda.CudaOptions;
-import io.fbnet.engine.cuda.Precision;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.engine.reference.ReferenceBackend;

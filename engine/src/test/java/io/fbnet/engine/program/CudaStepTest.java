@@ -8,9 +8,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.backend.Readback;
 import io.fbnet.engine.cuda.CudaOptions;
-import io.fbnet.engine.cuda.Precision;
 import io.fbnet.engine.cuda.SoftwareCuda;
 import io.fbnet.engine.cuda.SoftwareCuda.Count;
 import io.fbnet.engine.cuda.SoftwareCuda.Live;

@@ -3,10 +3,10 @@ package io.fbnet.engine.program;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.cpu.CpuBackend;
 import io.fbnet.engine.cuda.CudaBackend;
 import io.fbnet.engine.cuda.CudaOptions;
-import io.fbnet.engine.cuda.Precision;
 import io.fbnet.engine.cuda.SoftwareCuda;
 import io.fbnet.engine.reference.ReferenceBackend;
 import java.nio.file.Path;
@@ -29,7 +29,8 @@ public final class Devices {
           "cuda, descending");
 
   /** All back ends that compute with less than f32's precision. */
-  public static final List<String> NARROW = List.of("cuda tf32", "cuda bf16");
+  public static final List<String> NARROW =
+      List.of("cpu bf16", "cpu scalar bf16", "cuda tf32", "cuda bf16");
 
   private Devices() {}
 
@@ -45,7 +46,9 @@ public final class Devices {
         case "cpu, 1 thread" -> CpuBackend.open(1);
         case "cpu, 3 threads" -> CpuBackend.open(3);
         case "cpu, 4 threads" -> CpuBackend.open(4);
-        case "cpu, scalar" -> CpuBackend.openScalar(2);
+        case "cpu, scalar" -> CpuBackend.openScalar(2, Precision.F32);
+        case "cpu bf16" -> CpuBackend.open(2, Precision.BF16);
+        case "cpu scalar bf16" -> CpuBackend.openScalar(2, Precision.BF16);
         default -> throw new IllegalArgumentException(name);
       };
     }

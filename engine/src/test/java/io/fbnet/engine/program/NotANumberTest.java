@@ -71,7 +71,7 @@ class NotANumberTest {
   private static final int LAST = ((21 + 20) * 5 + 2) * 7 + 3;
 
   @ParameterizedTest
-  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cuda", "cuda bf16"})
+  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cpu bf16", "cuda", "cuda bf16"})
   void passesConvolutions(String backend) {
     int[][] forms = {{13, 3, 1}, {21, 3, 21}, {21, 5, 21}, {13, 1, 1}, {21, 1, 3}};
     for (int[] f : forms) {
@@ -96,7 +96,7 @@ class NotANumberTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cuda", "cuda bf16"})
+  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cpu bf16", "cuda", "cuda bf16"})
   void passesBatchNormAndRelu(String backend) {
     for (boolean relu : new boolean[] {false, true}) {
       float[] y =
@@ -117,7 +117,7 @@ class NotANumberTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cuda", "cuda bf16"})
+  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cpu bf16", "cuda", "cuda bf16"})
   void passesInferenceNormAndRelu(String backend) {
     float[] y =
         run(
@@ -135,7 +135,7 @@ class NotANumberTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cuda", "cuda bf16"})
+  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cpu bf16", "cuda", "cuda bf16"})
   void passesPoolingSumsAndShuffle(String backend) {
     float[] pooled = run(backend, IMAGES, LAST, b -> b.globalPool(images(b)));
     for (int i = 0; i < pooled.length; i++) {
@@ -149,7 +149,7 @@ class NotANumberTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cuda", "cuda bf16"})
+  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cpu bf16", "cuda", "cuda bf16"})
   void passesWeightedSumsOfAnyWeight(String backend) {
     for (int rows : new int[] {1, 2}) {
       float[] y =
@@ -172,7 +172,7 @@ class NotANumberTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cuda", "cuda bf16"})
+  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cpu bf16", "cuda", "cuda bf16"})
   void passesTheClassifierAndTheLoss(String backend) {
     int[] matrix = {3, 5};
     float[] y =
@@ -224,7 +224,7 @@ class NotANumberTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cuda", "cuda bf16"})
+  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cpu bf16", "cuda", "cuda bf16"})
   void neverCountsAsARightAnswer(String backend) {
     GraphBuilder b = new GraphBuilder();
     b.output("rank", b.labelRank(b.input("x", Type.F32, 5, 3), b.input("labels", Type.I32, 5)));

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.backend.Step;
 import io.fbnet.engine.cpu.ChunkedCpu;
 import io.fbnet.engine.cpu.CpuBackend;
@@ -159,7 +160,7 @@ class PlannedProgramTest {
   void randomGraphsGiveTheSameGradientsEverywhere(int threads, long chunkBytes) {
     assumeTrue(CpuBackend.availability().found(), () -> CpuBackend.availability().remedy());
     try (Backend reference = new ReferenceBackend();
-        Backend cpu = ChunkedCpu.open(threads, chunkBytes)) {
+        Backend cpu = ChunkedCpu.open(threads, Precision.F32, chunkBytes)) {
       for (long seed = 1; seed <= GRAPHS; seed++) {
         Graph graph = randomGraph(seed);
         try (Instance expected = new Instance(reference, graph, seed);

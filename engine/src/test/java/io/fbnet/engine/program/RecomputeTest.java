@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.cpu.ChunkedCpu;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.Op;
@@ -12,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** A step whose candidates are computed twice leaves the same bits, and takes less memory. */
@@ -49,6 +51,7 @@ class RecomputeTest {
         "cpu, 1 thread",
         "cpu, 2 threads",
         "cpu, scalar",
+        "cpu bf16",
         "cuda deterministic",
         "cuda bf16 deterministic"
       })
@@ -59,11 +62,11 @@ class RecomputeTest {
   }
 
   @ParameterizedTest
-  @ValueSource(longs = {1, 20_000})
-  void soItIsInSmallChunks(long chunkBytes) {
+  @CsvSource({"F32, 1", "F32, 20000", "BF16, 1", "BF16, 20000"})
+  void soItIsInSmallChunks(Precision precision, long chunkBytes) {
     Devices.open("cpu").close();
-    try (Backend backend = ChunkedCpu.open(2, chunkBytes)) {
-      requireSame(backend, chunkBytes + " bytes");
+    try (Backend backend = ChunkedCpu.open(2, precision, chunkBytes)) {
+      requireSame(backend, precision + ", " + chunkBytes + " bytes");
     }
   }
 

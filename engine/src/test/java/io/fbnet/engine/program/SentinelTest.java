@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.cpu.CpuBackend;
 import io.fbnet.engine.cpu.GuardedBackend;
 import io.fbnet.engine.graph.Graph;
@@ -42,8 +43,18 @@ class SentinelTest {
   @MethodSource("cases")
   void oneNumberAtATime(OperationCases.Case c) {
     assumeTrue(CpuBackend.availability().found(), () -> CpuBackend.availability().remedy());
-    try (CpuBackend plain = CpuBackend.openScalar(2);
-        CpuBackend guarded = CpuBackend.openScalar(2)) {
+    try (CpuBackend plain = CpuBackend.openScalar(2, Precision.F32);
+        CpuBackend guarded = CpuBackend.openScalar(2, Precision.F32)) {
+      sameBits(c, plain, new GuardedBackend(guarded));
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("cases")
+  void onImagesInBf16(OperationCases.Case c) {
+    assumeTrue(CpuBackend.availability().found(), () -> CpuBackend.availability().remedy());
+    try (CpuBackend plain = CpuBackend.open(2, Precision.BF16);
+        CpuBackend guarded = CpuBackend.open(2, Precision.BF16)) {
       sameBits(c, plain, new GuardedBackend(guarded));
     }
   }

@@ -1,6 +1,6 @@
 package io.fbnet.nas.cli;
 
-import io.fbnet.engine.cuda.Precision;
+import io.fbnet.engine.backend.Precision;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.kit.OrtMeter;
 
