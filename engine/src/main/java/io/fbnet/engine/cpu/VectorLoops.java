@@ -42,6 +42,7 @@ final class VectorLoops implements Loops {
   private static final boolean BF16 = definedForBf16();
   private static final int ELEMENT = BF16 ? Short.BYTES : Float.BYTES;
   private static final long STEP = (long) ELEMENT * LANES;
+  private static final int WIDENING = Float.BYTES / ELEMENT;
   private static final long WIDE_STEP = (long) Float.BYTES * LANES;
   private static final long TILE = 1 << 13;
   private static final long DOT_PIECE = 4096L * ELEMENT;
@@ -130,12 +131,18 @@ final class VectorLoops implements Loops {
     return bits.lanewise(VectorOperators.LSHL, Bf16.SHIFT).reinterpretAsFloats();
   }
 
-  /** Rounds to the nearest, to even between two, as {@link Bf16#round} does. */
+  /**
+   * Rounds to the nearest, to even between two, as {@link Bf16#round} does: with few constants, for
+   * the compiler loads each anew for every vector.
+   */
   private static void storeNarrow(FloatVector v, long address) {
     IntVector bits = v.reinterpretAsInts();
-    IntVector odd = bits.lanewise(VectorOperators.LSHR, Bf16.SHIFT).and(1);
-    IntVector rounded = bits.add(odd).add(Bf16.HALF).lanewise(VectorOperators.LSHR, Bf16.SHIFT);
-    IntVector made = rounded.blend(Bf16.NAN, v.test(VectorOperators.IS_NAN).cast(BITS));
+    // -1 where the last bit that is kept is odd.
+    IntVector odd =
+        bits.lanewise(VectorOperators.LSHL, Bf16.SHIFT - 1)
+            .lanewise(VectorOperators.ASHR, Integer.SIZE - 1);
+    IntVector rounded = bits.add(Bf16.HALF).sub(odd).lanewise(VectorOperators.LSHR, Bf16.SHIFT);
+    IntVector made = rounded.blend(Bf16.NAN, v.compare(VectorOperators.NE, v).cast(BITS));
     ((ShortVector) made.convertShape(VectorOperators.I2S, HALVES, 0))
         .intoMemorySegment(MEMORY, address, ORDER);
   }
@@ -202,8 +209,11 @@ final class VectorLoops implements Loops {
     FloatVector m = array(mean, channel);
     FloatVector s = array(scale, channel);
     FloatVector b = array(beta, channel);
+    FloatVector zero = FloatVector.zero(SPECIES);
     for (long o = 0; o < bytes; o += STEP) {
-      store(load(x + o).sub(m).fma(s, b).max(0f), y + o);
+      FloatVector v = load(x + o).sub(m).fma(s, b);
+      // What max does in five instructions: NaN is not less than zero, and stays.
+      store(v.blend(zero, v.compare(VectorOperators.LT, zero)), y + o);
     }
   }
 
@@ -485,25 +495,25 @@ final class VectorLoops implements Loops {
 
   @Override
   public void widen(MemorySegment x, long xAt, MemorySegment y, long yAt, long bytes) {
-    long wide = bytes / ELEMENT * Float.BYTES;
+    long wide = bytes * WIDENING;
     widen(address(x, xAt, bytes), address(y, yAt, wide), wide);
   }
 
   private static void widen(long x, long y, long wide) {
     for (long o = 0; o < wide; o += WIDE_STEP) {
-      storeWide(load(x + o / Float.BYTES * ELEMENT), y + o);
+      storeWide(load(x + o / WIDENING), y + o);
     }
   }
 
   @Override
   public void narrow(MemorySegment x, long xAt, MemorySegment y, long yAt, long bytes) {
-    long wide = bytes / ELEMENT * Float.BYTES;
+    long wide = bytes * WIDENING;
     narrow(address(x, xAt, wide), address(y, yAt, bytes), wide);
   }
 
   private static void narrow(long x, long y, long wide) {
     for (long o = 0; o < wide; o += WIDE_STEP) {
-      store(loadWide(x + o), y + o / Float.BYTES * ELEMENT);
+      store(loadWide(x + o), y + o / WIDENING);
     }
   }
 

@@ -44,8 +44,8 @@ final class DeviceFlags {
       names = "--precision",
       defaultValue = "f32",
       description =
-          "f32, tf32 (products on tensor cores) or bf16 (images as bf16, sums in f32). The CPU has"
-              + " f32 alone.")
+          "f32, tf32 (products on a GPU's tensor cores) or bf16 (images as bf16, sums in f32). A"
+              + " CPU without instructions for bf16 keeps images so and multiplies f32.")
   Precision precision;
 
   @Option(
@@ -76,11 +76,12 @@ final class DeviceFlags {
         yield backend;
       }
       case CPU -> {
-        requireF32("--device cpu");
+        refuseTf32("--device cpu");
         yield cpu(console, "");
       }
       case REFERENCE -> {
-        requireF32("--device reference");
+        refuseTf32("--device reference");
+        refuseBf16("--device reference");
         yield new ReferenceBackend();
       }
       case AUTO -> auto(console);
@@ -101,10 +102,11 @@ final class DeviceFlags {
         obstacle = e.getMessage();
       }
     }
-    requireF32("the CPU, which serves because " + obstacle + ",");
+    refuseTf32("the CPU, which serves because " + obstacle + ",");
     if (CpuBackend.availability().found()) {
       return cpu(console, " (no GPU: " + obstacle + ")");
     }
+    refuseBf16("the reference back end, which serves because oneDNN was not found,");
     console.warn(
         "oneDNN was not found (%s), so the reference back end serves, hundreds of times slower: %s"
             .formatted(
@@ -139,11 +141,16 @@ final class DeviceFlags {
         : String.format(Locale.ROOT, "%s differs from the reference by %.2g", gpu.device(), error);
   }
 
-  private void requireF32(String device) {
-    if (precision != Precision.F32) {
+  private void refuseTf32(String device) {
+    if (precision == Precision.TF32) {
+      throw UserException.usage("--precision tf32 needs --device cuda: %s has none", device);
+    }
+  }
+
+  private void refuseBf16(String device) {
+    if (precision == Precision.BF16) {
       throw UserException.usage(
-          "--precision %s needs --device cuda: %s has f32 alone",
-          precision.name().toLowerCase(Locale.ROOT), device);
+          "--precision bf16 needs --device cpu or cuda: %s computes in double", device);
     }
   }
 
@@ -162,8 +169,13 @@ final class DeviceFlags {
                   String.join("; ", CpuBackend.availability().tried()),
                   CpuBackend.availability().remedy()));
     }
-    CpuBackend backend = CpuBackend.open(threads());
+    CpuBackend backend = CpuBackend.open(threads(), precision);
     console.note("device: " + backend.device() + why);
+    if (precision == Precision.BF16 && !backend.multipliesBf16()) {
+      console.note(
+          "this processor has no instructions for bf16 (AVX-512 BF16): images are kept as bf16 and"
+              + " multiplied as f32, in half the memory but more time");
+    }
     return backend;
   }
 }

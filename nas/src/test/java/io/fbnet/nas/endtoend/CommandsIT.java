@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.run.MetricsLog;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.SearchSpace;
 import java.nio.file.Files;
@@ -14,6 +15,8 @@ import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Every verb once, as a user types it, and what wrong input ends in. */
@@ -105,6 +108,41 @@ class CommandsIT {
     Fbnet.Outcome changed = fbnet.run("search", "--resume", run.toString(), "--epochs", "9");
     assertEquals(2, changed.code(), changed.err());
     assertTrue(changed.err().contains("--epochs cannot be given with --resume"), changed.err());
+  }
+
+  /** Images in bf16 and parameters in f32, on any processor, and again from a checkpoint. */
+  @Test
+  @EnabledOnOs(OS.LINUX)
+  void aSearchOnBf16Images() throws Exception {
+    Path table = folder.resolve("table.json");
+    String[] narrow = {"--device", "cpu", "--precision", "bf16"};
+    Fbnet.Outcome measured =
+        fbnet.run(
+            "latency",
+            "measure",
+            "--space",
+            space.toString(),
+            "--out",
+            table.toString(),
+            narrow[0],
+            narrow[1],
+            narrow[2],
+            narrow[3]);
+    assertEquals(0, measured.code(), measured.err());
+    assertEquals("bf16", LatencyTable.load(table.toString()).fingerprint().precision());
+
+    Path run = folder.resolve("run");
+    Fbnet.Outcome search = fbnet.run(Fbnet.tinySearch(space, table, run, narrow));
+    assertEquals(0, search.code(), search.err());
+    assertTrue(search.out().contains("Found for "), search.out());
+    boolean said = search.err().contains("no instructions for bf16");
+    boolean has = Files.readString(Path.of("/proc/cpuinfo")).contains("avx512_bf16");
+    assertEquals(!has, said, search.err());
+    List<JsonNode> lines = List.copyOf(MetricsLog.read(run.resolve("metrics.jsonl")));
+
+    Fbnet.Outcome again = fbnet.run("search", "--resume", run.toString());
+    assertEquals(0, again.code(), again.err());
+    assertEquals(lines, List.copyOf(MetricsLog.read(run.resolve("metrics.jsonl"))));
   }
 
   @Test

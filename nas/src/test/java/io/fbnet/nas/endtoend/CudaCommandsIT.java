@@ -109,9 +109,13 @@ class CudaCommandsIT {
   @Test
   void devicesThatCannotServeAreRefusedInOneSentence() throws Exception {
     assertSentence(
-        fbnet.run("search", "--data", "shapes", "--device", "cpu", "--precision", "bf16"),
+        fbnet.run("search", "--data", "shapes", "--device", "cpu", "--precision", "tf32"),
         2,
-        "--precision bf16 needs --device cuda");
+        "--precision tf32 needs --device cuda");
+    assertSentence(
+        fbnet.run("search", "--data", "shapes", "--device", "reference", "--precision", "bf16"),
+        2,
+        "--precision bf16 needs --device cpu or cuda");
     assertSentence(
         fbnet.run("search", "--data", "shapes", "--device", "auto", "--precision", "tf32"),
         2,
