@@ -40,7 +40,7 @@ final class OneDnnDepthwise implements AutoCloseable {
           switch (pass) {
             case "forward" -> dnnl.convolutionForward(x, w, y, window);
             case "data gradient" -> dnnl.convolutionBackwardData(x, w, y, window);
-            case "weight gradient" -> dnnl.convolutionBackwardWeights(x, w, y, window);
+            case "weight gradient" -> dnnl.convolutionBackwardWeights(x, w, w, y, window);
             default -> throw new IllegalArgumentException("there is no pass " + pass);
           };
     }

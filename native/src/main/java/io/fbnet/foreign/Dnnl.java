@@ -205,11 +205,15 @@ public final class Dnnl implements AutoCloseable {
     }
   }
 
-  /** dw from x and dy: arguments SRC, DIFF_DST, DIFF_WEIGHTS. */
+  /**
+   * dw from x and dy: arguments SRC, DIFF_DST, DIFF_WEIGHTS.
+   *
+   * @param w the weights, which are of the images' type even where their gradient is not
+   */
   public DnnlPrimitive convolutionBackwardWeights(
-      DnnlDescriptor x, DnnlDescriptor dw, DnnlDescriptor dy, Window window) {
+      DnnlDescriptor x, DnnlDescriptor w, DnnlDescriptor dw, DnnlDescriptor dy, Window window) {
     try (Arena arena = Arena.ofConfined()) {
-      MemorySegment hint = forwardDescriptor(arena, x, dw, dy, window);
+      MemorySegment hint = forwardDescriptor(arena, x, w, dy, window);
       MemorySegment out = arena.allocate(ADDRESS);
       int status =
           (int)

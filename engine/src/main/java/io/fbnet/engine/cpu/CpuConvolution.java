@@ -148,10 +148,8 @@ final class CpuConvolution {
     return dnnl.descriptor(Dnnl.Type.F32, tag, dims);
   }
 
-  /** The weights in any format: of the images' type, but for gradients, which are added up. */
-  private DnnlDescriptor anyWeights(Kind kind) {
-    Dnnl.Type weights = kind == Kind.WEIGHT_GRADIENT ? Dnnl.Type.F32 : type;
-    return dnnl.descriptor(weights, Dnnl.Tag.ANY, weightDimensions());
+  private DnnlDescriptor anyWeights(Dnnl.Type type) {
+    return dnnl.descriptor(type, Dnnl.Tag.ANY, weightDimensions());
   }
 
   /** A batch smaller than the team is one share that oneDNN itself divides. */
@@ -168,7 +166,9 @@ final class CpuConvolution {
   private ConvolutionPrimitives primitives(
       ConvolutionPrimitives.Key key, int threads, ConvolutionPrimitives.Maker make) {
     Dnnl.useThreads(threads);
-    try (DnnlDescriptor any = anyWeights(key.kind());
+    // Gradients of weights are f32 always: they are added up.
+    boolean gradient = key.kind() == Kind.WEIGHT_GRADIENT;
+    try (DnnlDescriptor any = anyWeights(gradient ? Dnnl.Type.F32 : type);
         DnnlDescriptor plain = plainWeights()) {
       return new ConvolutionPrimitives(context, key, any, plain, make);
     } finally {
@@ -225,8 +225,9 @@ final class CpuConvolution {
             Kind.WEIGHT_GRADIENT,
             (images, weights) -> {
               try (DnnlDescriptor xd = image(x, images, plainX);
+                  DnnlDescriptor w = anyWeights(type);
                   DnnlDescriptor yd = image(y, images, false)) {
-                return dnnl.convolutionBackwardWeights(xd, weights, yd, window());
+                return dnnl.convolutionBackwardWeights(xd, w, weights, yd, window());
               }
             });
     MemorySegment dw = maker.memory().apply(c.dw());
