@@ -77,6 +77,13 @@ public interface Backend extends AutoCloseable {
    */
   GraphCompiler compiler(Graph graph, boolean fixedParameters);
 
+  /**
+   * Begins, on a thread of its own, what would make a first training step slower than those that
+   * follow. To be called when a training is certain and before its programs are compiled, not where
+   * something is about to be measured.
+   */
+  default void warmUp() {}
+
   /** Returns when everything launched has finished. */
   void synchronise();
 

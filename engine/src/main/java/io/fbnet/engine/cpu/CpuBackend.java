@@ -157,6 +157,14 @@ public final class CpuBackend implements Backend {
     return imageLoops;
   }
 
+  /** Has Java compile the vector loops, on a thread that ends by itself. */
+  @Override
+  public void warmUp() {
+    if (!(loops instanceof ScalarLoops)) {
+      Thread.ofPlatform().daemon().name("fbnet-warm-up").start(new LoopWarmUp(imageLoops, loops));
+    }
+  }
+
   /** Bytes of images that a thread works on at a time. */
   long chunkBytes() {
     return chunkBytes;

@@ -20,6 +20,9 @@ final class Relaunch {
   private static final Set<String> LONG_VERBS =
       Set.of("search", "sample", "train", "evaluate", "latency", "data");
 
+  /** How often methods are called before they are compiled, as a multiple of what is usual. */
+  private static final String THRESHOLDS = "-XX:CompileCommand=CompileThresholdScaling,";
+
   /** Holds the id of a process that has replaced itself, so that it does so only once. */
   private static final String GUARD = "FBNET_RELAUNCHED";
 
@@ -92,13 +95,20 @@ final class Relaunch {
 
   /**
    * Where little is computed, the first compiler is enough and the second only takes the processor
-   * away. On one or two processors one thread collects garbage, from a heap that starts small: what
-   * memory there is is for activations. The script {@code fbnet} does the same.
+   * away. Elsewhere it is to compile the vector loops at once and what they call last: by itself it
+   * begins with the vector module's own methods, which the compiled loops no longer call. On one or
+   * two processors one thread collects garbage, from a heap that starts small: what memory there is
+   * is for activations. The script {@code fbnet} does the same.
    */
   private static List<String> machineFlags(String[] arguments, List<String> given) {
     List<String> flags = new ArrayList<>();
     if (arguments.length == 0 || !LONG_VERBS.contains(arguments[0])) {
       flags.add("-XX:TieredStopAtLevel=1");
+    } else {
+      flags.add("-XX:CompileCommand=quiet");
+      flags.add(THRESHOLDS + "io.fbnet.engine.cpu.VectorLoops*::*,0.05");
+      flags.add(THRESHOLDS + MODULE + ".*::*,20.0");
+      flags.add(THRESHOLDS + "jdk.internal.vm.vector.*::*,20.0");
     }
     if (Runtime.getRuntime().availableProcessors() <= 2 && choosesNoCollector(given)) {
       flags.add("-XX:+UseSerialGC");
@@ -110,7 +120,8 @@ final class Relaunch {
   private static boolean choosesNoCollector(List<String> given) {
     return given.stream().noneMatch(flag -> flag.startsWith("-XX:+Use") && flag.endsWith("GC"))
         && System.getenv("JAVA_TOOL_OPTIONS") == null
-        && System.getenv("JDK_JAVA_OPTIONS") == null;
+        && System.getenv("JDK_JAVA_OPTIONS") == null
+        && System.getenv("_JAVA_OPTIONS") == null;
   }
 
   private static void execute(List<String> command) {

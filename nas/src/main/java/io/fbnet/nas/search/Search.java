@@ -60,6 +60,7 @@ public final class Search implements AutoCloseable {
             : settings;
     table.requireFits(this.space, ignored -> {});
     BudgetCheck.require(budget, this.space);
+    backend.warmUp();
     supernet = new Supernet(backend, this.space, this.settings, table, budget);
     try {
       loop = new SearchLoop(backend, supernet, this.settings, table, data);

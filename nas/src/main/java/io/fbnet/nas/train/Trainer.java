@@ -52,6 +52,7 @@ public final class Trainer implements AutoCloseable {
   public Trainer(Backend backend, Architecture architecture, Recipe recipe) {
     this.architecture = architecture;
     this.recipe = recipe;
+    backend.warmUp();
     Graph graph = ArchitectureGraphs.training(architecture, recipe.batch(), recipe.step());
     store = new ParameterStore(backend, graph.parameters());
     store.initialise(recipe.seed());
