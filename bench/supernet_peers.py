@@ -119,11 +119,9 @@ round by the median. Both sides assert equal parameters and multiply-adds before
 | --- | --- | --- | --- | --- | --- | --- | --- |
 {body}
 
-The theta step and the lean w step as shares of the w step, the three taking turns in one process: median and
-quartiles.
+The theta step, the lean w step and the w step on bf16 images as shares of the w step, the four taking turns in one
+process: median and quartiles.
 
-| space:batch | theta / w | lean w / w |
-| --- | --- | --- |
 {share}
 Memory that the steps of ours plan: MiB of the arena, of every value of the unfused graph (gradients included), the one
 by the other, and what kernels hold beside it.

@@ -23,8 +23,10 @@ public final class StepShares {
     int threads = Integer.parseInt(arguments[1]);
     try (Backend backend = CpuBackend.open(threads);
         CpuBackend narrow = CpuBackend.open(threads, Precision.BF16)) {
-      System.out.println(
-          "bf16 is multiplied " + (narrow.multipliesBf16() ? "as such" : "as f32: no bf16 here"));
+      System.out.printf(
+          "| space:batch | theta / w | lean w / w | bf16 w / w, multiplied as %s |%n"
+              + "| --- | --- | --- | --- |%n",
+          narrow.multipliesBf16() ? "bf16" : "f32");
       for (StepSetting setting : StepSetting.parse(arguments[0])) {
         try (SupernetFixture w = fixture(backend, setting, false, false);
             SupernetFixture theta = fixture(backend, setting, true, false);

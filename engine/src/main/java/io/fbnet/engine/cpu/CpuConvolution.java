@@ -225,9 +225,9 @@ final class CpuConvolution {
             Kind.WEIGHT_GRADIENT,
             (images, weights) -> {
               try (DnnlDescriptor xd = image(x, images, plainX);
-                  DnnlDescriptor w = anyWeights(type);
+                  DnnlDescriptor forward = anyWeights(type);
                   DnnlDescriptor yd = image(y, images, false)) {
-                return dnnl.convolutionBackwardWeights(xd, w, weights, yd, window());
+                return dnnl.convolutionBackwardWeights(xd, forward, weights, yd, window());
               }
             });
     MemorySegment dw = maker.memory().apply(c.dw());
