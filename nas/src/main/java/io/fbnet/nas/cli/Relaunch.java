@@ -20,8 +20,9 @@ final class Relaunch {
   private static final Set<String> LONG_VERBS =
       Set.of("search", "sample", "train", "evaluate", "latency", "data");
 
-  /** How often methods are called before they are compiled, as a multiple of what is usual. */
-  private static final String THRESHOLDS = "-XX:CompileCommand=CompileThresholdScaling,";
+  /** The loops are compiled after a twentieth of the calls that it usually takes. */
+  private static final String EARLY_LOOPS =
+      "-XX:CompileCommand=CompileThresholdScaling,io.fbnet.engine.cpu.VectorLoops*::*,0.05";
 
   /** Holds the id of a process that has replaced itself, so that it does so only once. */
   private static final String GUARD = "FBNET_RELAUNCHED";
@@ -95,10 +96,10 @@ final class Relaunch {
 
   /**
    * Where little is computed, the first compiler is enough and the second only takes the processor
-   * away. Elsewhere it is to compile the vector loops at once and what they call last: by itself it
-   * begins with the vector module's own methods, which the compiled loops no longer call. On one or
-   * two processors one thread collects garbage, from a heap that starts small: what memory there is
-   * is for activations. The script {@code fbnet} does the same.
+   * away. Elsewhere it is to begin with the vector loops: by itself it begins with what they call,
+   * the vector module's own methods, which the compiled loops no longer need. On one or two
+   * processors one thread collects garbage, from a heap that starts small: what memory there is is
+   * for activations. The script {@code fbnet} does the same.
    */
   private static List<String> machineFlags(String[] arguments, List<String> given) {
     List<String> flags = new ArrayList<>();
@@ -106,9 +107,7 @@ final class Relaunch {
       flags.add("-XX:TieredStopAtLevel=1");
     } else {
       flags.add("-XX:CompileCommand=quiet");
-      flags.add(THRESHOLDS + "io.fbnet.engine.cpu.VectorLoops*::*,0.05");
-      flags.add(THRESHOLDS + MODULE + ".*::*,20.0");
-      flags.add(THRESHOLDS + "jdk.internal.vm.vector.*::*,20.0");
+      flags.add(EARLY_LOOPS);
     }
     if (Runtime.getRuntime().availableProcessors() <= 2 && choosesNoCollector(given)) {
       flags.add("-XX:+UseSerialGC");
