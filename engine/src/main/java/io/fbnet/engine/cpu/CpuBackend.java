@@ -123,8 +123,13 @@ public final class CpuBackend implements Backend {
       if (!VectorLoops.fits()) {
         return new ScalarLoops(lanes, bf16);
       }
-      return bf16 ? VectorLoops.bf16() : new VectorLoops();
+      return bf16 ? Narrow.LOOPS : new VectorLoops();
     }
+  }
+
+  /** Defined once a process, so that they are compiled once. */
+  private static final class Narrow {
+    static final Loops LOOPS = VectorLoops.bf16();
   }
 
   private boolean has(int instructions) {
