@@ -19,8 +19,8 @@ import search_quality
 HERE = pathlib.Path(__file__).resolve().parent
 SPACE = "fashion"
 SEARCH = "--epochs 5 --warmup-epochs 1 --train-images 6000".split()
-search_quality.CHILD = ("--train-images 12000 --epochs 6 --batch 64 --rate 0.1 --schedule cosine --weight-decay 1e-4 "
-                        "--label-smoothing 0.1").split()
+CHILD = ("--train-images 12000 --epochs 6 --batch 64 --rate 0.1 --schedule cosine --weight-decay 1e-4 "
+         "--label-smoothing 0.1").split()
 
 
 def supernet_accuracy(run):
@@ -58,7 +58,8 @@ def main():
                      str(args.threads), "--out", str(run)] + SEARCH
             search_quality.resumed(args, "search", run, begin, "the search " + name)
             found = run / "architecture.json"
-            tests[precision], _ = search_quality.child(args, name, found, seed, args.runs / ("child-" + name))
+            tests[precision], _ = search_quality.child(args, name, found, seed, args.runs / ("child-" + name),
+                                                      CHILD)
             blocks = json.loads(found.read_text())["blocks"]
             rows.append("| %d | %s | %.4f | %.4f | %.4f | %s |" % (
                 seed, precision, supernet_accuracy(run), tests[precision], search_quality.latency(table, blocks),
@@ -72,7 +73,7 @@ Space `{SPACE}`, {args.data}; {os.cpu_count()} cores of {machine.processor()}, {
 `python3 bench/bf16_accuracy.py`.
 
 - search: `--target-latency {target:g}ms {' '.join(SEARCH)}`, with one table for all
-- child: what was found, trained in f32: `train NETWORK {' '.join(search_quality.CHILD)}`, same seed as the search
+- child: what was found, trained in f32: `train NETWORK {' '.join(CHILD)}`, same seed as the search
 
 The child's accuracy on the test images is {statistics.mean(differences):+.4f} after bf16, in the mean of {len(differences)} seeds
 ({', '.join('%+.4f' % d for d in differences)}).

@@ -70,10 +70,10 @@ def draws(table, least, seed, count):
     return found
 
 
-def child(args, name, architecture, seed, run):
+def child(args, name, architecture, seed, run, recipe=CHILD):
     """Trains an architecture and returns its test accuracy and minutes."""
     begin = ["train", str(architecture), "--seed", str(seed), "--data", args.data, "--threads", str(args.threads),
-             "--out", str(run)] + CHILD
+             "--out", str(run)] + recipe
     said = resumed(args, "train", run, begin, name)
     accuracy = float(re.search(r"test images of [^:]*: ([0-9.]+)", said).group(1))
     return accuracy, float((run / "seconds.txt").read_text()) / 60

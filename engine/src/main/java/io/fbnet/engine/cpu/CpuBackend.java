@@ -58,12 +58,8 @@ public final class CpuBackend implements Backend {
     dnnl = Dnnl.open(threads);
     Dnnl.useThreads(1);
     int lanes = has(AVX512) ? 16 : 8;
-    boolean vector = vectors && vectorModule();
-    loops = vector ? Vectors.choose(lanes, false) : new ScalarLoops(lanes, false);
-    imageLoops =
-        precision == Precision.F32
-            ? loops
-            : vector ? Vectors.choose(lanes, true) : new ScalarLoops(lanes, true);
+    loops = loops(vectors, lanes, false);
+    imageLoops = keepsBf16() ? loops(vectors, lanes, true) : loops;
     team = new ThreadTeam(threads, () -> Dnnl.useThreads(1));
   }
 
@@ -117,6 +113,10 @@ public final class CpuBackend implements Backend {
     return ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent();
   }
 
+  private static Loops loops(boolean vectors, int lanes, boolean bf16) {
+    return vectors && vectorModule() ? Vectors.choose(lanes, bf16) : new ScalarLoops(lanes, bf16);
+  }
+
   /** Apart, so that nothing of the vector module is linked where it is absent. */
   private static final class Vectors {
     static Loops choose(int lanes, boolean bf16) {
@@ -142,7 +142,7 @@ public final class CpuBackend implements Backend {
    * multiplied as f32.
    */
   public boolean multipliesBf16() {
-    return precision == Precision.BF16 && has(AVX512_BF16);
+    return keepsBf16() && has(AVX512_BF16);
   }
 
   /** Whether images are kept as bf16. */

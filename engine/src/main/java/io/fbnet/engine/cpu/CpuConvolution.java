@@ -195,9 +195,9 @@ final class CpuConvolution {
             });
     MemorySegment packed = packWeights(piece, number, maker.memory().apply(c.w()));
     return piece
-        .bind(Argument.SRC, read(piece, Argument.SRC, c.x()))
+        .bind(Argument.SRC, taken(piece, Argument.SRC, c.x()))
         .bind(Argument.WEIGHTS, Images.common(packed))
-        .bind(Argument.DST, written(piece, Argument.DST, c.y()));
+        .bind(Argument.DST, taken(piece, Argument.DST, c.y()));
   }
 
   private Piece backwardData(Op.ConvolutionBackwardData c, int number) {
@@ -212,9 +212,9 @@ final class CpuConvolution {
             });
     MemorySegment packed = packWeights(piece, number, maker.memory().apply(c.w()));
     return piece
-        .bind(Argument.DIFF_DST, read(piece, Argument.DIFF_DST, c.dy()))
+        .bind(Argument.DIFF_DST, taken(piece, Argument.DIFF_DST, c.dy()))
         .bind(Argument.WEIGHTS, Images.common(packed))
-        .bind(Argument.DIFF_SRC, written(piece, Argument.DIFF_SRC, c.dx()));
+        .bind(Argument.DIFF_SRC, taken(piece, Argument.DIFF_SRC, c.dx()));
   }
 
   private Piece backwardWeights(Op.ConvolutionBackwardWeights c, int number) {
@@ -245,10 +245,10 @@ final class CpuConvolution {
               ? sums[share]
               : context.scratch("gradient of a chunk " + share, primitives.weightBytes);
     }
-    Images xs = read(piece, Argument.SRC, c.x());
+    Images xs = taken(piece, Argument.SRC, c.x());
     piece
         .bind(Argument.SRC, widened ? widened(piece, xs) : xs)
-        .bind(Argument.DIFF_DST, read(piece, Argument.DIFF_DST, c.dy()))
+        .bind(Argument.DIFF_DST, taken(piece, Argument.DIFF_DST, c.dy()))
         .bindSums(sums, further);
     if (!direct) {
       unpackWeights(piece, sums[0], dw);
@@ -261,39 +261,28 @@ final class CpuConvolution {
     return context.backend.keepsBf16() && type == Dnnl.Type.F32 && !context.plain(v);
   }
 
-  /** Images that the primitives read, widened chunk by chunk where they must be. */
-  private Images read(ConvolutionPiece piece, Argument argument, Value v) {
+  /**
+   * Images as the primitives take them: where these take f32 for bf16, a chunk is widened before it
+   * is read, or rounded after it was written.
+   */
+  private Images taken(ConvolutionPiece piece, Argument argument, Value v) {
     Images kept = maker.images().apply(v);
     if (!converted(v)) {
       return kept;
     }
     Images wide = wide(argument, kept);
-    piece.before(
-        (from, to, thread) ->
-            context.imageLoops.widen(
-                kept.place(thread),
-                kept.at(from, from),
-                wide.place(thread),
-                0,
-                (to - from) * kept.bytes));
-    return wide;
-  }
-
-  /** Images that the primitives write, rounded chunk by chunk where they must be. */
-  private Images written(ConvolutionPiece piece, Argument argument, Value v) {
-    Images kept = maker.images().apply(v);
-    if (!converted(v)) {
-      return kept;
+    Loops loops = context.imageLoops;
+    if (argument == Argument.DST || argument == Argument.DIFF_SRC) {
+      piece.after(
+          (from, to, t) ->
+              loops.narrow(
+                  wide.place(t), 0, kept.place(t), kept.at(from, from), (to - from) * kept.bytes));
+    } else {
+      piece.before(
+          (from, to, t) ->
+              loops.widen(
+                  kept.place(t), kept.at(from, from), wide.place(t), 0, (to - from) * kept.bytes));
     }
-    Images wide = wide(argument, kept);
-    piece.after(
-        (from, to, thread) ->
-            context.imageLoops.narrow(
-                wide.place(thread),
-                0,
-                kept.place(thread),
-                kept.at(from, from),
-                (to - from) * kept.bytes));
     return wide;
   }
 

@@ -115,7 +115,6 @@ class CommandsIT {
   @EnabledOnOs(OS.LINUX)
   void aSearchOnBf16Images() throws Exception {
     Path table = folder.resolve("table.json");
-    String[] narrow = {"--device", "cpu", "--precision", "bf16"};
     Fbnet.Outcome measured =
         fbnet.run(
             "latency",
@@ -124,15 +123,16 @@ class CommandsIT {
             space.toString(),
             "--out",
             table.toString(),
-            narrow[0],
-            narrow[1],
-            narrow[2],
-            narrow[3]);
+            "--device",
+            "cpu",
+            "--precision",
+            "bf16");
     assertEquals(0, measured.code(), measured.err());
     assertEquals("bf16", LatencyTable.load(table.toString()).fingerprint().precision());
 
     Path run = folder.resolve("run");
-    Fbnet.Outcome search = fbnet.run(Fbnet.tinySearch(space, table, run, narrow));
+    Fbnet.Outcome search =
+        fbnet.run(Fbnet.tinySearch(space, table, run, "--device", "cpu", "--precision", "bf16"));
     assertEquals(0, search.code(), search.err());
     assertTrue(search.out().contains("Found for "), search.out());
     boolean said = search.err().contains("no instructions for bf16");
