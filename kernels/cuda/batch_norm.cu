@@ -5,7 +5,8 @@
 //   bytes) in registers and strides over the pixels, then the block adds its rows in order. Where c is no
 //   multiple of V the same code runs with V = 1. The statistics are one pass: sums of x - shift and of its
 //   square, with the first pixel as shift, so that the variance does not cancel when the mean is large.
-// finish, backward_finish: a block of 256 threads adds the parts of 32 channels.
+//   The last block of a tile to come (a ticket says which) adds the parts in their order and ends the work, so
+//   that neither sum takes a second launch.
 // apply, inference, backward_apply: a thread keeps its channels, whose constants it loads once, and walks
 //   over the pixels with 16 bytes at a time (or one element, where c is no multiple of V).
 // The gradient takes dy as it is or scaled by one candidate's weight in a weighted sum, so that the scaled
@@ -14,44 +15,7 @@
 // writes dx. The ReLU's mask is computed again from x, which costs no memory.
 #include "port.h"
 #include "kernels.h"
-
-// One candidate's weight in a weighted sum: the same for all pixels, or for the `image` pixels of each image,
-// `candidates` apart. Without `m` it is 1.
-struct Weight {
-  const float* m;
-  int candidates;
-  long long image;
-};
-
-INLINE float weightOf(const Weight& w, long long pixel) {
-  // A tensor has fewer pixels than 32 bits count, and a short division takes fewer registers.
-  return w.m ? w.m[w.image ? (unsigned)pixel / (unsigned)w.image * w.candidates : 0] : 1.0f;
-}
-
-// Adds the block's rows of two sums a channel and writes partial[part][2][c]. `scratch` holds 512 V floats.
-template <int V>
-INLINE void writeTwoSums(const Tile& t, const float (&first)[V], const float (&second)[V], float* partial,
-                         int c, float* scratch) {
-  if (t.on) {
-    float* own = scratch + t.row * 2 * t.channels + t.group * V;
-#pragma unroll
-    for (int j = 0; j < V; j++) {
-      own[j] = first[j];
-      own[t.channels + j] = second[j];
-    }
-  }
-  __syncthreads();
-  const int i = threadOfBlock();
-  if (i < 2 * t.channels) {
-    float s = 0.0f;
-#pragma unroll 8
-    for (int row = 0; row < t.rows; row++) {
-      s += scratch[row * 2 * t.channels + i];
-    }
-    const int which = i < t.channels ? 0 : 1;
-    partial[((long long)blockIdx.x * 2 + which) * c + t.base + (i - which * t.channels)] = s;
-  }
-}
+#include "norm.h"
 
 template <class T, int V>
 INLINE void statistics(const T* x, float* partial, long long pixels, int c, float* scratch) {
@@ -81,29 +45,37 @@ INLINE void statistics(const T* x, float* partial, long long pixels, int c, floa
   writeTwoSums<V>(t, sum, square, partial, c, scratch);
 }
 
+// What the last block of a tile makes of the two sums.
+struct StatisticsEnd {
+  float *mean, *inverse;
+  float *runningMean, *runningVariance;  // null where they do not move
+  const float* momentum;
+  float epsilon;
+  const float* gamma;  // of the tensor `place` counts from, where there are places
+  float* packed;       // then takes gamma and beta, channel by channel
+};
+
 template <class T>
-INLINE void finish(const T* x, const float* partial, int parts, long long pixels, int c, float* mean,
-                   float* inverse, float* runningMean, float* runningVariance, const float* momentum,
-                   float epsilon, float* scratch) {
-  for (int base = (int)blockIdx.x * 32; base < c; base += (int)gridDim.x * 32) {
-    const int thread = threadOfBlock(), ch = base + (thread & 31);
-    const bool on = ch < c;
-    const float sum = columnSum(partial + ch, 2LL * c, parts, on, scratch);
-    const float square = columnSum(partial + c + ch, 2LL * c, parts, on, scratch);
-    if (thread < 32 && on) {
-      // In double, because what is left of the cancellation should not lose bits twice.
-      const double count = (double)pixels, offset = sum / count;
-      const double squares = square - offset * sum;
-      const double kept = squares < 0.0 ? 0.0 : squares, variance = kept / count;
-      const float m = (float)(toFloat(x[ch]) + offset);
-      mean[ch] = m;
-      inverse[ch] = 1.0f / sqrtf((float)variance + epsilon);
-      if (runningMean) {
-        const float p = momentum[0], unbiased = (float)(pixels > 1 ? kept / (count - 1.0) : variance);
-        runningMean[ch] = (1.0f - p) * runningMean[ch] + p * m;
-        runningVariance[ch] = (1.0f - p) * runningVariance[ch] + p * unbiased;
-      }
-    }
+INLINE void endStatistics(const T* x, long long pixels, int c, const StatisticsEnd& end, const int* place,
+                          const TwoSums& sums) {
+  const int ch = sums.channel;
+  // In double, because what is left of the cancellation should not lose bits twice.
+  const double count = (double)pixels, offset = sums.first / count;
+  const double squares = sums.second - offset * sums.first;
+  const double kept = squares < 0.0 ? 0.0 : squares, variance = kept / count;
+  const float m = (float)(toFloat(x[ch]) + offset);
+  end.mean[ch] = m;
+  end.inverse[ch] = 1.0f / sqrtf((float)variance + end.epsilon);
+  if (end.runningMean) {
+    float* mean = end.runningMean + placeOf(place, 2, ch, c);
+    float* spread = end.runningVariance + placeOf(place, 3, ch, c);
+    const float p = end.momentum[0], unbiased = (float)(pixels > 1 ? kept / (count - 1.0) : variance);
+    *mean = (1.0f - p) * *mean + p * m;
+    *spread = (1.0f - p) * *spread + p * unbiased;
+  }
+  if (place) {
+    end.packed[ch] = end.gamma[place[ch]];
+    end.packed[c + ch] = end.gamma[place[c + ch]];
   }
 }
 
@@ -178,29 +150,6 @@ INLINE void backwardSums(const T* x, const T* dy, const float* mean, const float
   writeTwoSums<V>(t, sum, product, partial, c, scratch);
 }
 
-KERNEL batch_norm_backward_finish(const float* __restrict__ partial, int parts, long long pixels, int c,
-                                  float* __restrict__ means, float* __restrict__ dgamma,
-                                  float* __restrict__ dbeta) {
-  __shared__ float scratch[256];
-  for (int base = (int)blockIdx.x * 32; base < c; base += (int)gridDim.x * 32) {
-    const int thread = threadOfBlock(), ch = base + (thread & 31);
-    const bool on = ch < c;
-    const float sum = columnSum(partial + ch, 2LL * c, parts, on, scratch);
-    const float product = columnSum(partial + c + ch, 2LL * c, parts, on, scratch);
-    if (thread < 32 && on) {
-      means[ch] = sum / (float)pixels;
-      means[c + ch] = product / (float)pixels;
-      if (dgamma) {
-        dgamma[ch] = product;
-      }
-      if (dbeta) {
-        dbeta[ch] = sum;
-      }
-    }
-  }
-}
-EXPORT_KERNEL(batch_norm_backward_finish)
-
 // dx = gamma inverse (d - means0 - normal means1), arranged as scale d - a - (x - mean) b to keep five
 // constants a channel instead of seven.
 template <class T, int V>
@@ -263,22 +212,21 @@ INLINE void scaledSums(const T* x, const T* dy, const float* mean, const float* 
 
 #define BATCH_NORM(T, SUFFIX)                                                                      \
   KERNEL_FITTING(4)                                                                                \
-  batch_norm_statistics_##SUFFIX(const T* __restrict__ x, float* __restrict__ partial,             \
-                                 long long pixels, int c) {                                        \
+  batch_norm_statistics_##SUFFIX(                                                                  \
+      const T* __restrict__ x, float* partial, unsigned* tickets, long long pixels, int c,         \
+      float* __restrict__ mean, float* __restrict__ inverse, float* __restrict__ runningMean,      \
+      float* __restrict__ runningVariance, const float* __restrict__ momentum, float epsilon,      \
+      const int* __restrict__ place, const float* __restrict__ gamma, float* __restrict__ packed) { \
     __shared__ float scratch[512 * 16 / sizeof(T)];                                                \
     BY_CHANNELS(statistics, T, x, partial, pixels, c, scratch);                                    \
+    TwoSums sums;                                                                                  \
+    if (addedUp(partial, tickets, c, scratch, &sums)) {                                            \
+      const StatisticsEnd end = {mean,     inverse, runningMean, runningVariance,                  \
+                                 momentum, epsilon, gamma,       packed};                          \
+      endStatistics<T>(x, pixels, c, end, place, sums);                                            \
+    }                                                                                              \
   }                                                                                                \
   EXPORT_KERNEL(batch_norm_statistics_##SUFFIX)                                                    \
-  KERNEL batch_norm_finish_##SUFFIX(const T* __restrict__ x, const float* __restrict__ partial,    \
-                                    int parts, long long pixels, int c, float* __restrict__ mean,  \
-                                    float* __restrict__ inverse, float* __restrict__ runningMean,  \
-                                    float* __restrict__ runningVariance,                           \
-                                    const float* __restrict__ momentum, float epsilon) {           \
-    __shared__ float scratch[256];                                                                 \
-    finish<T>(x, partial, parts, pixels, c, mean, inverse, runningMean, runningVariance, momentum, \
-              epsilon, scratch);                                                                   \
-  }                                                                                                \
-  EXPORT_KERNEL(batch_norm_finish_##SUFFIX)                                                        \
   KERNEL batch_norm_apply_##SUFFIX(const T* __restrict__ x, const float* __restrict__ mean,        \
                                    const float* __restrict__ inverse,                              \
                                    const float* __restrict__ gamma,                                \
@@ -302,11 +250,17 @@ INLINE void scaledSums(const T* x, const T* dy, const float* mean, const float* 
                                     const float* __restrict__ mean,                                \
                                     const float* __restrict__ inverse,                             \
                                     const float* __restrict__ gamma,                               \
-                                    const float* __restrict__ beta, float* __restrict__ partial,   \
-                                    long long pixels, int c, int relu) {                           \
+                                    const float* __restrict__ beta, float* partial,                \
+                                    unsigned* tickets, long long pixels, int c, int relu,          \
+                                    float* __restrict__ means, float* __restrict__ dgamma,         \
+                                    float* __restrict__ dbeta, const int* __restrict__ place) {    \
     __shared__ float scratch[512 * 16 / sizeof(T)];                                                \
     BY_CHANNELS(plainSums, T, x, dy, mean, inverse, gamma, beta, partial, pixels, c, relu,         \
                 scratch);                                                                          \
+    TwoSums sums;                                                                                  \
+    if (addedUp(partial, tickets, c, scratch, &sums)) {                                            \
+      endGradient(pixels, c, means, dgamma, dbeta, place, sums);                                   \
+    }                                                                                              \
   }                                                                                                \
   EXPORT_KERNEL(batch_norm_backward_sums_##SUFFIX)                                                 \
   KERNEL_FITTING(2)                                                                                \
@@ -315,13 +269,20 @@ INLINE void scaledSums(const T* x, const T* dy, const float* mean, const float* 
                                            const float* __restrict__ inverse,                      \
                                            const float* __restrict__ gamma,                        \
                                            const float* __restrict__ beta,                         \
-                                           float* __restrict__ partial, long long pixels, int c,   \
-                                           int relu, const float* __restrict__ m, int candidates,  \
+                                           float* partial, unsigned* tickets, long long pixels,    \
+                                           int c, int relu, float* __restrict__ means,             \
+                                           float* __restrict__ dgamma, float* __restrict__ dbeta,  \
+                                           const int* __restrict__ place,                          \
+                                           const float* __restrict__ m, int candidates,            \
                                            long long image) {                                      \
     __shared__ float scratch[512 * 16 / sizeof(T)];                                                \
     const Weight weight = {m, candidates, image};                                                  \
     BY_CHANNELS(scaledSums, T, x, dy, mean, inverse, gamma, beta, partial, pixels, c, relu,        \
                 weight, scratch);                                                                  \
+    TwoSums sums;                                                                                  \
+    if (addedUp(partial, tickets, c, scratch, &sums)) {                                            \
+      endGradient(pixels, c, means, dgamma, dbeta, place, sums);                                   \
+    }                                                                                              \
   }                                                                                                \
   EXPORT_KERNEL(batch_norm_backward_sums_scaled_##SUFFIX)                                          \
   KERNEL_FITTING(3)                                                                                \

@@ -13,13 +13,21 @@ import java.util.List;
  */
 final class CapturedStep implements Kernel {
   private final CudaBackend backend;
+  private final Kernel begin;
   private final List<Kernel> kernels;
   private boolean ran;
   private boolean refused;
   private CudaGraph graph;
 
-  CapturedStep(CudaBackend backend, List<Kernel> kernels) {
+  /**
+   * Captures nothing yet.
+   *
+   * @param begin launched before the first run alone
+   * @param kernels of every run
+   */
+  CapturedStep(CudaBackend backend, Kernel begin, List<Kernel> kernels) {
     this.backend = backend;
+    this.begin = begin;
     this.kernels = List.copyOf(kernels);
   }
 
@@ -27,6 +35,9 @@ final class CapturedStep implements Kernel {
   public void launch() {
     backend.guard(
         () -> {
+          if (!ran) {
+            begin.launch();
+          }
           if (!ran || !backend.options().graphs()) {
             kernels.forEach(Kernel::launch);
             ran = true;

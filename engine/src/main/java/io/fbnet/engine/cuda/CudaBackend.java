@@ -339,7 +339,7 @@ public final class CudaBackend implements Backend {
 
   @Override
   public GraphCompiler compiler(Graph graph, boolean fixedParameters) {
-    return new CudaCompiler(this, graph);
+    return new CudaCompiler(this, graph, fixedParameters);
   }
 
   @Override

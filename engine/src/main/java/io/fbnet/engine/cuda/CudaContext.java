@@ -14,7 +14,6 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
-import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -45,7 +44,7 @@ final class CudaContext extends Workspace {
   final boolean deterministic;
   private final int multiprocessors;
   private final Set<Value> weights;
-  private final Map<MemorySegment, MemorySegment> narrow = new HashMap<>();
+  private final PackedWeights packed = new PackedWeights(this);
   private final Deque<AutoCloseable> kept = new ArrayDeque<>();
   private int calls;
 
@@ -95,6 +94,18 @@ final class CudaContext extends Workspace {
   /** A kernel's name for the type of a value. */
   String typed(String name, Value value) {
     return name + (image(value) && bf16 ? "_bf16" : "_f32");
+  }
+
+  /** A kernel's name for the type of images. */
+  String typed(String name) {
+    return name + (bf16 ? "_bf16" : "_f32");
+  }
+
+  /**
+   * Counters by which the last block of each tile of channels is told; they are 0 between kernels.
+   */
+  MemorySegment tickets(int channels) {
+    return scratch("tickets", (long) Integer.BYTES * tiles(channels));
   }
 
   /** Blocks for a loop over {@code items}, no more than the device can hold at once. */
@@ -160,6 +171,15 @@ final class CudaContext extends Workspace {
     return calls;
   }
 
+  /** Copies of weights, which one launch at the start of a step makes. */
+  PackedWeights packed() {
+    return packed;
+  }
+
+  int multiprocessors() {
+    return multiprocessors;
+  }
+
   /** Keeps what a kernel needs until the graph is closed, also where a later kernel fails. */
   <T extends AutoCloseable> T keep(T needed) {
     kept.push(needed);
@@ -194,29 +214,6 @@ final class CudaContext extends Workspace {
         kernel.launch();
       }
     };
-  }
-
-  /** A bf16 copy of f32 weights, and the kernel that makes it where none did in this graph. */
-  record Narrow(MemorySegment copy, Kernel cast) {}
-
-  /**
-   * The bf16 copy of weights. The first operation of a step that reads them makes it; optimisers
-   * come last, so the copy holds until the step ends.
-   */
-  Narrow narrow(MemorySegment weights, long elements) {
-    MemorySegment known = narrow.get(weights);
-    if (known != null) {
-      return new Narrow(known, null);
-    }
-    MemorySegment copy = own(elements * Short.BYTES);
-    narrow.put(weights, copy);
-    Kernel cast =
-        elements(
-            "layout",
-            "cast_to_bf16",
-            elements,
-            new CudaArguments().pointer(weights).pointer(copy).i64(elements));
-    return new Narrow(copy, cast);
   }
 
   @Override

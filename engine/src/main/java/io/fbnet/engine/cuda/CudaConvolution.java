@@ -18,6 +18,9 @@ import java.util.function.Function;
  * our kernels; everything else by cuDNN, in f32.
  */
 final class CudaConvolution {
+  /** Groups up to which all products between groups are computed to the gradient and left aside. */
+  private static final int MOST_DENSE_GROUPS = 8;
+
   private final CudaContext context;
   private final Value x;
   private final Value w;
@@ -160,29 +163,38 @@ final class CudaConvolution {
 
   private Kernel forward() {
     if (pointwise()) {
-      CudaContext.Narrow narrow = weights();
-      return CudaContext.sequence(
-          narrow.cast(),
-          CudaProduct.of(
-              context, images(x, xm), false, filter(narrow), true, images(y, ym), groups));
+      return CudaProduct.of(
+          context,
+          images(x, xm),
+          false,
+          filter(weights(), imageType()),
+          true,
+          images(y, ym),
+          groups);
     }
     return depthwise() ? depthwise(normalised("forward"), y, xm, wm, ym) : cudnn(Direction.FORWARD);
   }
 
   private Kernel backwardData() {
     if (pointwise()) {
-      CudaContext.Narrow narrow = weights();
-      return CudaContext.sequence(
-          narrow.cast(),
-          CudaProduct.of(
-              context, images(y, ym), false, filter(narrow), false, images(x, xm), groups));
+      return CudaProduct.of(
+          context,
+          images(y, ym),
+          false,
+          filter(weights(), imageType()),
+          false,
+          images(x, xm),
+          groups);
     }
     return depthwise() ? depthwise("backward_data", x, ym, wm, xm) : cudnn(Direction.BACKWARD_DATA);
   }
 
   private Kernel backwardWeights() {
     if (pointwise()) {
-      Operand dw = filter(new CudaContext.Narrow(wm, null), CublasLtMatmul.Type.F32);
+      if (groups > 1 && groups <= MOST_DENSE_GROUPS) {
+        return WeightGradient.of(context, whole(y, ym), whole(x, xm), blocks());
+      }
+      Operand dw = filter(wm, CublasLtMatmul.Type.F32);
       return CudaProduct.of(context, images(y, ym), true, images(x, xm), false, dw, groups);
     }
     return depthwise() ? depthwiseWeights() : cudnn(Direction.BACKWARD_FILTER);
@@ -204,27 +216,39 @@ final class CudaConvolution {
     return (long) v.shape().get(0) * v.shape().get(2) * v.shape().get(3);
   }
 
-  private CudaContext.Narrow weights() {
-    return context.bf16
-        ? context.narrow(wm, w.shape().elements())
-        : new CudaContext.Narrow(wm, null);
+  /** All channels of all groups. */
+  private Operand whole(Value v, MemorySegment memory) {
+    int c = v.shape().get(1);
+    return new Operand(memory, imageType(), pixels(v), c, c, 0);
   }
 
-  private Operand filter(CudaContext.Narrow narrow) {
-    return filter(narrow, imageType());
+  /** The groups' blocks on the diagonal of a gradient of all outputs by all channels. */
+  private CudaRuns blocks() {
+    CudaRuns runs = WeightGradient.runs();
+    int rows = outputs() / groups;
+    int columns = channels() / groups;
+    for (int o = 0; o < outputs(); o++) {
+      long place = (long) o * channels() + (long) (o / rows) * columns;
+      runs.gather(place, wm.asSlice((long) Float.BYTES * o * columns), columns);
+    }
+    return runs;
+  }
+
+  private MemorySegment weights() {
+    return context.bf16 ? context.packed().narrow(wm, w.shape().elements()) : wm;
   }
 
   /** Outputs by channels of a group. */
-  private Operand filter(CudaContext.Narrow narrow, CublasLtMatmul.Type type) {
+  private Operand filter(MemorySegment weights, CublasLtMatmul.Type type) {
     long rows = outputs() / groups;
     long columns = channels() / groups;
-    return new Operand(narrow.copy(), type, rows, columns, columns, rows * columns);
+    return new Operand(weights, type, rows, columns, columns, rows * columns);
   }
 
   // Depthwise
 
   private String depthwiseName(String what) {
-    return context.typed("depthwise_k" + kernel() + "s" + stride + "_" + what, y);
+    return context.typed("depthwise_k" + kernel() + "s" + stride + "_" + what);
   }
 
   private String normalised(String what) {

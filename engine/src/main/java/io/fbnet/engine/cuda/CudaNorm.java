@@ -8,26 +8,83 @@ import java.lang.foreign.MemorySegment;
 import java.util.function.Function;
 
 /**
- * Batch norm as a sum over parts of the pixels, its end, and a pass over the elements. The parts
- * are added in order, so equal inputs give equal bits.
+ * Batch norm as a sum over parts of the pixels, whose last block ends it, and a pass over the
+ * elements. The parts are added in order, so equal inputs give equal bits.
  */
 final class CudaNorm {
   private static final String FILE = "batch_norm";
-  private static final int LEAST_PIXELS = 256;
+
+  /** Of a part: one pixel for each thread of a block that holds 16 bytes of 32 channels. */
+  static final int LEAST_PIXELS = 64;
 
   private CudaNorm() {}
 
-  private record Sizes(long pixels, int channels, int parts) {
-    static Sizes of(CudaContext context, Value x) {
-      int c = x.shape().get(1);
-      long pixels = x.shape().elements() / c;
-      return new Sizes(pixels, c, context.parts(pixels, LEAST_PIXELS, CudaContext.tiles(c)));
+  /**
+   * Images as the kernels see them: pixels by channels.
+   *
+   * @param memory of the first pixel, in the type of the context's images
+   * @param pixels of all images
+   * @param channels of a pixel
+   */
+  record Pixels(MemorySegment memory, long pixels, int channels) {
+    static Pixels of(Value images, MemorySegment memory) {
+      int c = images.shape().get(1);
+      return new Pixels(memory, images.shape().elements() / c, c);
     }
 
-    MemorySegment partial(CudaContext context) {
-      return context.scratch("partial", 4L * parts * 2 * channels);
+    int parts(CudaContext context) {
+      return context.parts(pixels, LEAST_PIXELS, CudaContext.tiles(channels));
     }
   }
+
+  /**
+   * A norm's numbers, f32, one a channel.
+   *
+   * @param mean of the batch
+   * @param inverse deviation of the batch
+   * @param gamma scale
+   * @param beta shift
+   * @param relu whether a ReLU follows
+   */
+  record Numbers(
+      MemorySegment mean,
+      MemorySegment inverse,
+      MemorySegment gamma,
+      MemorySegment beta,
+      boolean relu) {
+    CudaArguments after(CudaArguments arguments) {
+      return arguments.pointer(mean).pointer(inverse).pointer(gamma).pointer(beta);
+    }
+  }
+
+  /**
+   * What statistics leave beside mean and deviation.
+   *
+   * @param mean running mean, null where it does not move
+   * @param variance running variance, null likewise
+   * @param momentum share of the batch, null likewise
+   * @param epsilon added to the variance
+   * @param places where each channel's numbers lie, null where they lie side by side
+   * @param gamma what places count from, null without them
+   * @param packed takes gamma and beta side by side, null without places
+   */
+  record Running(
+      MemorySegment mean,
+      MemorySegment variance,
+      MemorySegment momentum,
+      float epsilon,
+      MemorySegment places,
+      MemorySegment gamma,
+      MemorySegment packed) {}
+
+  /**
+   * Where the gradients of gamma and beta go.
+   *
+   * @param gamma null where nothing needs them
+   * @param beta null likewise
+   * @param places as in {@link Running}; both are then counted from the same place
+   */
+  record Gradients(MemorySegment gamma, MemorySegment beta, MemorySegment places) {}
 
   static Kernel forward(CudaContext context, Op.BatchNorm bn, Function<Value, MemorySegment> m) {
     return CudaContext.sequence(statistics(context, bn, m), apply(context, bn.application(), m));
@@ -35,57 +92,69 @@ final class CudaNorm {
 
   /** All but the normalised images. */
   static Kernel statistics(CudaContext context, Op.BatchNorm bn, Function<Value, MemorySegment> m) {
-    Sizes s = Sizes.of(context, bn.x());
-    MemorySegment partial = s.partial(context);
     boolean moves = bn.momentum() != null;
-    Kernel sums =
-        context.partialSums(
-            FILE,
-            context.typed("batch_norm_statistics", bn.x()),
-            s.parts(),
-            s.channels(),
-            new CudaArguments()
-                .pointer(m.apply(bn.x()))
-                .pointer(partial)
-                .i64(s.pixels())
-                .i32(s.channels()));
-    Kernel finish =
-        context.addedParts(
-            FILE,
-            context.typed("batch_norm_finish", bn.x()),
-            s.channels(),
-            new CudaArguments()
-                .pointer(m.apply(bn.x()))
-                .pointer(partial)
-                .i32(s.parts())
-                .i64(s.pixels())
-                .i32(s.channels())
-                .pointer(m.apply(bn.mean()))
-                .pointer(m.apply(bn.inverseDeviation()))
-                .pointer(moves ? m.apply(bn.runningMean()) : null)
-                .pointer(moves ? m.apply(bn.runningVariance()) : null)
-                .pointer(moves ? m.apply(bn.momentum()) : null)
-                .f32(bn.epsilon()));
-    return CudaContext.sequence(sums, finish);
+    return statistics(
+        context,
+        Pixels.of(bn.x(), m.apply(bn.x())),
+        m.apply(bn.mean()),
+        m.apply(bn.inverseDeviation()),
+        new Running(
+            moves ? m.apply(bn.runningMean()) : null,
+            moves ? m.apply(bn.runningVariance()) : null,
+            moves ? m.apply(bn.momentum()) : null,
+            bn.epsilon(),
+            null,
+            null,
+            null));
+  }
+
+  static Kernel statistics(
+      CudaContext context, Pixels x, MemorySegment mean, MemorySegment inverse, Running running) {
+    int parts = x.parts(context);
+    return context.partialSums(
+        FILE,
+        context.typed("batch_norm_statistics"),
+        parts,
+        x.channels(),
+        new CudaArguments()
+            .pointer(x.memory())
+            .pointer(context.scratch("partial", 8L * parts * x.channels()))
+            .pointer(context.tickets(x.channels()))
+            .i64(x.pixels())
+            .i32(x.channels())
+            .pointer(mean)
+            .pointer(inverse)
+            .pointer(running.mean())
+            .pointer(running.variance())
+            .pointer(running.momentum())
+            .f32(running.epsilon())
+            .pointer(running.places())
+            .pointer(running.gamma())
+            .pointer(running.packed()));
   }
 
   static Kernel apply(CudaContext context, Op.BatchNormApply bn, Function<Value, MemorySegment> m) {
-    int c = bn.x().shape().get(1);
-    long n = bn.x().shape().elements();
+    Numbers numbers =
+        new Numbers(
+            m.apply(bn.mean()),
+            m.apply(bn.inverseDeviation()),
+            m.apply(bn.gamma()),
+            m.apply(bn.beta()),
+            bn.relu());
+    return apply(context, Pixels.of(bn.x(), m.apply(bn.x())), numbers, m.apply(bn.y()));
+  }
+
+  static Kernel apply(CudaContext context, Pixels x, Numbers numbers, MemorySegment y) {
     return context.elements(
         FILE,
-        context.typed("batch_norm_apply", bn.x()),
-        n / 4,
-        new CudaArguments()
-            .pointer(m.apply(bn.x()))
-            .pointer(m.apply(bn.mean()))
-            .pointer(m.apply(bn.inverseDeviation()))
-            .pointer(m.apply(bn.gamma()))
-            .pointer(m.apply(bn.beta()))
-            .pointer(m.apply(bn.y()))
-            .i64(n / c)
-            .i32(c)
-            .i32(bn.relu() ? 1 : 0));
+        context.typed("batch_norm_apply"),
+        x.pixels() * x.channels() / 4,
+        numbers
+            .after(new CudaArguments().pointer(x.memory()))
+            .pointer(y)
+            .i64(x.pixels())
+            .i32(x.channels())
+            .i32(numbers.relu() ? 1 : 0));
   }
 
   static Kernel inference(
@@ -94,7 +163,7 @@ final class CudaNorm {
     long n = bn.x().shape().elements();
     return context.elements(
         FILE,
-        context.typed("batch_norm_inference", bn.x()),
+        context.typed("batch_norm_inference"),
         n / 4,
         new CudaArguments()
             .pointer(m.apply(bn.x()))
@@ -119,76 +188,90 @@ final class CudaNorm {
       Op.BatchNormBackward bn,
       Op.WeightedSumBackwardInput share,
       Function<Value, MemorySegment> m) {
-    Sizes s = Sizes.of(context, bn.x());
-    MemorySegment partial = s.partial(context);
-    MemorySegment means = context.scratch("means", 8L * s.channels());
-    int relu = bn.relu() ? 1 : 0;
+    return backward(
+        context,
+        Pixels.of(bn.x(), m.apply(bn.x())),
+        m.apply(share == null ? bn.dy() : share.dy()),
+        new Numbers(
+            m.apply(bn.mean()),
+            m.apply(bn.inverseDeviation()),
+            m.apply(bn.gamma()),
+            m.apply(bn.beta()),
+            bn.relu()),
+        share == null ? Share.NONE : Share.of(share, m),
+        m.apply(bn.dx()),
+        new Gradients(
+            bn.dgamma() == null ? null : m.apply(bn.dgamma()),
+            bn.dbeta() == null ? null : m.apply(bn.dbeta()),
+            null));
+  }
+
+  static Kernel backward(
+      CudaContext context,
+      Pixels x,
+      MemorySegment dy,
+      Numbers numbers,
+      Share share,
+      MemorySegment dx,
+      Gradients gradients) {
+    int parts = x.parts(context);
+    MemorySegment means = context.scratch("means", 8L * x.channels());
     CudaArguments summed =
-        inputs(bn, share, m).pointer(partial).i64(s.pixels()).i32(s.channels()).i32(relu);
-    String name = "batch_norm_backward_sums" + (share == null ? "" : "_scaled");
+        numbers
+            .after(new CudaArguments().pointer(x.memory()).pointer(dy))
+            .pointer(context.scratch("partial", 8L * parts * x.channels()))
+            .pointer(context.tickets(x.channels()))
+            .i64(x.pixels())
+            .i32(x.channels())
+            .i32(numbers.relu() ? 1 : 0)
+            .pointer(means)
+            .pointer(gradients.gamma())
+            .pointer(gradients.beta())
+            .pointer(gradients.places());
+    String name = "batch_norm_backward_sums" + (share.m() == null ? "" : "_scaled");
     Kernel sums =
         context.partialSums(
             FILE,
-            context.typed(name, bn.x()),
-            s.parts(),
-            s.channels(),
-            share == null ? summed : scaled(summed, share, m));
-    Kernel finish =
-        context.addedParts(
-            FILE,
-            "batch_norm_backward_finish",
-            s.channels(),
-            new CudaArguments()
-                .pointer(partial)
-                .i32(s.parts())
-                .i64(s.pixels())
-                .i32(s.channels())
-                .pointer(means)
-                .pointer(bn.dgamma() == null ? null : m.apply(bn.dgamma()))
-                .pointer(bn.dbeta() == null ? null : m.apply(bn.dbeta())));
+            context.typed(name),
+            parts,
+            x.channels(),
+            share.m() == null ? summed : share.after(summed));
     Kernel apply =
         context.elements(
             FILE,
-            context.typed("batch_norm_backward_apply", bn.x()),
-            bn.x().shape().elements() / 4,
-            scaled(
-                inputs(bn, share, m)
+            context.typed("batch_norm_backward_apply"),
+            x.pixels() * x.channels() / 4,
+            share.after(
+                numbers
+                    .after(new CudaArguments().pointer(x.memory()).pointer(dy))
                     .pointer(means)
-                    .pointer(m.apply(bn.dx()))
-                    .i64(s.pixels())
-                    .i32(s.channels())
-                    .i32(relu),
-                share,
-                m));
-    return CudaContext.sequence(sums, finish, apply);
+                    .pointer(dx)
+                    .i64(x.pixels())
+                    .i32(x.channels())
+                    .i32(numbers.relu() ? 1 : 0)));
+    return CudaContext.sequence(sums, apply);
   }
 
-  /** The weight of the candidate, with the pixels of an image where each has its own. */
-  private static CudaArguments scaled(
-      CudaArguments arguments,
-      Op.WeightedSumBackwardInput share,
-      Function<Value, MemorySegment> m) {
-    if (share == null) {
-      return arguments.pointer(null).i32(0).i64(0);
+  /**
+   * The weight of a candidate by which a gradient is scaled while it is read.
+   *
+   * @param m the candidate's weight in the first row, null where there is none
+   * @param candidates weights in a row
+   * @param pixels of an image where each has its own row, else 0
+   */
+  record Share(MemorySegment m, int candidates, long pixels) {
+    static final Share NONE = new Share(null, 0, 0);
+
+    static Share of(Op.WeightedSumBackwardInput share, Function<Value, MemorySegment> m) {
+      long pixels = (long) share.dy().shape().get(2) * share.dy().shape().get(3);
+      return new Share(
+          m.apply(share.m()).asSlice((long) share.k() * Float.BYTES),
+          share.m().shape().get(1),
+          share.m().shape().get(0) > 1 ? pixels : 0);
     }
-    int candidates = share.m().shape().get(1);
-    long pixels = (long) share.dy().shape().get(2) * share.dy().shape().get(3);
-    return arguments
-        .pointer(m.apply(share.m()).asSlice((long) share.k() * Float.BYTES))
-        .i32(candidates)
-        .i64(share.m().shape().get(0) > 1 ? pixels : 0);
-  }
 
-  private static CudaArguments inputs(
-      Op.BatchNormBackward bn,
-      Op.WeightedSumBackwardInput share,
-      Function<Value, MemorySegment> m) {
-    return new CudaArguments()
-        .pointer(m.apply(bn.x()))
-        .pointer(m.apply(share == null ? bn.dy() : share.dy()))
-        .pointer(m.apply(bn.mean()))
-        .pointer(m.apply(bn.inverseDeviation()))
-        .pointer(m.apply(bn.gamma()))
-        .pointer(m.apply(bn.beta()));
+    CudaArguments after(CudaArguments arguments) {
+      return arguments.pointer(m).i32(candidates).i64(pixels);
+    }
   }
 }

@@ -45,6 +45,12 @@ final class CudaProduct {
       return new Operand(own, type, rows, columns, leading, 0);
     }
 
+    /** So many rows from the given one on, as the first of as many matrices as there are parts. */
+    Operand part(long first, long rows) {
+      MemorySegment own = memory.asSlice(first * leading * type.bytes());
+      return new Operand(own, type, rows, columns, leading, rows * leading);
+    }
+
     private int alignment() {
       long bits = memory.address() | distance * type.bytes() | MOST_ALIGNMENT;
       return (int) Long.lowestOneBit(bits);

@@ -62,8 +62,8 @@ public final class Program implements AutoCloseable {
       for (Step step : steps) {
         kernels.add(step.kernel().apply(this::memoryOf));
       }
-      calls = compiler.calls();
       whole = compiler.whole(kernels);
+      calls = compiler.calls();
     } catch (OutOfDeviceMemory e) {
       OutOfDeviceMemory whole = withPlan(e);
       close();
