@@ -42,7 +42,7 @@ INLINE void statistics(const T* x, float* partial, long long pixels, int c, floa
       }
     }
   }
-  writeTwoSums<V>(t, sum, square, partial, c, scratch);
+  writeTwoSums<V>(t, sum, square, partial, (int)blockIdx.x, c, scratch);
 }
 
 // What the last block of a tile makes of the two sums.
@@ -147,7 +147,7 @@ INLINE void backwardSums(const T* x, const T* dy, const float* mean, const float
       product[j] *= inverse[first + j];
     }
   }
-  writeTwoSums<V>(t, sum, product, partial, c, scratch);
+  writeTwoSums<V>(t, sum, product, partial, (int)blockIdx.x, c, scratch);
 }
 
 // dx = gamma inverse (d - means0 - normal means1), arranged as scale d - a - (x - mean) b to keep five

@@ -25,7 +25,7 @@ INLINE int placeOf(const int* place, int which, int channel, int c) {
 // Adds the block's rows of two sums a channel and writes partial[part][2][c]. `scratch` holds 512 V floats.
 template <int V>
 INLINE void writeTwoSums(const Tile& t, const float (&first)[V], const float (&second)[V], float* partial,
-                         int c, float* scratch) {
+                         int part, int c, float* scratch) {
   if (t.on) {
     float* own = scratch + t.row * 2 * t.channels + t.group * V;
 #pragma unroll
@@ -43,7 +43,7 @@ INLINE void writeTwoSums(const Tile& t, const float (&first)[V], const float (&s
       s += scratch[row * 2 * t.channels + i];
     }
     const int which = i < t.channels ? 0 : 1;
-    partial[((long long)blockIdx.x * 2 + which) * c + t.base + (i - which * t.channels)] = s;
+    partial[((long long)part * 2 + which) * c + t.base + (i - which * t.channels)] = s;
   }
 }
 
@@ -54,15 +54,17 @@ struct TwoSums {
 
 // Adds two columns for each of 32 channels of partial[parts][2][c], the channels from `base` on: four threads a
 // column, each taking every fourth part. The sums are right in the first 32 threads, where the result says so.
-// `scratch` holds 256 floats.
-INLINE bool addParts(const float* partial, int parts, int base, int c, float* scratch, TwoSums* sums) {
+// factor(part, channel) is what a part counts with. `scratch` holds 256 floats.
+template <class Factor>
+INLINE bool addParts(const float* partial, int parts, int base, int c, float* scratch, Factor factor,
+                     TwoSums* sums) {
   const int t = threadOfBlock(), which = (t >> 5) & 1, channel = base + (t & 31);
   float s = 0.0f;
   if (channel < c) {
     const float* column = partial + (long long)which * c + channel;
 #pragma unroll 8
     for (int part = t >> 6; part < parts; part += 4) {
-      s += __ldcg(column + (long long)part * 2 * c);
+      s += factor(part, channel) * __ldcg(column + (long long)part * 2 * c);
     }
   }
   scratch[t] = s;
@@ -79,7 +81,8 @@ INLINE bool addParts(const float* partial, int parts, int base, int c, float* sc
 // the tile do. All threads of the block must call.
 INLINE bool addedUp(const float* partial, unsigned* tickets, int c, float* scratch, TwoSums* sums) {
   return lastBlock(tickets + blockIdx.y, gridDim.x) &&
-         addParts(partial, (int)gridDim.x, (int)blockIdx.y * 32, c, scratch, sums);
+         addParts(
+             partial, (int)gridDim.x, (int)blockIdx.y * 32, c, scratch, [](int, int) { return 1.0f; }, sums);
 }
 
 INLINE void endGradient(long long pixels, int c, float* means, float* dgamma, float* dbeta, const int* place,
