@@ -2,6 +2,7 @@ package io.fbnet.engine.cuda;
 
 import io.fbnet.engine.backend.GraphCompiler;
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Launch;
 import io.fbnet.engine.backend.Readback;
 import io.fbnet.engine.backend.Step;
 import io.fbnet.engine.graph.Graph;
@@ -34,7 +35,7 @@ final class CudaCompiler implements GraphCompiler {
 
   @Override
   public long bytes(Value value) {
-    return value.shape().elements() * context.elementBytes(value);
+    return context.bytes(value);
   }
 
   @Override
@@ -160,8 +161,8 @@ final class CudaCompiler implements GraphCompiler {
   }
 
   @Override
-  public int calls() {
-    return context.calls();
+  public List<Launch> launches() {
+    return context.launches();
   }
 
   @Override

@@ -1,6 +1,7 @@
 package io.fbnet.engine.cuda;
 
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Launch.Family;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.foreign.CudaArguments;
@@ -25,7 +26,20 @@ final class CudaNorm {
     }
 
     MemorySegment partial(CudaContext context) {
-      return context.scratch("partial", 4L * parts * 2 * channels);
+      return context.scratch("partial", partialBytes());
+    }
+
+    /** Two sums of f32 for each part and channel. */
+    long partialBytes() {
+      return 4L * parts * 2 * channels;
+    }
+
+    /** Adds the parts. */
+    Work end(CudaContext context) {
+      return context
+          .work(Family.NORM_END)
+          .reads(partialBytes())
+          .rounds(2L * CudaContext.roundsOfEnd(parts));
     }
   }
 
@@ -40,6 +54,7 @@ final class CudaNorm {
     boolean moves = bn.momentum() != null;
     Kernel sums =
         context.partialSums(
+            context.work(Family.NORM_STATISTICS).reads(bn.x()).writes(s.partialBytes()),
             FILE,
             context.typed("batch_norm_statistics", bn.x()),
             s.parts(),
@@ -49,8 +64,17 @@ final class CudaNorm {
                 .pointer(partial)
                 .i64(s.pixels())
                 .i32(s.channels()));
+    Work end =
+        s.end(context)
+            .reads((long) s.channels() * context.elementBytes(bn.x()))
+            .writes(bn.mean(), bn.inverseDeviation());
+    if (moves) {
+      end.reads(bn.runningMean(), bn.runningVariance())
+          .writes(bn.runningMean(), bn.runningVariance());
+    }
     Kernel finish =
         context.addedParts(
+            end,
             FILE,
             context.typed("batch_norm_finish", bn.x()),
             s.channels(),
@@ -73,6 +97,10 @@ final class CudaNorm {
     int c = bn.x().shape().get(1);
     long n = bn.x().shape().elements();
     return context.elements(
+        context
+            .work(Family.NORM_APPLY)
+            .reads(bn.x(), bn.mean(), bn.inverseDeviation(), bn.gamma(), bn.beta())
+            .writes(bn.y()),
         FILE,
         context.typed("batch_norm_apply", bn.x()),
         n / 4,
@@ -93,6 +121,10 @@ final class CudaNorm {
     int c = bn.x().shape().get(1);
     long n = bn.x().shape().elements();
     return context.elements(
+        context
+            .work(Family.NORM_APPLY)
+            .reads(bn.x(), bn.gamma(), bn.beta(), bn.runningMean(), bn.runningVariance())
+            .writes(bn.y()),
         FILE,
         context.typed("batch_norm_inference", bn.x()),
         n / 4,
@@ -128,6 +160,7 @@ final class CudaNorm {
     String name = "batch_norm_backward_sums" + (share == null ? "" : "_scaled");
     Kernel sums =
         context.partialSums(
+            gradient(context, Family.NORM_GRADIENT_SUMS, bn, share).writes(s.partialBytes()),
             FILE,
             context.typed(name, bn.x()),
             s.parts(),
@@ -135,6 +168,7 @@ final class CudaNorm {
             share == null ? summed : scaled(summed, share, m));
     Kernel finish =
         context.addedParts(
+            s.end(context).writes(8L * s.channels()).writes(bn.dgamma(), bn.dbeta()),
             FILE,
             "batch_norm_backward_finish",
             s.channels(),
@@ -148,6 +182,9 @@ final class CudaNorm {
                 .pointer(bn.dbeta() == null ? null : m.apply(bn.dbeta())));
     Kernel apply =
         context.elements(
+            gradient(context, Family.NORM_GRADIENT_APPLY, bn, share)
+                .reads(8L * s.channels())
+                .writes(bn.dx()),
             FILE,
             context.typed("batch_norm_backward_apply", bn.x()),
             bn.x().shape().elements() / 4,
@@ -161,6 +198,18 @@ final class CudaNorm {
                 share,
                 m));
     return CudaContext.sequence(sums, finish, apply);
+  }
+
+  /** What both passes of the gradient read. */
+  private static Work gradient(
+      CudaContext context,
+      Family family,
+      Op.BatchNormBackward bn,
+      Op.WeightedSumBackwardInput share) {
+    return context
+        .work(family)
+        .reads(bn.x(), share == null ? bn.dy() : share.dy())
+        .reads(bn.mean(), bn.inverseDeviation(), bn.gamma(), bn.beta());
   }
 
   /** The weight of the candidate, with the pixels of an image where each has its own. */
