@@ -5,6 +5,7 @@
 //   SOFT_CUDA_DESCENDING=1  threads and blocks run from the last to the first
 //   SOFT_CUDA_MEMORY=bytes  device memory (2 GiB)
 //   SOFT_CUDA_SMS=n         multiprocessors (2)
+//   SOFT_CUDA_HOLLOW=1      allocations are addresses without memory and nothing runs: for plans larger than the host
 //   SOFT_CUDA_NO_DEVICE=1   cuInit answers 100
 #pragma once
 

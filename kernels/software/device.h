@@ -102,6 +102,7 @@ struct Device {
   int sticky = 0;
   std::string lastFault;
   bool lazy = false;
+  bool hollow = false;  // addresses without memory, and nothing runs
   size_t memory = 0, used = 0;
   int multiprocessors = 2;
   std::map<Address, Allocation> allocations;

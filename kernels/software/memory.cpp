@@ -1,6 +1,7 @@
 // Device and pinned memory: canaries, poison, range checks, and copies that happen when the stream comes to them.
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "device.h"
 
@@ -19,7 +20,11 @@ static constexpr size_t ZONE = 256;
 static constexpr unsigned char CANARY = 0xA5, UNWRITTEN = 0xFF, FREED = 0xDB;
 static size_t tail(size_t bytes) { return (bytes + ZONE - 1) / ZONE * ZONE - bytes + ZONE; }
 
-void freeAllocation(Address p, [[maybe_unused]] const Allocation& a) {
+void freeAllocation(Address p, const Allocation& a) {
+  if (device().hollow) {
+    munmap(reinterpret_cast<void*>(p), a.bytes);
+    return;
+  }
   auto* start = reinterpret_cast<unsigned char*>(p) - ZONE;
   SHOW(start, ZONE + a.bytes + tail(a.bytes));
   free(start);
@@ -31,6 +36,7 @@ int checkCanaries() {
   static unsigned char expected[2 * ZONE];
   expected[0] == CANARY ? nullptr : memset(expected, CANARY, sizeof expected);
   Device& d = device();
+  if (d.hollow) return OK;
   for (auto& a : d.allocations) {
     auto* p = reinterpret_cast<const unsigned char*>(a.first);
     bool before = memcmp(p - ZONE, expected, ZONE) != 0;
@@ -99,6 +105,14 @@ API int cuMemAlloc_v2(Address* p, size_t bytes) {
   if (int status = injected(FAIL_ALLOCATION)) return status;
   Device& d = device();
   if (bytes > d.memory - d.used) return fail(OUT_OF_MEMORY, "the memory limit of the software device");
+  if (d.hollow) {
+    void* reserved = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (reserved == MAP_FAILED) return fail(OUT_OF_MEMORY, "the host has no addresses left");
+    *p = reinterpret_cast<Address>(reserved);
+    d.allocations[*p] = {bytes, d.nextId++};
+    d.used += bytes;
+    return OK;
+  }
   size_t all = ZONE + bytes + tail(bytes);
   auto* start = static_cast<unsigned char*>(aligned_alloc(ZONE, all));
   if (!start) return fail(OUT_OF_MEMORY, "the host has no memory left");
@@ -121,7 +135,7 @@ API int cuMemFree_v2(Address p) {
   auto it = d.allocations.find(p);
   if (it == d.allocations.end()) return fail(INVALID_VALUE, "cuMemFree of something that is not a live allocation");
   if (int status = drainAll()) return status;  // the driver waits too
-  memset(reinterpret_cast<void*>(p), FREED, it->second.bytes);
+  if (!d.hollow) memset(reinterpret_cast<void*>(p), FREED, it->second.bytes);
   d.used -= it->second.bytes;
   freeAllocation(p, it->second);
   d.allocations.erase(it);

@@ -12,14 +12,18 @@ final class Gpu {
 
   private Gpu() {}
 
-  /** Ends the process as skipped where there is no GPU. */
-  static void require(boolean tiny) {
+  /**
+   * Ends the process as skipped where there is no GPU.
+   *
+   * @param untimed whether the tests' software device serves too, as nothing is timed
+   */
+  static void require(boolean untimed) {
     String obstacle = CudaBackend.obstacle();
     if (!obstacle.isEmpty()) {
       skip(obstacle);
     }
     try (CudaBackend backend = open(Precision.F32)) {
-      if (!tiny && CudaBackend.isSoftware(backend.device())) {
+      if (!untimed && CudaBackend.isSoftware(backend.device())) {
         skip("the device is the tests' software device, which --tiny alone may time");
       }
     }

@@ -35,6 +35,7 @@ final class Parity {
       ObjectNode tree = setting.json();
       tree.put("batch", setting.batch());
       tree.put("tau", TAU);
+      fixture.fill();
       weights(fixture, tree.putArray("weights"), folder.resolve("weights.bin"));
       for (int i = 0; i < fixture.images.size(); i++) {
         bytes(folder.resolve("images" + i + ".bin"), fixture.images.get(i));

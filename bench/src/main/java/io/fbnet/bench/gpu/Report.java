@@ -27,8 +27,17 @@ final class Report {
   }
 
   void write() {
+    write(file, JsonText.of(tree));
+  }
+
+  /** Writes another file into the report's folder. */
+  void beside(String name, String text) {
+    write(file.resolveSibling(name), text);
+  }
+
+  private static void write(Path file, String text) {
     try {
-      Files.writeString(file, JsonText.of(tree));
+      Files.writeString(file, text);
     } catch (IOException e) {
       throw new UncheckedIOException("cannot write " + file, e);
     }

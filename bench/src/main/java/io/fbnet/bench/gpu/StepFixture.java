@@ -38,22 +38,21 @@ final class StepFixture implements AutoCloseable {
     this.setting = setting;
     graphs = setting.graphs();
     store = new ParameterStore(backend, graphs.weightStep(setting.batch()).parameters());
-    try {
-      store.initialise(1);
-      SearchSpace.Input in = setting.space().input();
-      long n = (long) setting.batch() * in.channels() * in.height() * in.width();
-      Random random = new Random(1);
-      for (int i = 0; i < BATCHES; i++) {
-        images.add(Noise.host(arena, n, 10 + i));
-        MemorySegment classes = arena.allocate(setting.batch() * 4L, 64);
-        for (long k = 0; k < setting.batch(); k++) {
-          classes.setAtIndex(JAVA_INT, k, random.nextInt(setting.space().classes()));
-        }
-        labels.add(classes);
+  }
+
+  /** Weights and batches, made when a step first runs: a plan needs none. */
+  void fill() {
+    store.initialise(1);
+    SearchSpace.Input in = setting.space().input();
+    long n = (long) setting.batch() * in.channels() * in.height() * in.width();
+    Random random = new Random(1);
+    for (int i = 0; i < BATCHES; i++) {
+      images.add(Noise.host(arena, n, 10 + i));
+      MemorySegment classes = arena.allocate(setting.batch() * 4L, 64);
+      for (long k = 0; k < setting.batch(); k++) {
+        classes.setAtIndex(JAVA_INT, k, random.nextInt(setting.space().classes()));
       }
-    } catch (RuntimeException e) {
-      close();
-      throw e;
+      labels.add(classes);
     }
   }
 
@@ -75,6 +74,9 @@ final class StepFixture implements AutoCloseable {
 
   /** Enqueues a step on the next batch. */
   void step() {
+    if (images.isEmpty()) {
+      fill();
+    }
     int batch = (int) (steps % BATCHES);
     program.write("images", images.get(batch));
     program.write("labels", labels.get(batch));

@@ -21,9 +21,9 @@ import java.util.Locale;
  *
  * <p>Arguments: {@code --out FILE}, {@code --cases SPACE:BATCH,...}, {@code --precisions
  * f32,tf32,bf16}, {@code --seconds} of one figure, {@code --limit} seconds after which no case
- * begins, {@code --tiny}, {@code --plan} to compile and run nothing; or {@code --describe} alone,
- * which prints the built-in spaces and needs no device; or {@code --parity FOLDER}, see {@link
- * Parity}.
+ * begins, {@code --tiny}, {@code --plan} to compile, run nothing and write a launch table for each
+ * case beside the report ({@link LaunchTable}); or {@code --describe} alone, which prints the
+ * built-in spaces and needs no device; or {@code --parity FOLDER}, see {@link Parity}.
  */
 public final class SupernetStep {
   private static final String CASES = "cifar:32,fashion:64,imagenet:8,imagenet:32,imagenet:64";
@@ -66,7 +66,7 @@ public final class SupernetStep {
       System.out.print(JsonText.of(JsonNodeFactory.instance.objectNode().set("settings", all)));
       return;
     }
-    Gpu.require(options.has("tiny"));
+    Gpu.require(options.has("tiny") || options.has("plan"));
     List<StepSetting> settings =
         StepSetting.parse(options.text("cases", options.has("tiny") ? "fashion:2" : CASES));
     if (options.has("parity")) {
@@ -140,6 +140,17 @@ public final class SupernetStep {
     row.put("compile_ms", Math.round((System.nanoTime() - start) / 1e6));
     describe(fixture, row);
     if (plan) {
+      String name =
+          "launches-%s-%d-%s-%s.tsv"
+              .formatted(
+                  row.path("space").asText(),
+                  row.path("batch").asInt(),
+                  row.path("precision").asText(),
+                  row.path("step").asText());
+      LaunchTable table = LaunchTable.of(fixture.program.launches());
+      row.put("launches", name);
+      row.put("launch_bytes", table.bytes());
+      report.beside(name, table.text());
       return;
     }
     double once = fixture.wall(tiny ? 1 : WARM_UP);

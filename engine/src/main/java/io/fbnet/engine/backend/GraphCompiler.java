@@ -104,10 +104,11 @@ public interface GraphCompiler extends AutoCloseable {
   }
 
   /**
-   * {@return what the kernels prepared so far have the device carry out in a run; 0 on the host}
+   * {@return what the kernels prepared so far have the device carry out in a run; nothing on the
+   * host}
    */
-  default int calls() {
-    return 0;
+  default List<Launch> launches() {
+    return List.of();
   }
 
   /** {@return bytes that kernels hold beside the values: scratch and packed weights} */

@@ -2,6 +2,7 @@ package io.fbnet.engine.cuda;
 
 import io.fbnet.engine.backend.GraphCompiler;
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Launch;
 import io.fbnet.engine.backend.Readback;
 import io.fbnet.engine.backend.Step;
 import io.fbnet.engine.graph.Graph;
@@ -45,7 +46,7 @@ final class CudaCompiler implements GraphCompiler {
 
   @Override
   public long bytes(Value value) {
-    return value.shape().elements() * context.elementBytes(value);
+    return context.bytes(value);
   }
 
   @Override
@@ -181,8 +182,9 @@ final class CudaCompiler implements GraphCompiler {
   }
 
   @Override
-  public int calls() {
-    return context.calls() - firstCalls;
+  public List<Launch> launches() {
+    List<Launch> launches = context.launches();
+    return launches.subList(0, launches.size() - firstCalls);
   }
 
   @Override

@@ -1,6 +1,7 @@
 package io.fbnet.engine.cuda;
 
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Launch;
 import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.backend.Workspace;
 import io.fbnet.engine.graph.Op;
@@ -46,7 +47,7 @@ final class CudaContext extends Workspace {
   private final Set<Value> weights;
   private final PackedWeights packed = new PackedWeights(this);
   private final Deque<AutoCloseable> kept = new ArrayDeque<>();
-  private int calls;
+  private final List<Launch> launches = new ArrayList<>();
 
   CudaContext(CudaBackend backend, List<Op> ops, Map<Value, Storage> storage) {
     super(backend);
@@ -88,7 +89,22 @@ final class CudaContext extends Workspace {
 
   /** Bytes of an element on the device. */
   int elementBytes(Value value) {
-    return image(value) && bf16 ? Short.BYTES : value.type().bytes();
+    return image(value) ? imageBytes() : value.type().bytes();
+  }
+
+  /** Bytes of an element of images. */
+  int imageBytes() {
+    return bf16 ? Short.BYTES : Float.BYTES;
+  }
+
+  /** Bytes of a value on the device. */
+  long bytes(Value value) {
+    return value.shape().elements() * elementBytes(value);
+  }
+
+  /** What the kernel that is made with it moves and computes. */
+  Work work(Launch.Family family) {
+    return new Work(this, family);
   }
 
   /** A kernel's name for the type of a value. */
@@ -131,44 +147,57 @@ final class CudaContext extends Workspace {
     return Math.toIntExact((channels + TILE - 1) / TILE);
   }
 
+  /** Rows of threads that share a tile's pixels, where a thread holds so many channels at once. */
+  static int rowsOfTile(int channels, int vector) {
+    return BLOCK / Math.max(1, Math.min(TILE, channels) / vector);
+  }
+
   /** A kernel that sums each part of the pixels for each tile of channels. */
-  Kernel partialSums(String file, String name, int parts, int channels, CudaArguments arguments) {
-    return kernel(file, name, new int[] {parts, tiles(channels), 1}, TILE_THREADS, arguments);
+  Kernel partialSums(
+      Work work, String file, String name, int parts, int channels, CudaArguments arguments) {
+    return kernel(work, file, name, new int[] {parts, tiles(channels), 1}, TILE_THREADS, arguments);
+  }
+
+  /** Loads that wait for each other while parts are added: 8 threads a result, 4 loads at once. */
+  static int roundsOfEnd(int parts) {
+    return (parts + 31) / 32;
   }
 
   /** A kernel that adds the parts, a block for each tile of results. */
-  Kernel addedParts(String file, String name, long results, CudaArguments arguments) {
-    return elements(file, name, (long) BLOCK * tiles(results), arguments);
+  Kernel addedParts(Work work, String file, String name, long results, CudaArguments arguments) {
+    return elements(work, file, name, (long) BLOCK * tiles(results), arguments);
   }
 
   /** A kernel of a fixed number of blocks, or fewer where the device has no room for them. */
-  Kernel blockwise(String file, String name, long blocks, int perMultiprocessor, CudaArguments a) {
+  Kernel blockwise(
+      Work work, String file, String name, long blocks, int perMultiprocessor, CudaArguments a) {
     int most = perMultiprocessor * multiprocessors;
     int[] grid = {(int) Math.max(1, Math.min(blocks, most)), 1, 1};
-    return kernel(file, name, grid, THREADS, a);
+    return kernel(work, file, name, grid, THREADS, a);
   }
 
   /** A kernel over elements. */
-  Kernel elements(String file, String name, long items, CudaArguments arguments) {
-    return kernel(file, name, new int[] {blocks(items), 1, 1}, THREADS, arguments);
+  Kernel elements(Work work, String file, String name, long items, CudaArguments arguments) {
+    return kernel(work, file, name, new int[] {blocks(items), 1, 1}, THREADS, arguments);
   }
 
   /** A kernel of the given shape. */
-  Kernel kernel(String file, String name, int[] grid, int[] block, CudaArguments arguments) {
+  Kernel kernel(
+      Work work, String file, String name, int[] grid, int[] block, CudaArguments arguments) {
     CudaFunction function = backend.kernels().function(file, name);
     CudaLaunch launch = keep(function.prepare(grid, block, 0, arguments));
-    return counted(() -> launch.on(stream));
+    return counted(work.kernel(name, grid, block), () -> launch.on(stream));
   }
 
   /** A kernel that is one call of the driver or of a library. */
-  Kernel counted(Kernel kernel) {
-    calls++;
+  Kernel counted(Launch launch, Kernel kernel) {
+    launches.add(launch);
     return kernel;
   }
 
-  /** How many kernels were made that are one call each. */
-  int calls() {
-    return calls;
+  /** The kernels made so far, each one call. */
+  List<Launch> launches() {
+    return List.copyOf(launches);
   }
 
   /** Copies of weights, which one launch at the start of a step makes. */
@@ -195,6 +224,7 @@ final class CudaContext extends Workspace {
     long tiles = (long) n * ((c + 31) / 32) * ((pixels + 31) / 32);
     long items = Math.max(BLOCK * tiles, Math.min(c, pixels) <= 8 ? (long) n * c * pixels : 0);
     return elements(
+        work(Launch.Family.MIX).reads(from.byteSize()).writes(to.byteSize()),
         "layout",
         typed(name, images),
         items,

@@ -1,6 +1,8 @@
 package io.fbnet.engine.cuda;
 
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Launch;
+import io.fbnet.engine.backend.Launch.Family;
 import io.fbnet.engine.cuda.CudaProduct.Operand;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Value;
@@ -11,7 +13,9 @@ import io.fbnet.foreign.CudnnConvolution.Direction;
 import io.fbnet.foreign.CudnnConvolution.Sizes;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Locale;
 import java.util.function.Function;
+import java.util.stream.Stream;
 
 /**
  * Convolutions in three forms: 1x1 as a product of matrices, one a group; depthwise 3x3 and 5x5 by
@@ -165,6 +169,7 @@ final class CudaConvolution {
     if (pointwise()) {
       return CudaProduct.of(
           context,
+          Family.POINTWISE,
           images(x, xm),
           false,
           filter(weights(), imageType()),
@@ -172,13 +177,16 @@ final class CudaConvolution {
           images(y, ym),
           groups);
     }
-    return depthwise() ? depthwise(normalised("forward"), y, xm, wm, ym) : cudnn(Direction.FORWARD);
+    return depthwise()
+        ? depthwise(forwardFamily(), normalised("forward"), y, xm, wm, ym)
+        : cudnn(Direction.FORWARD);
   }
 
   private Kernel backwardData() {
     if (pointwise()) {
       return CudaProduct.of(
           context,
+          Family.POINTWISE,
           images(y, ym),
           false,
           filter(weights(), imageType()),
@@ -186,16 +194,20 @@ final class CudaConvolution {
           images(x, xm),
           groups);
     }
-    return depthwise() ? depthwise("backward_data", x, ym, wm, xm) : cudnn(Direction.BACKWARD_DATA);
+    return depthwise()
+        ? depthwise(Family.DEPTHWISE_DATA, "backward_data", x, ym, wm, xm)
+        : cudnn(Direction.BACKWARD_DATA);
   }
 
   private Kernel backwardWeights() {
     if (pointwise()) {
       if (groups > 1 && groups <= MOST_DENSE_GROUPS) {
-        return WeightGradient.of(context, whole(y, ym), whole(x, xm), blocks());
+        return WeightGradient.of(
+            context, Family.GROUPED_WEIGHTS, whole(y, ym), whole(x, xm), blocks());
       }
       Operand dw = filter(wm, CublasLtMatmul.Type.F32);
-      return CudaProduct.of(context, images(y, ym), true, images(x, xm), false, dw, groups);
+      Family family = groups == 1 ? Family.POINTWISE_WEIGHTS : Family.GROUPED_WEIGHTS;
+      return CudaProduct.of(context, family, images(y, ym), true, images(x, xm), false, dw, groups);
     }
     return depthwise() ? depthwiseWeights() : cudnn(Direction.BACKWARD_FILTER);
   }
@@ -275,20 +287,49 @@ final class CudaConvolution {
     return arguments;
   }
 
+  private Family forwardFamily() {
+    return norm == null ? Family.DEPTHWISE_FORWARD : Family.DEPTHWISE_NORMALISED;
+  }
+
+  /** What a kernel reads for a norm, if there is one. */
+  private Work normalises(Work work) {
+    return norm == null
+        ? work
+        : work.reads(norm.mean(), norm.inverseDeviation(), norm.gamma(), norm.beta());
+  }
+
+  /** Two a multiply-add; the same in all three directions. */
+  private long flops() {
+    return 2 * y.shape().elements() * (channels() / groups) * kernel() * kernel();
+  }
+
   private Kernel depthwise(
-      String what, Value result, MemorySegment a, MemorySegment b, MemorySegment to) {
+      Family family,
+      String what,
+      Value result,
+      MemorySegment a,
+      MemorySegment b,
+      MemorySegment to) {
     CudaArguments arguments = sizes(new CudaArguments().pointer(a).pointer(b).pointer(to));
     // Two blocks fit a multiprocessor at once; each takes a band of rows that adapts to the grid.
     long blocks = (result.shape().elements() / 4 + CudaContext.BLOCK - 1) / CudaContext.BLOCK;
-    return context.blockwise("depthwise", depthwiseName(what), blocks, 2, arguments);
+    Value images = result.equals(y) ? x : y;
+    Work work = normalises(context.work(family).reads(images, w).writes(result).flops(flops()));
+    return context.blockwise(work, "depthwise", depthwiseName(what), blocks, 2, arguments);
   }
 
   private Kernel depthwiseWeights() {
     int taps = kernel() * kernel();
     int parts = context.parts(pixels(y), 512, CudaContext.tiles(channels()));
-    MemorySegment partial = context.scratch("partial", 4L * parts * taps * channels());
+    long partialBytes = 4L * parts * taps * channels();
+    MemorySegment partial = context.scratch("partial", partialBytes);
     Kernel sums =
         context.partialSums(
+            normalises(context.work(Family.DEPTHWISE_WEIGHTS))
+                .reads(x, y)
+                .writes(partialBytes)
+                .flops(flops())
+                .rounds(roundsOfWeights(parts)),
             "depthwise",
             depthwiseName(normalised("backward_weights")),
             parts,
@@ -296,11 +337,23 @@ final class CudaConvolution {
             sizes(new CudaArguments().pointer(xm).pointer(ym).pointer(partial)));
     Kernel finish =
         context.addedParts(
+            context
+                .work(Family.DEPTHWISE_WEIGHTS_END)
+                .reads(partialBytes)
+                .writes(w)
+                .rounds(CudaContext.roundsOfEnd(parts)),
             "depthwise",
             "depthwise_backward_weights_finish",
             w.shape().elements(),
             new CudaArguments().pointer(partial).pointer(wm).i32(parts).i32(channels()).i32(taps));
     return CudaContext.sequence(sums, finish);
+  }
+
+  /** A thread goes along whole rows of x, once a tap row; its loads of x wait for each other. */
+  private long roundsOfWeights(int parts) {
+    long threads = CudaContext.rowsOfTile(channels(), channels() % 2 == 0 ? 2 : 1);
+    long rows = (long) y.shape().get(0) * y.shape().get(2);
+    return (rows + parts * threads - 1) / (parts * threads) * x.shape().get(3) * kernel();
   }
 
   // cuDNN
@@ -325,6 +378,7 @@ final class CudaConvolution {
     MemorySegment wideY = wide("wide y", y, ym);
     Kernel run =
         context.counted(
+            launch(direction),
             switch (direction) {
               case FORWARD -> () -> convolution.run(wide, filter, wideY, workspace);
               case BACKWARD_DATA -> () -> convolution.run(filter, wideY, wide, workspace);
@@ -352,6 +406,38 @@ final class CudaConvolution {
     };
   }
 
+  private Launch launch(Direction direction) {
+    Stream<Integer> sizes =
+        Stream.of(
+            x.shape().get(0),
+            channels(),
+            x.shape().get(2),
+            x.shape().get(3),
+            outputs(),
+            y.shape().get(2),
+            y.shape().get(3),
+            kernel(),
+            stride,
+            groups);
+    long xBytes = Float.BYTES * x.shape().elements();
+    long yBytes = Float.BYTES * y.shape().elements();
+    long wBytes = Float.BYTES * w.shape().elements();
+    long written =
+        switch (direction) {
+          case FORWARD -> yBytes;
+          case BACKWARD_DATA -> xBytes;
+          case BACKWARD_FILTER -> wBytes;
+        };
+    return context
+        .work(Family.CONVOLUTION)
+        .reads(xBytes + yBytes + wBytes - written)
+        .writes(written)
+        .flops(flops())
+        .library(
+            "convolution " + direction.name().toLowerCase(Locale.ROOT),
+            sizes.map(Integer::longValue).toList());
+  }
+
   private Kernel repack(String name, MemorySegment from, MemorySegment to) {
     CudaArguments arguments =
         new CudaArguments()
@@ -360,7 +446,8 @@ final class CudaConvolution {
             .i32(w.shape().get(0))
             .i32(w.shape().get(1))
             .i32(kernel() * kernel());
-    return context.elements("layout", name, w.shape().elements(), arguments);
+    Work work = context.work(Family.MIX).reads(w).writes(w);
+    return context.elements(work, "layout", name, w.shape().elements(), arguments);
   }
 
   /** Where the f32 form of images lies: themselves, or scratch where they are bf16. */
@@ -378,7 +465,12 @@ final class CudaConvolution {
 
   private Kernel cast(String name, Value v, MemorySegment from, MemorySegment to) {
     long n = v.shape().elements();
+    long read = (name.equals("cast_to_bf16") ? Float.BYTES : Short.BYTES) * n;
     return context.elements(
-        "layout", name, n / 4 + 1, new CudaArguments().pointer(from).pointer(to).i64(n));
+        context.work(Family.MIX).reads(read).writes(6 * n - read),
+        "layout",
+        name,
+        n / 4 + 1,
+        new CudaArguments().pointer(from).pointer(to).i64(n));
   }
 }

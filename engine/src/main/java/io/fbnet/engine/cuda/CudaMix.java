@@ -1,6 +1,7 @@
 package io.fbnet.engine.cuda;
 
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Launch.Family;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.foreign.CudaArguments;
@@ -41,6 +42,10 @@ final class CudaMix {
         m,
         (pointers, first) ->
             context.elements(
+                context
+                    .work(Family.MIX)
+                    .reads((pointers.size() + (first == 0 ? 0 : 1)) * context.bytes(s.y()))
+                    .writes(s.y()),
                 "sum",
                 context.typed("sum", s.y()),
                 n / 4 + 1,
@@ -61,6 +66,11 @@ final class CudaMix {
         m,
         (pointers, first) ->
             context.elements(
+                context
+                    .work(Family.MIX)
+                    .reads((pointers.size() + (first == 0 ? 0 : 1)) * context.bytes(w.y()))
+                    .reads(w.m())
+                    .writes(w.y()),
                 WEIGHTED,
                 context.typed("weighted_sum_forward", w.y()),
                 n / 4 + 1,
@@ -86,6 +96,7 @@ final class CudaMix {
     long n = w.dx().shape().elements();
     int batch = w.dx().shape().get(0);
     return context.elements(
+        context.work(Family.MIX).reads(w.dy(), w.m()).writes(w.dx()),
         WEIGHTED,
         context.typed("weighted_sum_backward_input", w.dx()),
         n / 4 + 1,
@@ -105,13 +116,18 @@ final class CudaMix {
     int batch = w.dy().shape().get(0);
     long image = w.dy().shape().elements() / batch;
     int parts = context.parts(image, LEAST_ELEMENTS, batch);
-    MemorySegment partial = context.scratch("partial", 4L * parts * batch * POINTERS);
+    long partialBytes = 4L * parts * batch * POINTERS;
+    MemorySegment partial = context.scratch("partial", partialBytes);
     return pieces(
         w.xs(),
         m,
         (pointers, first) ->
             CudaContext.sequence(
                 context.kernel(
+                    context
+                        .work(Family.COEFFICIENTS)
+                        .reads((pointers.size() + 1) * context.bytes(w.dy()))
+                        .writes(partialBytes),
                     WEIGHTED,
                     context.typed("weighted_sum_backward_coefficients", w.dy()),
                     new int[] {parts, batch, 1},
@@ -123,6 +139,10 @@ final class CudaMix {
                         .pointer(partial)
                         .i64(image)),
                 context.elements(
+                    context
+                        .work(Family.COEFFICIENTS_END)
+                        .reads(partialBytes)
+                        .writes((long) Float.BYTES * w.dm().shape().get(0) * pointers.size()),
                     WEIGHTED,
                     "weighted_sum_backward_coefficients_finish",
                     (long) CudaContext.BLOCK * w.dm().shape().get(0),
@@ -142,6 +162,7 @@ final class CudaMix {
     int c = s.x().shape().get(1);
     long n = s.x().shape().elements();
     return context.elements(
+        context.work(Family.MIX).reads(s.x()).writes(s.y()),
         "channel_shuffle",
         context.typed("channel_shuffle", s.x()),
         n,
@@ -172,6 +193,7 @@ final class CudaMix {
       Value from,
       Value to) {
     return context.elements(
+        context.work(Family.MIX).reads(from).writes(to),
         "global_pool",
         context.typed(name, images),
         items,

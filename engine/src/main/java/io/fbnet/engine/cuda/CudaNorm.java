@@ -1,6 +1,7 @@
 package io.fbnet.engine.cuda;
 
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Launch.Family;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.foreign.CudaArguments;
@@ -34,6 +35,15 @@ final class CudaNorm {
 
     int parts(CudaContext context) {
       return context.parts(pixels, LEAST_PIXELS, CudaContext.tiles(channels));
+    }
+
+    long bytes(CudaContext context) {
+      return pixels * channels * context.imageBytes();
+    }
+
+    /** Work that begins with reading these, and a norm's numbers. */
+    Work work(CudaContext context, Family family) {
+      return context.work(family).reads(bytes(context) + 16L * channels);
     }
   }
 
@@ -112,6 +122,11 @@ final class CudaNorm {
       CudaContext context, Pixels x, MemorySegment mean, MemorySegment inverse, Running running) {
     int parts = x.parts(context);
     return context.partialSums(
+        context
+            .work(Family.NORM_STATISTICS)
+            .reads(x.bytes(context))
+            .writes((running.mean() == null ? 8L : 16L) * x.channels())
+            .parts(parts, 8L * x.channels()),
         FILE,
         context.typed("batch_norm_statistics"),
         parts,
@@ -146,6 +161,7 @@ final class CudaNorm {
 
   static Kernel apply(CudaContext context, Pixels x, Numbers numbers, MemorySegment y) {
     return context.elements(
+        x.work(context, Family.NORM_APPLY).writes(x.bytes(context)),
         FILE,
         context.typed("batch_norm_apply"),
         x.pixels() * x.channels() / 4,
@@ -162,6 +178,10 @@ final class CudaNorm {
     int c = bn.x().shape().get(1);
     long n = bn.x().shape().elements();
     return context.elements(
+        context
+            .work(Family.NORM_APPLY)
+            .reads(bn.x(), bn.gamma(), bn.beta(), bn.runningMean(), bn.runningVariance())
+            .writes(bn.y()),
         FILE,
         context.typed("batch_norm_inference"),
         n / 4,
@@ -231,6 +251,10 @@ final class CudaNorm {
     String name = "batch_norm_backward_sums" + (share.m() == null ? "" : "_scaled");
     Kernel sums =
         context.partialSums(
+            x.work(context, Family.NORM_GRADIENT_SUMS)
+                .reads(x.bytes(context))
+                .writes(16L * x.channels())
+                .parts(parts, 8L * x.channels()),
             FILE,
             context.typed(name),
             parts,
@@ -238,6 +262,9 @@ final class CudaNorm {
             share.m() == null ? summed : share.after(summed));
     Kernel apply =
         context.elements(
+            x.work(context, Family.NORM_GRADIENT_APPLY)
+                .reads(x.bytes(context) + 8L * x.channels())
+                .writes(x.bytes(context)),
             FILE,
             context.typed("batch_norm_backward_apply"),
             x.pixels() * x.channels() / 4,

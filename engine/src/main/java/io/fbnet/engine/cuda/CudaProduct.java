@@ -1,11 +1,15 @@
 package io.fbnet.engine.cuda;
 
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Launch;
+import io.fbnet.engine.backend.Launch.Family;
 import io.fbnet.foreign.CublasLtMatmul;
 import io.fbnet.foreign.CublasLtMatmul.Matrix;
 import io.fbnet.foreign.CudaDevice;
 import io.fbnet.foreign.ForeignException;
 import java.lang.foreign.MemorySegment;
+import java.util.List;
+import java.util.Locale;
 
 /**
  * Products of row-major matrices by cuBLASLt, which sees each of them transposed: a row-major [r,c]
@@ -51,6 +55,10 @@ final class CudaProduct {
       return new Operand(own, type, rows, columns, leading, rows * leading);
     }
 
+    private long bytes() {
+      return rows * columns * type.bytes();
+    }
+
     private int alignment() {
       long bits = memory.address() | distance * type.bytes() | MOST_ALIGNMENT;
       return (int) Long.lowestOneBit(bits);
@@ -60,6 +68,7 @@ final class CudaProduct {
   /** d = op(a) op(b), row-major, for each group. */
   static Kernel of(
       CudaContext context,
+      Family family,
       Operand a,
       boolean transposeA,
       Operand b,
@@ -67,19 +76,20 @@ final class CudaProduct {
       Operand d,
       int groups) {
     try {
-      return batched(context, a, transposeA, b, transposeB, d, groups);
+      return batched(context, family, a, transposeA, b, transposeB, d, groups);
     } catch (ForeignException none) {
       if (groups == 1 || CudaDevice.isOutOfMemory(none)) {
         throw none;
       }
       // Some sizes of interleaved groups have no batched algorithm; each group by itself has.
-      return oneByOne(context, a, transposeA, b, transposeB, d, groups);
+      return oneByOne(context, family, a, transposeA, b, transposeB, d, groups);
     }
   }
 
   /** One product a group, for sizes that have no batched algorithm. */
   static Kernel oneByOne(
       CudaContext context,
+      Family family,
       Operand a,
       boolean transposeA,
       Operand b,
@@ -88,7 +98,8 @@ final class CudaProduct {
       int groups) {
     Kernel[] kernels = new Kernel[groups];
     for (int g = 0; g < groups; g++) {
-      kernels[g] = batched(context, a.group(g), transposeA, b.group(g), transposeB, d.group(g), 1);
+      kernels[g] =
+          batched(context, family, a.group(g), transposeA, b.group(g), transposeB, d.group(g), 1);
     }
     return CudaContext.sequence(kernels);
   }
@@ -96,6 +107,7 @@ final class CudaProduct {
   /** All groups in one call. */
   static Kernel batched(
       CudaContext context,
+      Family family,
       Operand a,
       boolean transposeA,
       Operand b,
@@ -123,6 +135,29 @@ final class CudaProduct {
             ? MemorySegment.NULL
             : context.scratch("workspace", product.workspaceBytes());
     return context.counted(
+        launch(context, family, a, transposeA, b, transposeB, d, groups),
         () -> product.run(context.stream, b.memory(), a.memory(), d.memory(), workspace));
+  }
+
+  private static Launch launch(
+      CudaContext context,
+      Family family,
+      Operand a,
+      boolean transposeA,
+      Operand b,
+      boolean transposeB,
+      Operand d,
+      int groups) {
+    long inner = transposeA ? a.rows() : a.columns();
+    String call =
+        "product %s %s%s %s"
+            .formatted(a.type(), transposeA ? "t" : "n", transposeB ? "t" : "n", d.type())
+            .toLowerCase(Locale.ROOT);
+    return context
+        .work(family)
+        .reads(groups * (a.bytes() + b.bytes()))
+        .writes(groups * d.bytes())
+        .flops(2L * groups * d.rows() * d.columns() * inner)
+        .library(call, List.of(d.rows(), d.columns(), inner, (long) groups));
   }
 }

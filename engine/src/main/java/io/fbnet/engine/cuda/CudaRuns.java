@@ -10,7 +10,8 @@ import java.util.List;
 
 /** A table of short copies for the kernels of {@code runs.cu}. */
 final class CudaRuns {
-  private static final long BYTES = 24;
+  /** Of an entry of the table. */
+  static final long BYTES = 24;
 
   private record Run(long from, long to, int elements, boolean narrow) {}
 
@@ -36,7 +37,7 @@ final class CudaRuns {
    * @param narrow whether they become bf16
    */
   private void add(long from, int unit, long to, long elements, boolean narrow) {
-    int width = narrow ? Short.BYTES : Float.BYTES;
+    int width = width(narrow);
     for (long at = 0; at < elements; at += longest) {
       int n = (int) Math.min(longest, elements - at);
       runs.add(new Run(from + at * unit, to + at * width, n, narrow));
@@ -63,6 +64,14 @@ final class CudaRuns {
 
   long elements() {
     return runs.stream().mapToLong(Run::elements).sum();
+  }
+
+  private static int width(boolean narrow) {
+    return narrow ? Short.BYTES : Float.BYTES;
+  }
+
+  long writtenBytes() {
+    return runs.stream().mapToLong(run -> (long) run.elements() * width(run.narrow())).sum();
   }
 
   /** {@return the table on the device, released with the graph} */

@@ -1,6 +1,7 @@
 package io.fbnet.engine.cuda;
 
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Launch.Family;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.foreign.CudaArguments;
@@ -20,11 +21,17 @@ final class CudaUpdates {
     MemorySegment flag = m.apply(f.finite());
     kernels.add(
         context.kernel(
-            "all_finite", "all_finite_begin", ONE, ONE, new CudaArguments().pointer(flag)));
+            context.work(Family.VECTORS).writes(f.finite()),
+            "all_finite",
+            "all_finite_begin",
+            ONE,
+            ONE,
+            new CudaArguments().pointer(flag)));
     for (Value x : f.xs()) {
       long n = x.shape().elements();
       kernels.add(
           context.elements(
+              context.work(Family.VECTORS).reads(x).writes(f.finite()),
               "all_finite",
               context.typed("all_finite", x),
               n / 4 + 1,
@@ -36,6 +43,10 @@ final class CudaUpdates {
   static Kernel sgd(CudaContext context, Op.SgdUpdate s, Function<Value, MemorySegment> m) {
     long n = s.value().shape().elements();
     return context.elements(
+        context
+            .work(Family.VECTORS)
+            .reads(s.value(), s.gradient(), s.velocity())
+            .writes(s.value(), s.velocity()),
         "sgd",
         "sgd_update",
         n,
@@ -54,6 +65,7 @@ final class CudaUpdates {
   static Kernel blend(CudaContext context, Op.Blend b, Function<Value, MemorySegment> m) {
     long n = b.target().shape().elements();
     return context.elements(
+        context.work(Family.VECTORS).reads(b.target(), b.source()).writes(b.target()),
         "blend",
         "blend_update",
         n,
@@ -69,6 +81,10 @@ final class CudaUpdates {
   static Kernel adam(CudaContext context, Op.AdamUpdate a, Function<Value, MemorySegment> m) {
     long n = a.value().shape().elements();
     return context.elements(
+        context
+            .work(Family.VECTORS)
+            .reads(a.value(), a.gradient(), a.first(), a.second())
+            .writes(a.value(), a.first(), a.second()),
         "adam",
         "adam_update",
         n,

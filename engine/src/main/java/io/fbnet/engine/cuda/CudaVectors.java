@@ -3,6 +3,7 @@ package io.fbnet.engine.cuda;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Launch.Family;
 import io.fbnet.engine.cuda.CudaProduct.Operand;
 import io.fbnet.engine.graph.Constants;
 import io.fbnet.engine.graph.Op;
@@ -41,12 +42,14 @@ final class CudaVectors {
       case Op.CrossEntropy c ->
           rows(
               context,
+              c,
               "cross_entropy_forward",
               c.logits(),
               rowArguments(c.logits(), m, c.logits(), c.labels(), c.loss()).f32(c.smoothing()));
       case Op.CrossEntropyBackward c ->
           rows(
               context,
+              c,
               "cross_entropy_backward",
               c.logits(),
               rowArguments(c.logits(), m, c.logits(), c.labels(), c.dloss(), c.dlogits())
@@ -54,6 +57,7 @@ final class CudaVectors {
       case Op.LabelRank r ->
           rows(
               context,
+              r,
               "label_rank",
               r.logits(),
               rowArguments(r.logits(), m, r.logits(), r.labels(), r.rank()));
@@ -61,6 +65,7 @@ final class CudaVectors {
       case Op.DotConstantsBackward d -> dotConstantsBackward(context, d, m);
       case Op.Pointwise p ->
           context.elements(
+              work(context, p),
               FILE,
               "pointwise_forward",
               p.y().shape().elements(),
@@ -69,6 +74,7 @@ final class CudaVectors {
                   .i64(p.y().shape().elements()));
       case Op.PointwiseBackward p ->
           context.elements(
+              work(context, p),
               FILE,
               "pointwise_backward",
               p.dx().shape().elements(),
@@ -81,6 +87,7 @@ final class CudaVectors {
       case Op.Multiply p -> multiply(context, p, m);
       case Op.Mean p ->
           context.kernel(
+              work(context, p),
               FILE,
               "mean_forward",
               ONE,
@@ -91,6 +98,7 @@ final class CudaVectors {
                   .i64(p.x().shape().elements()));
       case Op.MeanBackward p ->
           context.elements(
+              work(context, p),
               FILE,
               "mean_backward",
               p.dx().shape().elements(),
@@ -100,6 +108,7 @@ final class CudaVectors {
                   .i64(p.dx().shape().elements()));
       case Op.Fill f ->
           context.elements(
+              work(context, f),
               FILE,
               "fill",
               f.y().shape().elements(),
@@ -121,6 +130,14 @@ final class CudaVectors {
     return arguments.i32(code).f32(p);
   }
 
+  /** Each input once and each output once. */
+  private static Work work(CudaContext context, Op op) {
+    return context
+        .work(Family.VECTORS)
+        .reads(op.inputs().toArray(Value[]::new))
+        .writes(op.outputs().toArray(Value[]::new));
+  }
+
   private static int size(Value v) {
     return Math.toIntExact(v.shape().elements());
   }
@@ -130,6 +147,7 @@ final class CudaVectors {
     int rows = g.m().shape().get(0);
     int layers = g.m().shape().get(1);
     return context.elements(
+        work(context, g),
         "gumbel_softmax",
         "gumbel_softmax_forward",
         (long) WARP * rows * layers,
@@ -149,6 +167,7 @@ final class CudaVectors {
       CudaContext context, Op.HardMax h, Function<Value, MemorySegment> m) {
     int rows = h.x().shape().get(0) * h.x().shape().get(1);
     return context.elements(
+        work(context, h),
         "gumbel_softmax",
         "hard_max",
         rows,
@@ -163,6 +182,7 @@ final class CudaVectors {
       CudaContext context, Op.GumbelSoftmaxBackward g, Function<Value, MemorySegment> m) {
     int layers = g.m().shape().get(1);
     return context.elements(
+        work(context, g),
         "gumbel_softmax",
         "gumbel_softmax_backward",
         (long) WARP * layers,
@@ -212,6 +232,10 @@ final class CudaVectors {
       List<MemorySegment> some = layers.subList(first, Math.min(layers.size(), first + MANY));
       kernels.add(
           context.elements(
+              context
+                  .work(Family.VECTORS)
+                  .reads(4L * rows * some.size() * k)
+                  .writes(4L * rows * some.size() * k),
               FILE,
               name,
               (long) rows * some.size() * k,
@@ -222,8 +246,9 @@ final class CudaVectors {
 
   /** A kernel with one warp a row of logits. */
   private static Kernel rows(
-      CudaContext context, String name, Value logits, CudaArguments arguments) {
-    return context.elements("cross_entropy", name, (long) WARP * logits.shape().get(0), arguments);
+      CudaContext context, Op op, String name, Value logits, CudaArguments arguments) {
+    return context.elements(
+        work(context, op), "cross_entropy", name, (long) WARP * logits.shape().get(0), arguments);
   }
 
   /** Pointers, then rows and columns of the logits. */
@@ -247,8 +272,16 @@ final class CudaVectors {
     int o = l.y().shape().get(1);
     return CudaContext.sequence(
         CudaProduct.of(
-            context, matrix(l.x(), m), false, matrix(l.w(), m), true, matrix(l.y(), m), 1),
+            context,
+            Family.CLASSIFIER,
+            matrix(l.x(), m),
+            false,
+            matrix(l.w(), m),
+            true,
+            matrix(l.y(), m),
+            1),
         context.elements(
+            context.work(Family.VECTORS).reads(l.y(), l.b()).writes(l.y()),
             "linear",
             "add_bias",
             (long) n * o,
@@ -258,7 +291,14 @@ final class CudaVectors {
   private static Kernel linearBackwardData(
       CudaContext context, Op.LinearBackwardData l, Function<Value, MemorySegment> m) {
     return CudaProduct.of(
-        context, matrix(l.dy(), m), false, matrix(l.w(), m), false, matrix(l.dx(), m), 1);
+        context,
+        Family.CLASSIFIER,
+        matrix(l.dy(), m),
+        false,
+        matrix(l.w(), m),
+        false,
+        matrix(l.dx(), m),
+        1);
   }
 
   private static Kernel linearBackwardWeights(
@@ -267,8 +307,16 @@ final class CudaVectors {
     int o = l.dy().shape().get(1);
     return CudaContext.sequence(
         CudaProduct.of(
-            context, matrix(l.dy(), m), true, matrix(l.x(), m), false, matrix(l.dw(), m), 1),
+            context,
+            Family.CLASSIFIER,
+            matrix(l.dy(), m),
+            true,
+            matrix(l.x(), m),
+            false,
+            matrix(l.dw(), m),
+            1),
         context.addedParts(
+            context.work(Family.VECTORS).reads(l.dy()).writes(l.db()),
             "linear",
             "column_sums",
             o,
@@ -292,6 +340,7 @@ final class CudaVectors {
       CudaContext context, Op.DotConstants d, Function<Value, MemorySegment> m) {
     int rows = size(d.y());
     return context.elements(
+        work(context, d),
         FILE,
         "dot_constants_forward",
         (long) WARP * rows,
@@ -307,6 +356,7 @@ final class CudaVectors {
   private static Kernel dotConstantsBackward(
       CudaContext context, Op.DotConstantsBackward d, Function<Value, MemorySegment> m) {
     return context.elements(
+        work(context, d),
         FILE,
         "dot_constants_backward",
         d.dx().shape().elements(),
@@ -330,7 +380,7 @@ final class CudaVectors {
             .i32(size(p.y()));
     boolean sums = size(p.y()) < Math.max(size(p.a()), size(p.b()));
     return sums
-        ? context.kernel(FILE, "multiply", ONE, CudaContext.THREADS, arguments)
-        : context.elements(FILE, "multiply", size(p.y()), arguments);
+        ? context.kernel(work(context, p), FILE, "multiply", ONE, CudaContext.THREADS, arguments)
+        : context.elements(work(context, p), FILE, "multiply", size(p.y()), arguments);
   }
 }

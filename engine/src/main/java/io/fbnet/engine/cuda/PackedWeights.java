@@ -1,6 +1,7 @@
 package io.fbnet.engine.cuda;
 
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Launch.Family;
 import io.fbnet.foreign.CudaArguments;
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
@@ -45,7 +46,13 @@ final class PackedWeights {
       return null;
     }
     long threads = 32L * runs.count();
+    long tableBytes = CudaRuns.BYTES * runs.count();
     return context.elements(
+        context
+            .work(Family.MIX)
+            .reads(runs.elements() * Float.BYTES + tableBytes)
+            .writes(runs.writtenBytes())
+            .rounds(1 + LONGEST / 32),
         "runs",
         "pack_runs",
         threads,

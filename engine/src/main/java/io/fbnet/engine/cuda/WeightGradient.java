@@ -1,6 +1,7 @@
 package io.fbnet.engine.cuda;
 
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Launch.Family;
 import io.fbnet.engine.cuda.CudaProduct.Operand;
 import io.fbnet.foreign.CublasLtMatmul;
 import io.fbnet.foreign.CudaArguments;
@@ -38,7 +39,7 @@ final class WeightGradient {
    * @param x pixels by columns of the gradient
    * @param runs which elements of the gradient go where
    */
-  static Kernel of(CudaContext context, Operand dy, Operand x, CudaRuns runs) {
+  static Kernel of(CudaContext context, Family family, Operand dy, Operand x, CudaRuns runs) {
     long pixels = x.rows();
     long results = dy.columns() * x.columns();
     long tiles = tiles(dy.columns()) * tiles(x.columns());
@@ -52,11 +53,16 @@ final class WeightGradient {
     long rest = pixels - part * parts;
     int slots = parts + (rest > 0 ? 1 : 0);
     MemorySegment partial = context.scratch("partial", Float.BYTES * results * slots);
-    Kernel all = product(context, dy, x, 0, part, partial, 0, parts);
-    Kernel last = rest == 0 ? null : product(context, dy, x, part * parts, rest, partial, parts, 1);
+    Kernel all = product(context, family, dy, x, 0, part, partial, 0, parts);
+    Kernel last = rest == 0 ? null : product(context, family, dy, x, part * parts, rest, partial, parts, 1);
     long perBlock = slots < 8 ? 8 : 1;
     Kernel gather =
         context.elements(
+            context
+                .work(Family.WEIGHTS_END)
+                .reads(Float.BYTES * slots * runs.elements() + CudaRuns.BYTES * runs.count())
+                .writes(Float.BYTES * runs.elements())
+                .rounds(1 + (slots + 63) / 64),
             "runs",
             "gather_parts",
             CudaContext.BLOCK * ((runs.count() + perBlock - 1) / perBlock),
@@ -85,6 +91,7 @@ final class WeightGradient {
 
   private static Kernel product(
       CudaContext context,
+      Family family,
       Operand dy,
       Operand x,
       long first,
@@ -102,6 +109,6 @@ final class WeightGradient {
             x.columns(),
             results);
     return CudaProduct.of(
-        context, dy.part(first, pixels), true, x.part(first, pixels), false, d, count);
+        context, family, dy.part(first, pixels), true, x.part(first, pixels), false, d, count);
   }
 }

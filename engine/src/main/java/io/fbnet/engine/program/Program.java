@@ -7,6 +7,7 @@ import io.fbnet.engine.backend.Backend;
 import io.fbnet.engine.backend.ControlBlock;
 import io.fbnet.engine.backend.GraphCompiler;
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Launch;
 import io.fbnet.engine.backend.OutOfDeviceMemory;
 import io.fbnet.engine.backend.Readback;
 import io.fbnet.engine.backend.Step;
@@ -43,7 +44,7 @@ public final class Program implements AutoCloseable {
   private final List<Step> steps;
   private final List<Kernel> kernels = new ArrayList<>();
   private final Intermediates intermediates;
-  private final int calls;
+  private final List<Launch> launches;
   private final Kernel whole;
   private boolean controlsChanged = true;
   private boolean closed;
@@ -63,7 +64,7 @@ public final class Program implements AutoCloseable {
         kernels.add(step.kernel().apply(this::memoryOf));
       }
       whole = compiler.whole(kernels);
-      calls = compiler.calls();
+      launches = compiler.launches();
     } catch (OutOfDeviceMemory e) {
       OutOfDeviceMemory whole = withPlan(e);
       close();
@@ -379,11 +380,16 @@ public final class Program implements AutoCloseable {
   }
 
   /**
-   * {@return kernels and library functions that a run has the device carry out, uploads and
-   * downloads aside; 0 on the host}
+   * {@return kernels and library functions that a run has the device carry out, in order, uploads
+   * and downloads aside; none on the host}
    */
+  public List<Launch> launches() {
+    return launches;
+  }
+
+  /** {@return how many of them there are} */
   public int calls() {
-    return calls;
+    return launches.size();
   }
 
   /** {@return bytes that kernels hold beside the values} */

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Launch.Family;
 import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.cuda.CudaProduct.Operand;
 import io.fbnet.engine.program.Devices;
@@ -59,8 +60,10 @@ class CudaProductTest {
         Operand result = new Operand(d, f32, ROWS, COLUMNS, wideD, COLUMNS);
         Kernel product =
             way == 0
-                ? CudaProduct.batched(context, left, false, right, true, result, GROUPS)
-                : CudaProduct.oneByOne(context, left, false, right, true, result, GROUPS);
+                ? CudaProduct.batched(
+                    context, Family.POINTWISE, left, false, right, true, result, GROUPS)
+                : CudaProduct.oneByOne(
+                    context, Family.POINTWISE, left, false, right, true, result, GROUPS);
         product.launch();
         results[way] = read(backend, arena, d, ROWS * wideD);
       }
