@@ -36,7 +36,7 @@ final class CudaContext extends Workspace {
   /** Channels, or elements of a result, that one block adds up. */
   private static final int TILE = 32;
 
-  private static final int[] TILE_THREADS = {TILE, BLOCK / TILE, 1};
+  static final int[] TILE_THREADS = {TILE, BLOCK / TILE, 1};
 
   final CudaBackend backend;
   final CudaStream stream;
@@ -168,12 +168,9 @@ final class CudaContext extends Workspace {
     return elements(work, file, name, (long) BLOCK * tiles(results), arguments);
   }
 
-  /** A kernel of a fixed number of blocks, or fewer where the device has no room for them. */
-  Kernel blockwise(
-      Work work, String file, String name, long blocks, int perMultiprocessor, CudaArguments a) {
-    int most = perMultiprocessor * multiprocessors;
-    int[] grid = {(int) Math.max(1, Math.min(blocks, most)), 1, 1};
-    return kernel(work, file, name, grid, THREADS, a);
+  /** Blocks that run at once where so many fit a multiprocessor. */
+  int blocksAtOnce(int perMultiprocessor) {
+    return perMultiprocessor * multiprocessors;
   }
 
   /** A kernel over elements. */

@@ -19,7 +19,7 @@ import java.util.stream.Stream;
 
 /**
  * Convolutions in three forms: 1x1 as a product of matrices, one a group; depthwise 3x3 and 5x5 by
- * our kernels; everything else by cuDNN, in f32.
+ * {@link CudaDepthwise}; everything else by cuDNN, in f32.
  */
 final class CudaConvolution {
   /** Groups up to which all products between groups are computed to the gradient and left aside. */
@@ -178,7 +178,7 @@ final class CudaConvolution {
           groups);
     }
     return depthwise()
-        ? depthwise(forwardFamily(), normalised("forward"), y, xm, wm, ym)
+        ? CudaDepthwise.forward(context, sizes(), slice(xm), normalised(), wm, slice(ym))
         : cudnn(Direction.FORWARD);
   }
 
@@ -195,7 +195,7 @@ final class CudaConvolution {
           groups);
     }
     return depthwise()
-        ? depthwise(Family.DEPTHWISE_DATA, "backward_data", x, ym, wm, xm)
+        ? CudaDepthwise.backwardData(context, sizes(), slice(ym), wm, slice(xm))
         : cudnn(Direction.BACKWARD_DATA);
   }
 
@@ -209,7 +209,9 @@ final class CudaConvolution {
       Family family = groups == 1 ? Family.POINTWISE_WEIGHTS : Family.GROUPED_WEIGHTS;
       return CudaProduct.of(context, family, images(y, ym), true, images(x, xm), false, dw, groups);
     }
-    return depthwise() ? depthwiseWeights() : cudnn(Direction.BACKWARD_FILTER);
+    return depthwise()
+        ? CudaDepthwise.backwardWeights(context, sizes(), slice(xm), normalised(), slice(ym), wm)
+        : cudnn(Direction.BACKWARD_FILTER);
   }
 
   // Products
@@ -259,101 +261,36 @@ final class CudaConvolution {
 
   // Depthwise
 
-  private String depthwiseName(String what) {
-    return context.typed("depthwise_k" + kernel() + "s" + stride + "_" + what);
+  private CudaDepthwise.Sizes sizes() {
+    return new CudaDepthwise.Sizes(
+        x.shape().get(0),
+        x.shape().get(2),
+        x.shape().get(3),
+        y.shape().get(2),
+        y.shape().get(3),
+        kernel(),
+        stride,
+        context.bf16);
   }
 
-  private String normalised(String what) {
-    return norm == null ? what : what + "_normalised";
+  private CudaDepthwise.Slice slice(MemorySegment images) {
+    return new CudaDepthwise.Slice(images, channels());
   }
 
-  /** The sizes, and behind them what the images are normalised by. */
-  private CudaArguments sizes(CudaArguments arguments) {
-    arguments
-        .i32(x.shape().get(0))
-        .i32(x.shape().get(2))
-        .i32(x.shape().get(3))
-        .i32(channels())
-        .i32(y.shape().get(2))
-        .i32(y.shape().get(3));
-    if (norm != null) {
-      arguments
-          .pointer(memory.apply(norm.mean()))
-          .pointer(memory.apply(norm.inverseDeviation()))
-          .pointer(memory.apply(norm.gamma()))
-          .pointer(memory.apply(norm.beta()))
-          .i32(norm.relu() ? 1 : 0);
-    }
-    return arguments;
-  }
-
-  private Family forwardFamily() {
-    return norm == null ? Family.DEPTHWISE_FORWARD : Family.DEPTHWISE_NORMALISED;
-  }
-
-  /** What a kernel reads for a norm, if there is one. */
-  private Work normalises(Work work) {
+  private CudaDepthwise.Norm normalised() {
     return norm == null
-        ? work
-        : work.reads(norm.mean(), norm.inverseDeviation(), norm.gamma(), norm.beta());
+        ? null
+        : new CudaDepthwise.Norm(
+            memory.apply(norm.mean()),
+            memory.apply(norm.inverseDeviation()),
+            memory.apply(norm.gamma()),
+            memory.apply(norm.beta()),
+            norm.relu());
   }
 
   /** Two a multiply-add; the same in all three directions. */
   private long flops() {
     return 2 * y.shape().elements() * (channels() / groups) * kernel() * kernel();
-  }
-
-  private Kernel depthwise(
-      Family family,
-      String what,
-      Value result,
-      MemorySegment a,
-      MemorySegment b,
-      MemorySegment to) {
-    CudaArguments arguments = sizes(new CudaArguments().pointer(a).pointer(b).pointer(to));
-    // Two blocks fit a multiprocessor at once; each takes a band of rows that adapts to the grid.
-    long blocks = (result.shape().elements() / 4 + CudaContext.BLOCK - 1) / CudaContext.BLOCK;
-    Value images = result.equals(y) ? x : y;
-    Work work = normalises(context.work(family).reads(images, w).writes(result).flops(flops()));
-    return context.blockwise(work, "depthwise", depthwiseName(what), blocks, 2, arguments);
-  }
-
-  private Kernel depthwiseWeights() {
-    int taps = kernel() * kernel();
-    int parts = context.parts(pixels(y), 512, CudaContext.tiles(channels()));
-    long partialBytes = 4L * parts * taps * channels();
-    MemorySegment partial = context.scratch("partial", partialBytes);
-    Kernel sums =
-        context.partialSums(
-            normalises(context.work(Family.DEPTHWISE_WEIGHTS))
-                .reads(x, y)
-                .writes(partialBytes)
-                .flops(flops())
-                .rounds(roundsOfWeights(parts)),
-            "depthwise",
-            depthwiseName(normalised("backward_weights")),
-            parts,
-            channels(),
-            sizes(new CudaArguments().pointer(xm).pointer(ym).pointer(partial)));
-    Kernel finish =
-        context.addedParts(
-            context
-                .work(Family.DEPTHWISE_WEIGHTS_END)
-                .reads(partialBytes)
-                .writes(w)
-                .rounds(CudaContext.roundsOfEnd(parts)),
-            "depthwise",
-            "depthwise_backward_weights_finish",
-            w.shape().elements(),
-            new CudaArguments().pointer(partial).pointer(wm).i32(parts).i32(channels()).i32(taps));
-    return CudaContext.sequence(sums, finish);
-  }
-
-  /** A thread goes along whole rows of x, once a tap row; its loads of x wait for each other. */
-  private long roundsOfWeights(int parts) {
-    long threads = CudaContext.rowsOfTile(channels(), channels() % 2 == 0 ? 2 : 1);
-    long rows = (long) y.shape().get(0) * y.shape().get(2);
-    return (rows + parts * threads - 1) / (parts * threads) * x.shape().get(3) * kernel();
   }
 
   // cuDNN

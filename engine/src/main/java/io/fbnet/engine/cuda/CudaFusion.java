@@ -18,6 +18,7 @@ import java.util.Set;
  * <ul>
  *   <li>normalised images that only depthwise convolutions and the gradients of their weights read
  *       are made while these load them;
+ *   <li>candidates of a search layer that are built alike run side by side ({@link CudaBanks});
  *   <li>a candidate's share of a weighted sum's gradient is made while the gradient of its last
  *       norm loads it.
  * </ul>
@@ -26,6 +27,7 @@ final class CudaFusion {
   private final CudaCompiler compiler;
   private final CudaContext context;
   private final List<Op> ops;
+  private final CudaBanks banks;
   private final Map<Value, List<Op>> readers = new HashMap<>();
   private final Map<Value, Op.BatchNormApply> norms = new HashMap<>();
   private final Map<Value, Op.WeightedSumBackwardInput> shares = new HashMap<>();
@@ -34,6 +36,7 @@ final class CudaFusion {
     this.compiler = compiler;
     this.ops = ops;
     context = compiler.context();
+    banks = new CudaBanks(compiler, graph, ops);
     for (Op op : ops) {
       Set.copyOf(op.inputs())
           .forEach(v -> readers.computeIfAbsent(v, none -> new ArrayList<>()).add(op));
@@ -96,6 +99,14 @@ final class CudaFusion {
   List<Step> steps() {
     List<Step> steps = new ArrayList<>();
     for (Op op : ops) {
+      steps.addAll(banks.instead(op));
+      Op.Sum rest = banks.rest(op);
+      if (rest != null) {
+        steps.add(alone(rest));
+      }
+      if (banks.replaces(op)) {
+        continue;
+      }
       switch (op) {
         case Op.BatchNorm bn when norms.containsKey(bn.y()) ->
             steps.add(
@@ -125,10 +136,14 @@ final class CudaFusion {
                     op.outputs(),
                     memory -> CudaNorm.backward(context, bn, shares.get(bn.dy()), memory)));
         default ->
-            steps.add(new Step(op.inputs(), op.outputs(), memory -> compiler.prepare(op, memory)));
+            steps.add(alone(op));
       }
     }
     return steps;
+  }
+
+  private Step alone(Op op) {
+    return new Step(op.inputs(), op.outputs(), memory -> compiler.prepare(op, memory));
   }
 
   private static List<Value> without(List<Value> values, Value value) {

@@ -113,48 +113,82 @@ final class CudaMix {
 
   static Kernel backwardCoefficients(
       CudaContext context, Op.WeightedSumBackwardCoefficients w, Function<Value, MemorySegment> m) {
-    int batch = w.dy().shape().get(0);
-    long image = w.dy().shape().elements() / batch;
-    int parts = context.parts(image, LEAST_ELEMENTS, batch);
-    long partialBytes = 4L * parts * batch * POINTERS;
-    MemorySegment partial = context.scratch("partial", partialBytes);
+    int rows = w.dm().shape().get(0);
     return pieces(
         w.xs(),
         m,
         (pointers, first) ->
-            CudaContext.sequence(
-                context.kernel(
-                    context
-                        .work(Family.COEFFICIENTS)
-                        .reads((pointers.size() + 1) * context.bytes(w.dy()))
-                        .writes(partialBytes),
-                    WEIGHTED,
-                    context.typed("weighted_sum_backward_coefficients", w.dy()),
-                    new int[] {parts, batch, 1},
-                    CudaContext.THREADS,
-                    new CudaArguments()
-                        .pointers(POINTERS, pointers)
-                        .i32(pointers.size())
-                        .pointer(m.apply(w.dy()))
-                        .pointer(partial)
-                        .i64(image)),
-                context.elements(
-                    context
-                        .work(Family.COEFFICIENTS_END)
-                        .reads(partialBytes)
-                        .writes((long) Float.BYTES * w.dm().shape().get(0) * pointers.size()),
-                    WEIGHTED,
-                    "weighted_sum_backward_coefficients_finish",
-                    (long) CudaContext.BLOCK * w.dm().shape().get(0),
-                    new CudaArguments()
-                        .pointer(partial)
-                        .pointer(m.apply(w.dm()))
-                        .i32(parts)
-                        .i32(batch)
-                        .i32(w.xs().size())
-                        .i32(first)
-                        .i32(pointers.size())
-                        .i32(perImage(w.dm())))));
+            coefficients(
+                context, pointers, w.dy(), m, m.apply(w.dm()), rows, w.xs().size(), first));
+  }
+
+  /** The dot product of dy and one tensor: of each image, or of all where there is one row. */
+  static Kernel coefficients(
+      CudaContext context,
+      MemorySegment x,
+      Value dy,
+      Function<Value, MemorySegment> m,
+      MemorySegment dm,
+      int rows,
+      int candidates,
+      int first) {
+    return coefficients(context, List.of(x), dy, m, dm, rows, candidates, first);
+  }
+
+  /**
+   * Neighbouring columns of the gradient of mixing weights.
+   *
+   * @param xs tensors like dy, one a column
+   * @param dm [rows, candidates]
+   * @param first the first column
+   */
+  private static Kernel coefficients(
+      CudaContext context,
+      List<MemorySegment> xs,
+      Value dy,
+      Function<Value, MemorySegment> m,
+      MemorySegment dm,
+      int rows,
+      int candidates,
+      int first) {
+    int batch = dy.shape().get(0);
+    long image = dy.shape().elements() / batch;
+    int parts = context.parts(image, LEAST_ELEMENTS, batch);
+    long partialBytes = 4L * parts * batch * POINTERS;
+    MemorySegment partial = context.scratch("partial", partialBytes);
+    return CudaContext.sequence(
+        context.kernel(
+            context
+                .work(Family.COEFFICIENTS)
+                .reads((xs.size() + 1) * context.bytes(dy))
+                .writes(partialBytes),
+            WEIGHTED,
+            context.typed("weighted_sum_backward_coefficients", dy),
+            new int[] {parts, batch, 1},
+            CudaContext.THREADS,
+            new CudaArguments()
+                .pointers(POINTERS, xs)
+                .i32(xs.size())
+                .pointer(m.apply(dy))
+                .pointer(partial)
+                .i64(image)),
+        context.elements(
+            context
+                .work(Family.COEFFICIENTS_END)
+                .reads(partialBytes)
+                .writes((long) Float.BYTES * rows * xs.size()),
+            WEIGHTED,
+            "weighted_sum_backward_coefficients_finish",
+            (long) CudaContext.BLOCK * rows,
+            new CudaArguments()
+                .pointer(partial)
+                .pointer(dm)
+                .i32(parts)
+                .i32(batch)
+                .i32(candidates)
+                .i32(first)
+                .i32(xs.size())
+                .i32(rows > 1 ? 1 : 0)));
   }
 
   static Kernel channelShuffle(

@@ -55,6 +55,11 @@ final class CudaProduct {
       return new Operand(own, type, rows, columns, leading, rows * leading);
     }
 
+    /** Some neighbouring columns of the one matrix. */
+    Operand columns(long first, long count) {
+      return new Operand(memory.asSlice(first * type.bytes()), type, rows, count, leading, 0);
+    }
+
     private long bytes() {
       return rows * columns * type.bytes();
     }

@@ -55,24 +55,35 @@ final class WeightGradient {
     MemorySegment partial = context.scratch("partial", Float.BYTES * results * slots);
     Kernel all = product(context, family, dy, x, 0, part, partial, 0, parts);
     Kernel last = rest == 0 ? null : product(context, family, dy, x, part * parts, rest, partial, parts, 1);
-    long perBlock = slots < 8 ? 8 : 1;
-    Kernel gather =
-        context.elements(
-            context
-                .work(Family.WEIGHTS_END)
-                .reads(Float.BYTES * slots * runs.elements() + CudaRuns.BYTES * runs.count())
-                .writes(Float.BYTES * runs.elements())
-                .rounds(1 + (slots + 63) / 64),
-            "runs",
-            "gather_parts",
-            CudaContext.BLOCK * ((runs.count() + perBlock - 1) / perBlock),
-            new CudaArguments()
-                .pointer(partial)
-                .i32(slots)
-                .i64(results)
-                .pointer(runs.upload(context))
-                .i32(runs.count()));
-    return CudaContext.sequence(all, last, gather);
+    return CudaContext.sequence(all, last, gather(context, partial, slots, results, runs));
+  }
+
+  /**
+   * Adds parts.
+   *
+   * @param partial the parts
+   * @param parts how many
+   * @param stride elements from one to the next
+   * @param runs which elements of their sum go where
+   */
+  static Kernel gather(
+      CudaContext context, MemorySegment partial, int parts, long stride, CudaRuns runs) {
+    long runsOfBlock = parts < 8 ? 8 : 1;
+    return context.elements(
+        context
+            .work(Family.WEIGHTS_END)
+            .reads(Float.BYTES * parts * runs.elements() + CudaRuns.BYTES * runs.count())
+            .writes(Float.BYTES * runs.elements())
+            .rounds(1 + (parts + 63) / 64),
+        "runs",
+        "gather_parts",
+        CudaContext.BLOCK * ((runs.count() + runsOfBlock - 1) / runsOfBlock),
+        new CudaArguments()
+            .pointer(partial)
+            .i32(parts)
+            .i64(stride)
+            .pointer(runs.upload(context))
+            .i32(runs.count()));
   }
 
   private static long tiles(long n) {
