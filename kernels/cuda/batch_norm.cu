@@ -9,6 +9,8 @@
 //   that neither sum takes a second launch.
 // apply, inference, backward_apply: a thread keeps its channels, whose constants it loads once, and walks
 //   over the pixels with 16 bytes at a time (or one element, where c is no multiple of V).
+// backward_apply also writes the normalised images once more where somebody wants them (`y`): it has what they
+//   are made of, and the forward pass need not keep them.
 // The gradient takes dy as it is or scaled by one candidate's weight in a weighted sum, so that the scaled
 // gradient is never written.
 // Bound by memory: statistics read x; apply reads x and writes y; the gradient reads x and dy twice and
@@ -154,7 +156,7 @@ INLINE void backwardSums(const T* x, const T* dy, const float* mean, const float
 // constants a channel instead of seven.
 template <class T, int V>
 INLINE void backwardApply(const T* x, const T* dy, const float* mean, const float* inverse,
-                          const float* gamma, const float* beta, const float* means, T* dx,
+                          const float* gamma, const float* beta, const float* means, T* dx, T* y,
                           long long pixels, int c, int withRelu, const Weight& weight) {
   const int groups = c / V;
   const Walk w = channelWalk(groups);
@@ -176,11 +178,15 @@ INLINE void backwardApply(const T* x, const T* dy, const float* mean, const floa
       const float factor = weightOf(weight, p);
 #pragma unroll
       for (int j = 0; j < V; j++) {
-        const float centred = v[j] - m[j];
-        const float masked = withRelu && centred * scale[j] + shift[j] <= 0.0f ? 0.0f : factor * d[j];
+        const float centred = v[j] - m[j], normalised = centred * scale[j] + shift[j];
+        const float masked = withRelu && normalised <= 0.0f ? 0.0f : factor * d[j];
         v[j] = scale[j] * masked - a[j] - centred * b[j];
+        d[j] = withRelu ? relu(normalised) : normalised;
       }
       store(dx + p * c + g * V, v);
+      if (y) {
+        store(y + p * c + g * V, d);
+      }
     }
   }
 }
@@ -292,12 +298,12 @@ INLINE void scaledSums(const T* x, const T* dy, const float* mean, const float* 
                                      const float* __restrict__ gamma,                              \
                                      const float* __restrict__ beta,                               \
                                      const float* __restrict__ means, T* __restrict__ dx,          \
-                                     long long pixels, int c, int relu,                            \
+                                     T* __restrict__ y, long long pixels, int c, int relu,        \
                                      const float* __restrict__ m, int candidates,                  \
                                      long long image) {                                            \
     const Weight weight = {m, candidates, image};                                                  \
-    BY_CHANNELS(backwardApply, T, x, dy, mean, inverse, gamma, beta, means, dx, pixels, c, relu,   \
-                weight);                                                                           \
+    BY_CHANNELS(backwardApply, T, x, dy, mean, inverse, gamma, beta, means, dx, y, pixels, c,      \
+                relu, weight);                                                                     \
   }                                                                                                \
   EXPORT_FLAT_KERNEL(batch_norm_backward_apply_##SUFFIX)
 

@@ -137,7 +137,7 @@ final class BankFinder {
   private BankCandidate candidate(int k, Value result) {
     Op.BatchNorm third = producer(result, Op.BatchNorm.class);
     Value added = null;
-    if (producer(result, Op.Sum.class) instanceof Op.Sum sum && sum.xs().size() == 2) {
+    if (producers.get(result) instanceof Op.Sum sum && sum.xs().size() == 2) {
       for (int i = 0; i < 2 && third == null; i++) {
         third = producer(sum.xs().get(i), Op.BatchNorm.class);
         added = sum.xs().get(1 - i);
@@ -149,8 +149,7 @@ final class BankFinder {
     }
     Op.Convolution project = pointwise(third.x());
     Op.BatchNorm second = project == null ? null : producer(project.x(), Op.BatchNorm.class);
-    Op.Convolution depthwise =
-        second == null ? null : producer(second.x(), Op.Convolution.class);
+    Op.Convolution depthwise = second == null ? null : producer(second.x(), Op.Convolution.class);
     if (depthwise == null || !CudaConvolution.depthwise(depthwise)) {
       return null;
     }
@@ -316,8 +315,7 @@ final class BankFinder {
     Op.ConvolutionBackwardData projectData = third == null ? null : data(third, c.project());
     Op.BatchNormBackward second =
         projectData == null ? null : norm(projectData.dx(), c.depthwiseNorm());
-    Op.ConvolutionBackwardData depthwiseData =
-        second == null ? null : data(second, c.depthwise());
+    Op.ConvolutionBackwardData depthwiseData = second == null ? null : data(second, c.depthwise());
     if (depthwiseData == null) {
       return null;
     }
@@ -346,12 +344,13 @@ final class BankFinder {
 
   private Op.BatchNormBackward norm(Value dy, Op.BatchNorm forward) {
     return reader(
-        dy, Op.BatchNormBackward.class, bn -> bn.dy().equals(dy) && bn.mean().equals(forward.mean()));
+        dy,
+        Op.BatchNormBackward.class,
+        bn -> bn.dy().equals(dy) && bn.mean().equals(forward.mean()));
   }
 
   private Op.ConvolutionBackwardData data(Op.BatchNormBackward after, Op.Convolution forward) {
-    return reader(
-        after.dx(), Op.ConvolutionBackwardData.class, c -> c.w().equals(forward.w()));
+    return reader(after.dx(), Op.ConvolutionBackwardData.class, c -> c.w().equals(forward.w()));
   }
 
   private Op.ConvolutionBackwardWeights weights(Op.BatchNormBackward after) {
@@ -365,8 +364,7 @@ final class BankFinder {
         Arrays.asList(g.projectWeights(), g.depthwiseWeights(), g.expandWeights())) {
       all.add(c == null ? null : c.dw());
     }
-    for (Op.BatchNormBackward bn :
-        List.of(g.projectNorm(), g.depthwiseNorm(), g.expandNorm())) {
+    for (Op.BatchNormBackward bn : List.of(g.projectNorm(), g.depthwiseNorm(), g.expandNorm())) {
       all.add(bn.dgamma());
       all.add(bn.dbeta());
     }
@@ -423,7 +421,9 @@ final class BankFinder {
       BankCandidate.Gradient g = c.gradient();
       if (g != null) {
         Stream.of(g.projectNorm(), g.depthwiseNorm(), g.expandNorm())
-            .flatMap(bn -> Stream.concat(Stream.of(bn), readers.getOrDefault(bn.dx(), List.of()).stream()))
+            .flatMap(
+                bn ->
+                    Stream.concat(Stream.of(bn), readers.getOrDefault(bn.dx(), List.of()).stream()))
             .forEach(replaced::add);
         replaced.add(producers.get(g.share()));
         replaced.add(producers.get(g.expandNorm().dy()));
@@ -450,16 +450,16 @@ final class BankFinder {
     return read;
   }
 
-  /** Operations that only the replaced ones read, or none: images that were to be computed again. */
+  /**
+   * Operations that only the replaced ones read, or none: images that were to be computed again.
+   */
   private void addUnread(Set<Op> replaced, Set<Value> read) {
     for (Op op : ops.reversed()) {
       boolean unread =
           !op.outputs().isEmpty()
               && !op.updatesParameters()
               && op.outputs().stream()
-                  .allMatch(
-                      v ->
-                          !kept.contains(v) && !read.contains(v) && onlyReadBy(v, replaced));
+                  .allMatch(v -> !kept.contains(v) && !read.contains(v) && onlyReadBy(v, replaced));
       boolean again =
           op instanceof Op.Convolution
               || op instanceof Op.BatchNormApply

@@ -102,8 +102,7 @@ final class BankSteps {
             List.of(projected),
             (w, m) -> project(w, operand(m, images.normalised()), operand(m, projected))));
     steps.add(
-        statistics(
-            projected, projectNorm, BankCandidate::projectNorm, BankWeights::projectNorm));
+        statistics(projected, projectNorm, BankCandidate::projectNorm, BankWeights::projectNorm));
     List<Value> read = new ArrayList<>(List.of(projected, projectNorm, bank.mix().m()));
     if (!bank.adding().isEmpty()) {
       read.add(bank.x());
@@ -122,8 +121,7 @@ final class BankSteps {
         with(parameters(BankCandidate::expand), bank.x()),
         List.of(to.expanded()),
         (w, m) ->
-            product(
-                operand(m, bank.x()), false, w.expand(), true, operand(m, to.expanded())));
+            product(operand(m, bank.x()), false, w.expand(), true, operand(m, to.expanded())));
   }
 
   private Step filter(Images to) {
@@ -206,7 +204,6 @@ final class BankSteps {
       read = newImages(" again");
       steps.add(expand(read));
       steps.add(filter(read));
-      steps.add(normalise(read));
     }
     Value means = value("means", Shape.of(2, bank.allOutputs()));
     steps.add(sums(gradients ? means : null));
@@ -216,8 +213,7 @@ final class BankSteps {
           step(
               List.of(projected, projectNorm, bank.dy(), bank.mix().m(), means),
               List.of(dProjected),
-              (w, m) ->
-                  mix(m).apply(projected, m.apply(projectNorm), m.apply(means), dProjected)));
+              (w, m) -> mix(m).apply(projected, m.apply(projectNorm), m.apply(means), dProjected)));
       convolutions(steps, read, dProjected, total);
     }
     return steps;
@@ -260,15 +256,9 @@ final class BankSteps {
             with(parameters(BankCandidate::project), dProjected),
             List.of(dNormalised),
             (w, m) -> projectData(w, operand(m, dProjected), operand(m, dNormalised))));
-    if (ofWeights) {
-      steps.add(
-          step(
-              List.of(dProjected, read.normalised()),
-              weightGradients(BankCandidate.Gradient::projectWeights),
-              (w, m) ->
-                  projectWeights(w, operand(m, dProjected), operand(m, read.normalised()))));
-    }
     Value dFiltered = image("d filtered", bank.width(), bank.mix().y());
+    // Made again by the norm's gradient, so that the forward pass need not keep it.
+    Value again = image("normalised again", bank.width(), bank.mix().y());
     steps.add(
         norm(
             read.filtered(),
@@ -276,8 +266,16 @@ final class BankSteps {
             depthwiseNorm,
             bank.any().depthwiseNorm().relu(),
             dFiltered,
+            ofWeights ? again : null,
             BankCandidate.Gradient::depthwiseNorm,
             BankWeights::depthwiseNorm));
+    if (ofWeights) {
+      steps.add(
+          step(
+              List.of(dProjected, again),
+              weightGradients(BankCandidate.Gradient::projectWeights),
+              (w, m) -> projectWeights(w, operand(m, dProjected), operand(m, again))));
+    }
     if (ofWeights) {
       steps.add(
           step(
@@ -310,6 +308,7 @@ final class BankSteps {
             expandNorm,
             bank.any().expandNorm().relu(),
             dExpanded,
+            null,
             BankCandidate.Gradient::expandNorm,
             BankWeights::expandNorm));
     if (ofWeights) {
@@ -337,8 +336,7 @@ final class BankSteps {
         step(
             with(parameters(BankCandidate::expand), dExpanded),
             List.of(base),
-            (w, m) ->
-                product(operand(m, dExpanded), false, w.expand(), false, operand(m, base))));
+            (w, m) -> product(operand(m, dExpanded), false, w.expand(), false, operand(m, base))));
     if (adds) {
       steps.add(
           step(
@@ -354,9 +352,13 @@ final class BankSteps {
       Value numbers,
       boolean relu,
       Value dx,
+      Value normalised,
       Function<BankCandidate.Gradient, Op.BatchNormBackward> gradient,
       Function<BankWeights, BankWeights.Places> where) {
     List<Value> outputs = new ArrayList<>(List.of(dx));
+    if (normalised != null) {
+      outputs.add(normalised);
+    }
     outputs.addAll(normGradients(gradient));
     return step(
         List.of(x, dy, numbers),
@@ -371,6 +373,7 @@ final class BankSteps {
               numbers(m, numbers, relu),
               CudaNorm.Share.NONE,
               m.apply(dx),
+              normalised == null ? null : m.apply(normalised),
               new CudaNorm.Gradients(to, to, to == null ? null : where.apply(w).places()));
         });
   }
@@ -400,18 +403,13 @@ final class BankSteps {
     return w.dense
         ? product(normalised, false, w.project(), true, to)
         : each(
-            i ->
-                product(
-                    within(normalised, i), false, w.projectMatrix(i), true, outputs(to, i)));
+            i -> product(within(normalised, i), false, w.projectMatrix(i), true, outputs(to, i)));
   }
 
   private Kernel projectData(BankWeights w, Operand gradient, Operand to) {
     return w.dense
         ? product(gradient, false, w.project(), false, to)
-        : each(
-            i ->
-                product(
-                    outputs(gradient, i), false, w.projectMatrix(i), false, within(to, i)));
+        : each(i -> product(outputs(gradient, i), false, w.projectMatrix(i), false, within(to, i)));
   }
 
   private Kernel projectWeights(BankWeights w, Operand gradient, Operand normalised) {
@@ -446,8 +444,7 @@ final class BankSteps {
     return all.columns(candidate * bank.outputs(), bank.outputs());
   }
 
-  private Kernel product(
-      Operand a, boolean transposeA, Operand b, boolean transposeB, Operand d) {
+  private Kernel product(Operand a, boolean transposeA, Operand b, boolean transposeB, Operand d) {
     return CudaProduct.of(context, Family.POINTWISE, a, transposeA, b, transposeB, d, 1);
   }
 
@@ -476,8 +473,7 @@ final class BankSteps {
   }
 
   private Kernel ranges(Function<LayerBank.Range, Kernel> kernel) {
-    return CudaContext.sequence(
-        bank.ranges().stream().map(kernel).toArray(Kernel[]::new));
+    return CudaContext.sequence(bank.ranges().stream().map(kernel).toArray(Kernel[]::new));
   }
 
   private List<Value> parameters(Function<BankCandidate, Op.Convolution> convolution) {
@@ -509,8 +505,7 @@ final class BankSteps {
 
   private Operand operand(Function<Value, MemorySegment> m, Value v) {
     int c = v.shape().get(1);
-    CublasLtMatmul.Type type =
-        context.bf16 ? CublasLtMatmul.Type.BF16 : CublasLtMatmul.Type.F32;
+    CublasLtMatmul.Type type = context.bf16 ? CublasLtMatmul.Type.BF16 : CublasLtMatmul.Type.F32;
     return new Operand(m.apply(v), type, v.shape().elements() / c, c, c, 0);
   }
 

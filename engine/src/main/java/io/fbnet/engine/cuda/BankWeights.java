@@ -206,8 +206,7 @@ final class BankWeights {
     return runs;
   }
 
-  private void gather(
-      CudaRuns runs, List<Block> blocks, Op.ConvolutionBackwardWeights gradient) {
+  private void gather(CudaRuns runs, List<Block> blocks, Op.ConvolutionBackwardWeights gradient) {
     MemorySegment to = memory.apply(gradient.dw());
     for (Block block : blocks) {
       runs.gather(block.place(), to.asSlice(block.at() * Float.BYTES), block.elements());
@@ -267,12 +266,9 @@ final class BankWeights {
         for (int channel = 0; channel < channels.apply(c); channel++) {
           int own = order.apply(c).applyAsInt(channel);
           for (int i = 0; i < (moves ? NORM_NUMBERS : 2); i++) {
-            long place =
-                memory.apply(numbers[i]).address() - (i < 2 ? gamma : running).address();
+            long place = memory.apply(numbers[i]).address() - (i < 2 ? gamma : running).address();
             host.setAtIndex(
-                JAVA_INT,
-                (long) i * all + at,
-                Math.toIntExact(place / Float.BYTES + own));
+                JAVA_INT, (long) i * all + at, Math.toIntExact(place / Float.BYTES + own));
           }
           at++;
         }

@@ -47,7 +47,10 @@ final class CudaBanks {
             .orElse(0);
   }
 
-  /** Where the bank's part of the gradient of the layer's input goes: into what adds the rest, or it is all. */
+  /**
+   * Where the bank's part of the gradient of the layer's input goes: into what adds the rest, or it
+   * is all.
+   */
   private Value total(LayerBank layer, IntSupplier ids) {
     Op.Sum sum = layer.total();
     if (sum == null || layer.rest().isEmpty()) {
@@ -61,7 +64,10 @@ final class CudaBanks {
     return part;
   }
 
-  /** All of a bank's gradients need the mixture's; the first that was to read it says where it is there. */
+  /**
+   * All of a bank's gradients need the mixture's; the first that was to read it says where it is
+   * there.
+   */
   private static Op firstOfGradients(List<Op> ops, BankFinder.Found found) {
     return ops.stream()
         .filter(found.replaced()::contains)

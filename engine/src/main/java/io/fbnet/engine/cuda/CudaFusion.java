@@ -135,8 +135,7 @@ final class CudaFusion {
                     with(op.inputs(), bn.dy(), shares.get(bn.dy())),
                     op.outputs(),
                     memory -> CudaNorm.backward(context, bn, shares.get(bn.dy()), memory)));
-        default ->
-            steps.add(alone(op));
+        default -> steps.add(alone(op));
       }
     }
     return steps;

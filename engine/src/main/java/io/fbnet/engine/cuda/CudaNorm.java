@@ -220,12 +220,18 @@ final class CudaNorm {
             bn.relu()),
         share == null ? Share.NONE : Share.of(share, m),
         m.apply(bn.dx()),
+        null,
         new Gradients(
             bn.dgamma() == null ? null : m.apply(bn.dgamma()),
             bn.dbeta() == null ? null : m.apply(bn.dbeta()),
             null));
   }
 
+  /**
+   * The gradient.
+   *
+   * @param y takes the normalised images once more, null where nobody wants them
+   */
   static Kernel backward(
       CudaContext context,
       Pixels x,
@@ -233,6 +239,7 @@ final class CudaNorm {
       Numbers numbers,
       Share share,
       MemorySegment dx,
+      MemorySegment y,
       Gradients gradients) {
     int parts = x.parts(context);
     MemorySegment means = context.scratch("means", 8L * x.channels());
@@ -264,7 +271,7 @@ final class CudaNorm {
         context.elements(
             x.work(context, Family.NORM_GRADIENT_APPLY)
                 .reads(x.bytes(context) + 8L * x.channels())
-                .writes(x.bytes(context)),
+                .writes((y == null ? 1 : 2) * x.bytes(context)),
             FILE,
             context.typed("batch_norm_backward_apply"),
             x.pixels() * x.channels() / 4,
@@ -273,6 +280,7 @@ final class CudaNorm {
                     .after(new CudaArguments().pointer(x.memory()).pointer(dy))
                     .pointer(means)
                     .pointer(dx)
+                    .pointer(y)
                     .i64(x.pixels())
                     .i32(x.channels())
                     .i32(numbers.relu() ? 1 : 0)));

@@ -54,7 +54,8 @@ final class WeightGradient {
     int slots = parts + (rest > 0 ? 1 : 0);
     MemorySegment partial = context.scratch("partial", Float.BYTES * results * slots);
     Kernel all = product(context, family, dy, x, 0, part, partial, 0, parts);
-    Kernel last = rest == 0 ? null : product(context, family, dy, x, part * parts, rest, partial, parts, 1);
+    Kernel last =
+        rest == 0 ? null : product(context, family, dy, x, part * parts, rest, partial, parts, 1);
     return CudaContext.sequence(all, last, gather(context, partial, slots, results, runs));
   }
 

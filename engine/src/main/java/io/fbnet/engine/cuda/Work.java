@@ -91,7 +91,8 @@ final class Work {
     Extent threads = new Extent(block[0], block[1], block[2]);
     long aRound = blocks.count() * threads.count() * LOAD_BYTES;
     long loads = rounds > 0 ? rounds : Math.max(1, (read + aRound - 1) / aRound);
-    return new Launch(family, name, blocks, threads, List.of(), read, written, flops, loads + endRounds);
+    return new Launch(
+        family, name, blocks, threads, List.of(), read, written, flops, loads + endRounds);
   }
 
   /** As a call of a library, which chooses grid and block. */

@@ -73,8 +73,7 @@ class CudaBankTest {
     for (long seed = SEED; seed < SEED + SPACES; seed++) {
       RandomSupernet net = RandomSupernet.of(seed);
       Map<String, float[]> expected = results(new ReferenceBackend(), net.graph(), seed);
-      Map<String, float[]> side =
-          results(Devices.cuda(options(precision)), net.graph(), seed);
+      Map<String, float[]> side = results(Devices.cuda(options(precision)), net.graph(), seed);
       Map<String, float[]> one =
           results(Devices.cuda(options(precision).separate()), net.graph(), seed);
       banks += banks(net.graph(), precision);
@@ -83,7 +82,9 @@ class CudaBankTest {
         double by = error(expected.get(name), one.get(name));
         if (precision == Precision.F32) {
           // A gradient that nearly cancels is far from the reference either way.
-          assertTrue(of <= 1e-4 + 10 * by, "%s by %s, %s apart, %s".formatted(name, of, by, net.description()));
+          assertTrue(
+              of <= 1e-4 + 10 * by,
+              "%s by %s, %s apart, %s".formatted(name, of, by, net.description()));
         }
         together.add(of);
         apart.add(by);
@@ -119,8 +120,7 @@ class CudaBankTest {
       Map<String, float[]> twice = results(Devices.cuda(options(Precision.BF16)), lean, seed);
       assertEquals(normal.keySet(), twice.keySet());
       for (String name : normal.keySet()) {
-        assertArrayEquals(
-            normal.get(name), twice.get(name), name + ", " + net.description());
+        assertArrayEquals(normal.get(name), twice.get(name), name + ", " + net.description());
       }
     }
   }

@@ -108,8 +108,7 @@ record RandomSupernet(Graph graph, String description) {
       int candidates = 2 + random.nextInt(random.nextInt(4) == 0 ? 10 : 4);
       description.append(
           " batch %d %dx%d%s".formatted(batch, size, size, perImage ? " per image" : ""));
-      Value theta =
-          b.parameter("theta", "theta", true, new Initial.Normal(1), layers, candidates);
+      Value theta = b.parameter("theta", "theta", true, new Initial.Normal(1), layers, candidates);
       List<Value> m =
           b.unstack(
               b.gumbelSoftmax(
