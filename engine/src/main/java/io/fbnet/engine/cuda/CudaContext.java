@@ -136,6 +136,16 @@ final class CudaContext extends Workspace {
     return BLOCK / Math.max(1, Math.min(TILE, channels) / vector);
   }
 
+  /**
+   * Loads that wait for each other where a block sums a part of the pixels of a tile: those of a
+   * thread, {@code unrolled} at once, and then the rows of threads, 8 at once.
+   */
+  static long roundsOfSums(long pixels, int parts, int channels, int vector, int unrolled) {
+    int rows = rowsOfTile(channels, channels % vector == 0 ? vector : 1);
+    long atOnce = (long) parts * rows * unrolled;
+    return (pixels + atOnce - 1) / atOnce + (rows + 7) / 8;
+  }
+
   /** A kernel that sums each part of the pixels for each tile of channels. */
   Kernel partialSums(
       Work work, String file, String name, int parts, int channels, CudaArguments arguments) {
@@ -157,12 +167,14 @@ final class CudaContext extends Workspace {
       Work work, String file, String name, long blocks, int perMultiprocessor, CudaArguments a) {
     int most = perMultiprocessor * multiprocessors;
     int[] grid = {(int) Math.max(1, Math.min(blocks, most)), 1, 1};
-    return kernel(work, file, name, grid, THREADS, a);
+    return kernel(work.over(blocks, grid[0]), file, name, grid, THREADS, a);
   }
 
   /** A kernel over elements. */
   Kernel elements(Work work, String file, String name, long items, CudaArguments arguments) {
-    return kernel(work, file, name, new int[] {blocks(items), 1, 1}, THREADS, arguments);
+    int blocks = blocks(items);
+    int[] grid = {blocks, 1, 1};
+    return kernel(work.over(items, (long) blocks * BLOCK), file, name, grid, THREADS, arguments);
   }
 
   /** A kernel of the given shape. */

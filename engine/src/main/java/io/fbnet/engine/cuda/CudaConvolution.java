@@ -301,7 +301,11 @@ final class CudaConvolution {
     // Two blocks fit a multiprocessor at once; each takes a band of rows that adapts to the grid.
     long blocks = (result.shape().elements() / 4 + CudaContext.BLOCK - 1) / CudaContext.BLOCK;
     Value images = result.equals(y) ? x : y;
-    Work work = normalises(context.work(family).reads(images, w).writes(result).flops(flops()));
+    // The weights come first; the rows of taps wait for each other.
+    Work work =
+        normalises(context.work(family).reads(images, w).writes(result))
+            .flops(flops())
+            .rounds(1 + kernel());
     return context.blockwise(work, "depthwise", depthwiseName(what), blocks, 2, arguments);
   }
 

@@ -34,6 +34,12 @@ final class CudaNorm {
       return 4L * parts * 2 * channels;
     }
 
+    /** Of a kernel that sums parts, {@code unrolled} pixels at once, 16 bytes each. */
+    long rounds(CudaContext context, Value x, int unrolled) {
+      return CudaContext.roundsOfSums(
+          pixels, parts, channels, 16 / context.elementBytes(x), unrolled);
+    }
+
     /** Adds the parts. */
     Work end(CudaContext context) {
       return context
@@ -54,7 +60,11 @@ final class CudaNorm {
     boolean moves = bn.momentum() != null;
     Kernel sums =
         context.partialSums(
-            context.work(Family.NORM_STATISTICS).reads(bn.x()).writes(s.partialBytes()),
+            context
+                .work(Family.NORM_STATISTICS)
+                .reads(bn.x())
+                .writes(s.partialBytes())
+                .rounds(s.rounds(context, bn.x(), 4)),
             FILE,
             context.typed("batch_norm_statistics", bn.x()),
             s.parts(),
@@ -69,8 +79,10 @@ final class CudaNorm {
             .reads((long) s.channels() * context.elementBytes(bn.x()))
             .writes(bn.mean(), bn.inverseDeviation());
     if (moves) {
+      // Momentum, then the two running numbers, one after the other.
       end.reads(bn.runningMean(), bn.runningVariance())
-          .writes(bn.runningMean(), bn.runningVariance());
+          .writes(bn.runningMean(), bn.runningVariance())
+          .rounds(3);
     }
     Kernel finish =
         context.addedParts(
@@ -100,7 +112,9 @@ final class CudaNorm {
         context
             .work(Family.NORM_APPLY)
             .reads(bn.x(), bn.mean(), bn.inverseDeviation(), bn.gamma(), bn.beta())
-            .writes(bn.y()),
+            .writes(bn.y())
+            .again(channelLoads(context, bn.x(), 4))
+            .rounds(1),
         FILE,
         context.typed("batch_norm_apply", bn.x()),
         n / 4,
@@ -124,7 +138,9 @@ final class CudaNorm {
         context
             .work(Family.NORM_APPLY)
             .reads(bn.x(), bn.gamma(), bn.beta(), bn.runningMean(), bn.runningVariance())
-            .writes(bn.y()),
+            .writes(bn.y())
+            .again(channelLoads(context, bn.x(), 4))
+            .rounds(1),
         FILE,
         context.typed("batch_norm_inference", bn.x()),
         n / 4,
@@ -160,7 +176,9 @@ final class CudaNorm {
     String name = "batch_norm_backward_sums" + (share == null ? "" : "_scaled");
     Kernel sums =
         context.partialSums(
-            gradient(context, Family.NORM_GRADIENT_SUMS, bn, share).writes(s.partialBytes()),
+            gradient(context, Family.NORM_GRADIENT_SUMS, bn, share)
+                .writes(s.partialBytes())
+                .rounds(s.rounds(context, bn.x(), 2)),
             FILE,
             context.typed(name, bn.x()),
             s.parts(),
@@ -184,7 +202,8 @@ final class CudaNorm {
         context.elements(
             gradient(context, Family.NORM_GRADIENT_APPLY, bn, share)
                 .reads(8L * s.channels())
-                .writes(bn.dx()),
+                .writes(bn.dx())
+                .again(channelLoads(context, bn.x(), 6)),
             FILE,
             context.typed("batch_norm_backward_apply", bn.x()),
             bn.x().shape().elements() / 4,
@@ -200,7 +219,18 @@ final class CudaNorm {
     return CudaContext.sequence(sums, finish, apply);
   }
 
-  /** What both passes of the gradient read. */
+  /**
+   * Loads of the channels' numbers before a pass over images: each thread takes those of its
+   * channels, and the threads of a warp that have the same ones take them together.
+   */
+  private static long channelLoads(CudaContext context, Value x, int numbers) {
+    int vector = 16 / context.elementBytes(x);
+    long threads = (long) CudaContext.BLOCK * context.blocks(x.shape().elements() / 4);
+    long apart = Math.min(32, Math.max(1, x.shape().get(1) / vector));
+    return threads * vector * numbers * apart / 32;
+  }
+
+  /** What both passes of the gradient read, the channels' numbers before the elements. */
   private static Work gradient(
       CudaContext context,
       Family family,
@@ -209,7 +239,8 @@ final class CudaNorm {
     return context
         .work(family)
         .reads(bn.x(), share == null ? bn.dy() : share.dy())
-        .reads(bn.mean(), bn.inverseDeviation(), bn.gamma(), bn.beta());
+        .reads(bn.mean(), bn.inverseDeviation(), bn.gamma(), bn.beta())
+        .rounds(1);
   }
 
   /** The weight of the candidate, with the pixels of an image where each has its own. */
