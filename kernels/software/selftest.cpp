@@ -126,6 +126,28 @@ void expectCaught(const char* what, std::function<int()> body) {
 #include "selftest_libraries.h"
 }  // namespace
 
+// A plan: addresses far beyond the host's memory, and work on them that nobody does.
+static void testHollow() {
+  setenv("SOFT_CUDA_HOLLOW", "1", 1);
+  setenv("SOFT_CUDA_MEMORY", "1099511627776", 1);
+  {
+    Device d;
+    const size_t bytes = size_t(1) << 39;
+    uint64_t p = 0;
+    OK("cuMemAlloc_v2", &p, bytes);
+    OK("cuMemsetD8Async", p, static_cast<unsigned char>(0), bytes, Stream());
+    expect(call("cuMemsetD8Async", p, static_cast<unsigned char>(0), bytes + 1, Stream()), 1, "a fill beyond a hollow allocation");
+    OK("cuCtxSynchronize");
+    check(live(10) == (long long)bytes, "a hollow allocation counts its bytes");
+    OK("cuMemFree_v2", p);
+    uint64_t q = 0;
+    expect(call("cuMemAlloc_v2", &q, 2 * bytes + 1), 2, "more than the hollow device has");
+  }
+  unsetenv("SOFT_CUDA_HOLLOW");
+  unsetenv("SOFT_CUDA_MEMORY");
+  OK("softCudaReset");
+}
+
 int main(int count_, char** arguments) {
   folder = count_ > 1 ? arguments[1] : ".";
   void* parts[4];
@@ -144,6 +166,7 @@ int main(int count_, char** arguments) {
     testDevice(descending);
     testLibraries();
   }
+  testHollow();
   printf("%s: %d checks, %d failures%s\n", arguments[0], checks, failures, SANITIZED ? " (under the sanitisers)" : "");
   return failures ? 1 : 0;
 }

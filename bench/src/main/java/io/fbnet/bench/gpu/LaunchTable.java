@@ -23,7 +23,16 @@ import java.util.stream.Collectors;
 record LaunchTable(Map<Launch, Integer> counts) {
   private static final List<String> COLUMNS =
       List.of(
-          "count", "family", "call", "grid", "block", "sizes", "read", "written", "flops",
+          "count",
+          "family",
+          "call",
+          "grid",
+          "block",
+          "sizes",
+          "read",
+          "written",
+          "elements",
+          "flops",
           "rounds");
 
   private static final String NONE = "-";
@@ -33,6 +42,18 @@ record LaunchTable(Map<Launch, Integer> counts) {
     Map<Launch, Integer> counts = new LinkedHashMap<>();
     launches.forEach(launch -> counts.merge(launch, 1, Integer::sum));
     return new LaunchTable(counts);
+  }
+
+  /** Those of one family. */
+  LaunchTable only(Family family) {
+    Map<Launch, Integer> some = new LinkedHashMap<>();
+    counts.forEach(
+        (launch, n) -> {
+          if (launch.family() == family) {
+            some.put(launch, n);
+          }
+        });
+    return new LaunchTable(some);
   }
 
   int calls() {
@@ -68,6 +89,7 @@ record LaunchTable(Map<Launch, Integer> counts) {
             : l.sizes().stream().map(String::valueOf).collect(Collectors.joining("x")),
         Long.toString(l.readBytes()),
         Long.toString(l.writtenBytes()),
+        Long.toString(l.elements()),
         Long.toString(l.flops()),
         Long.toString(l.rounds()));
   }
@@ -117,7 +139,8 @@ record LaunchTable(Map<Launch, Integer> counts) {
         Long.parseLong(cells[6]),
         Long.parseLong(cells[7]),
         Long.parseLong(cells[8]),
-        Long.parseLong(cells[9]));
+        Long.parseLong(cells[9]),
+        Long.parseLong(cells[10]));
   }
 
   private static Extent extent(String text) {

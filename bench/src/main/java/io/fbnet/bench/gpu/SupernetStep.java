@@ -112,6 +112,7 @@ public final class SupernetStep {
         row.put("batch", setting.batch());
         row.put("precision", precision.name().toLowerCase(Locale.ROOT));
         row.put("step", theta ? "theta" : "w");
+        row.put("name", StepPlan.name(setting, precision, theta));
         if (System.nanoTime() > deadline) {
           row.put("skipped", "no time was left for it");
         } else {
@@ -140,13 +141,7 @@ public final class SupernetStep {
     row.put("compile_ms", Math.round((System.nanoTime() - start) / 1e6));
     describe(fixture, row);
     if (plan) {
-      String name =
-          "launches-%s-%d-%s-%s.tsv"
-              .formatted(
-                  row.path("space").asText(),
-                  row.path("batch").asInt(),
-                  row.path("precision").asText(),
-                  row.path("step").asText());
+      String name = "launches-" + row.path("name").asText() + ".tsv";
       LaunchTable table = LaunchTable.of(fixture.program.launches());
       row.put("launches", name);
       row.put("launch_bytes", table.bytes());

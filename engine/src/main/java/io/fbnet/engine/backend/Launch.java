@@ -13,6 +13,7 @@ import java.util.List;
  *     convolution's {@code n c h w k oh ow kernel stride groups}; empty for kernels
  * @param readBytes distinct bytes that it reads
  * @param writtenBytes bytes that it writes
+ * @param elements loaded and stored, those that many threads load counted more than once
  * @param flops two a multiply-add of convolutions and products; passes over elements count none
  * @param rounds loads of one thread that wait for each other
  */
@@ -24,6 +25,7 @@ public record Launch(
     List<Long> sizes,
     long readBytes,
     long writtenBytes,
+    long elements,
     long flops,
     long rounds) {
   /**

@@ -18,6 +18,11 @@ final class BankMix {
   private static final String FILE = "bank";
   private static final int POINTERS = 16;
 
+  /** Blocks that fit a multiprocessor at once. */
+  private static final int FORWARD_BLOCKS = 2;
+
+  private static final int SHARE_BLOCKS = 6;
+
   private final CudaContext context;
   private final LayerBank bank;
   private final Function<Value, MemorySegment> memory;
@@ -82,16 +87,21 @@ final class BankMix {
     List<MemorySegment> others =
         bank.others().stream().map(k -> memory.apply(mix.xs().get(k))).toList();
     int adding = bank.adding().size();
+    int blocks = blocks(pixels * outputs / 4, FORWARD_BLOCKS);
     int passes = 1 + others.size() + (adding > 0 ? 1 : 0);
     return context.kernel(
         context
             .work(Family.MIX)
             .reads(p)
-            .reads((passes - 1) * context.bytes(mix.y()) + numbers.byteSize())
-            .writes(mix.y()),
+            .reads(passes - 1, mix.y())
+            .reads(numbers.byteSize())
+            .writes(mix.y())
+            .again((long) CudaContext.BLOCK * blocks * rows * 4 * 4 * banks())
+            .over(pixels * outputs / 4, (long) blocks * CudaContext.BLOCK)
+            .rounds(2),
         FILE,
         context.typed("bank_forward"),
-        new int[] {blocks(pixels * outputs / 4), rows, 1},
+        new int[] {blocks, rows, 1},
         CudaContext.THREADS,
         new CudaArguments()
             .pointer(memory.apply(p))
@@ -110,8 +120,9 @@ final class BankMix {
   }
 
   /** Blocks for the elements of one row. */
-  private int blocks(long items) {
-    return Math.max(1, Math.min(context.blocks(items), context.blocks(items * rows) / rows + 1));
+  private int blocks(long items, int perMultiprocessor) {
+    int all = context.blocks(items * rows, perMultiprocessor);
+    return Math.max(1, Math.min(context.blocks(items), (all + rows - 1) / rows));
   }
 
   /**
@@ -137,6 +148,9 @@ final class BankMix {
                 .reads(p, bank.dy())
                 .reads(numbers.byteSize())
                 .writes(16L * all)
+                // Each bank reads dy, all but the first from a cache.
+                .again((long) (banks() - 1) * bank.dy().shape().elements())
+                .rounds(CudaContext.roundsOfSums(pixels, parts, all, 16 / context.imageBytes(), 4))
                 .parts(parts * rows, 8L * all),
             FILE,
             context.typed("bank_sums"),
@@ -181,7 +195,8 @@ final class BankMix {
         context
             .work(Family.COEFFICIENTS_END)
             .reads(8L * bank.allOutputs() * (parts * (long) rows + 1))
-            .writes((long) Float.BYTES * rows * (banks() + 1)),
+            .writes((long) Float.BYTES * rows * (banks() + 1))
+            .over((long) parts * outputs, 4L * CudaContext.BLOCK),
         FILE,
         "bank_coefficients",
         new int[] {banks() + (identities ? 1 : 0), rows, 1},
@@ -221,15 +236,23 @@ final class BankMix {
 
   /** The gradient in p. */
   Kernel apply(Value p, MemorySegment numbers, MemorySegment means, Value dp) {
-    return context.elements(
+    long elements = pixels * rows * bank.allOutputs();
+    int blocks = context.blocks(elements / 4, CudaNorm.GRADIENT_BLOCKS);
+    int vector = 16 / context.imageBytes();
+    return context.kernel(
         context
             .work(Family.NORM_GRADIENT_APPLY)
             .reads(p, bank.dy())
             .reads(numbers.byteSize() + means.byteSize())
-            .writes(dp),
+            .writes(dp)
+            .again((long) (banks() - 1) * bank.dy().shape().elements())
+            .again((long) CudaContext.BLOCK * blocks * vector * 5)
+            .over(elements / 4, (long) blocks * CudaContext.BLOCK)
+            .rounds(2),
         FILE,
         context.typed("bank_apply"),
-        pixels * rows * bank.allOutputs() / 4,
+        new int[] {blocks, 1, 1},
+        CudaContext.THREADS,
         new CudaArguments()
             .pointer(memory.apply(p))
             .pointer(memory.apply(bank.dy()))
@@ -248,11 +271,17 @@ final class BankMix {
   /** dx = base + dy times the weights of all that add x. */
   Kernel share(Value base, Value dx) {
     long n = pixels * outputs;
+    int blocks = blocks(n / 4, SHARE_BLOCKS);
     return context.kernel(
-        context.work(Family.MIX).reads(base, bank.dy()).writes(dx),
+        context
+            .work(Family.MIX)
+            .reads(base, bank.dy())
+            .writes(dx)
+            .over(n / 4, (long) blocks * CudaContext.BLOCK)
+            .rounds(2),
         FILE,
         context.typed("bank_share"),
-        new int[] {blocks(n / 4), rows, 1},
+        new int[] {blocks, rows, 1},
         CudaContext.THREADS,
         new CudaArguments()
             .pointer(memory.apply(base))

@@ -126,8 +126,13 @@ final class CudaContext extends Workspace {
 
   /** Blocks for a loop over {@code items}, no more than the device can hold at once. */
   int blocks(long items) {
+    return blocks(items, BLOCKS_PER_MULTIPROCESSOR);
+  }
+
+  /** The same where so many fit a multiprocessor. */
+  int blocks(long items, int perMultiprocessor) {
     long needed = Math.max(1, (items + BLOCK - 1) / BLOCK);
-    return (int) Math.min(needed, (long) BLOCKS_PER_MULTIPROCESSOR * multiprocessors);
+    return (int) Math.min(needed, (long) perMultiprocessor * multiprocessors);
   }
 
   /**
@@ -150,6 +155,16 @@ final class CudaContext extends Workspace {
   /** Rows of threads that share a tile's pixels, where a thread holds so many channels at once. */
   static int rowsOfTile(int channels, int vector) {
     return BLOCK / Math.max(1, Math.min(TILE, channels) / vector);
+  }
+
+  /**
+   * Loads that wait for each other where a block sums a part of the pixels of a tile: those of a
+   * thread, {@code unrolled} at once, and then the rows of threads, 8 at once.
+   */
+  static long roundsOfSums(long pixels, int parts, int channels, int vector, int unrolled) {
+    int rows = rowsOfTile(channels, channels % vector == 0 ? vector : 1);
+    long atOnce = (long) parts * rows * unrolled;
+    return (pixels + atOnce - 1) / atOnce + (rows + 7) / 8;
   }
 
   /** A kernel that sums each part of the pixels for each tile of channels. */
@@ -175,7 +190,9 @@ final class CudaContext extends Workspace {
 
   /** A kernel over elements. */
   Kernel elements(Work work, String file, String name, long items, CudaArguments arguments) {
-    return kernel(work, file, name, new int[] {blocks(items), 1, 1}, THREADS, arguments);
+    int blocks = blocks(items);
+    int[] grid = {blocks, 1, 1};
+    return kernel(work.over(items, (long) blocks * BLOCK), file, name, grid, THREADS, arguments);
   }
 
   /** A kernel of the given shape. */

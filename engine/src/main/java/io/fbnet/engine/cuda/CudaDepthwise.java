@@ -58,16 +58,12 @@ final class CudaDepthwise {
    * @param bf16 whether images are bf16, else f32
    */
   record Sizes(int n, int h, int w, int oh, int ow, int kernel, int stride, boolean bf16) {
-    long xBytes(Slice slice) {
-      return (long) n * h * w * slice.channels() * elementBytes();
+    long xElements(Slice slice) {
+      return (long) n * h * w * slice.channels();
     }
 
-    long yBytes(Slice slice) {
-      return (long) n * oh * ow * slice.channels() * elementBytes();
-    }
-
-    private int elementBytes() {
-      return bf16 ? Short.BYTES : Float.BYTES;
+    long yElements(Slice slice) {
+      return (long) n * oh * ow * slice.channels();
     }
 
     long weightBytes(Slice slice) {
@@ -100,8 +96,9 @@ final class CudaDepthwise {
     Work work =
         context
             .work(norm == null ? Family.DEPTHWISE_FORWARD : Family.DEPTHWISE_NORMALISED)
-            .reads(s.xBytes(x) + s.weightBytes(x) + normBytes(norm, x))
-            .writes(s.yBytes(y))
+            .readsImages(s.xElements(x))
+            .reads(s.weightBytes(x) + normBytes(norm, x))
+            .writesImages(s.yElements(y))
             .flops(s.flops(x));
     return shape.kernel(
         context, work, "depthwise", "forward", normed(sizes(arguments, shape, s, x, y), norm));
@@ -118,8 +115,9 @@ final class CudaDepthwise {
     Work work =
         context
             .work(Family.DEPTHWISE_DATA)
-            .reads(s.yBytes(dy) + s.weightBytes(dy))
-            .writes(s.xBytes(dx))
+            .readsImages(s.yElements(dy))
+            .reads(s.weightBytes(dy))
+            .writesImages(s.xElements(dx))
             .flops(s.flops(dy));
     return shape.kernel(
         context, work, "depthwise", "backward_data", sizes(arguments, shape, s, dx, dy));
@@ -152,7 +150,8 @@ final class CudaDepthwise {
     Work work =
         context
             .work(Family.DEPTHWISE_WEIGHTS)
-            .reads(s.xBytes(x) + s.yBytes(dy) + normBytes(norm, x))
+            .readsImages(s.xElements(x) + s.yElements(dy))
+            .reads(normBytes(norm, x))
             .writes(s.weightBytes(x))
             .parts(Math.toIntExact(blocks), Float.BYTES * sums)
             .flops(s.flops(x));

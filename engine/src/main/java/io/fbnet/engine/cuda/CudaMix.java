@@ -44,7 +44,7 @@ final class CudaMix {
             context.elements(
                 context
                     .work(Family.MIX)
-                    .reads((pointers.size() + (first == 0 ? 0 : 1)) * context.bytes(s.y()))
+                    .reads(pointers.size() + (first == 0 ? 0 : 1), s.y())
                     .writes(s.y()),
                 "sum",
                 context.typed("sum", s.y()),
@@ -68,7 +68,7 @@ final class CudaMix {
             context.elements(
                 context
                     .work(Family.MIX)
-                    .reads((pointers.size() + (first == 0 ? 0 : 1)) * context.bytes(w.y()))
+                    .reads(pointers.size() + (first == 0 ? 0 : 1), w.y())
                     .reads(w.m())
                     .writes(w.y()),
                 WEIGHTED,
@@ -160,8 +160,10 @@ final class CudaMix {
         context.kernel(
             context
                 .work(Family.COEFFICIENTS)
-                .reads((xs.size() + 1) * context.bytes(dy))
-                .writes(partialBytes),
+                .reads(xs.size() + 1, dy)
+                .writes(partialBytes)
+                .over(image / 4, (long) parts * CudaContext.BLOCK)
+                .rounds(xs.size()),
             WEIGHTED,
             context.typed("weighted_sum_backward_coefficients", dy),
             new int[] {parts, batch, 1},

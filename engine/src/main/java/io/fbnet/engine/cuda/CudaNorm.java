@@ -18,6 +18,11 @@ final class CudaNorm {
   /** Of a part: one pixel for each thread of a block that holds 16 bytes of 32 channels. */
   static final int LEAST_PIXELS = 64;
 
+  /** Blocks that fit a multiprocessor at once; each loads its channels' numbers once. */
+  private static final int APPLY_BLOCKS = 5;
+
+  static final int GRADIENT_BLOCKS = 3;
+
   private CudaNorm() {}
 
   /**
@@ -37,13 +42,33 @@ final class CudaNorm {
       return context.parts(pixels, LEAST_PIXELS, CudaContext.tiles(channels));
     }
 
-    long bytes(CudaContext context) {
-      return pixels * channels * context.imageBytes();
+    long elements() {
+      return pixels * channels;
     }
 
-    /** Work that begins with reading these, and a norm's numbers. */
-    Work work(CudaContext context, Family family) {
-      return context.work(family).reads(bytes(context) + 16L * channels);
+    /** Work of a pass: these and a norm's numbers, which each thread loads for its channels. */
+    private Work pass(CudaContext context, Family family, int numbers, int blocks) {
+      int vector = 16 / context.imageBytes();
+      long apart = Math.min(32, Math.max(1, channels / vector));
+      return context
+          .work(family)
+          .readsImages(elements())
+          .reads((long) Float.BYTES * numbers * channels)
+          .again((long) CudaContext.BLOCK * blocks * vector * numbers * apart / 32)
+          .rounds(1);
+    }
+
+    /** Work of sums over parts, {@code unrolled} pixels at once, which the last block ends. */
+    private Work sums(CudaContext context, Family family, int unrolled) {
+      int parts = parts(context);
+      return context
+          .work(family)
+          .readsImages(elements())
+          .writes(16L * channels)
+          .rounds(
+              CudaContext.roundsOfSums(
+                  pixels, parts, channels, 16 / context.imageBytes(), unrolled))
+          .parts(parts, 8L * channels);
     }
   }
 
@@ -122,11 +147,7 @@ final class CudaNorm {
       CudaContext context, Pixels x, MemorySegment mean, MemorySegment inverse, Running running) {
     int parts = x.parts(context);
     return context.partialSums(
-        context
-            .work(Family.NORM_STATISTICS)
-            .reads(x.bytes(context))
-            .writes((running.mean() == null ? 8L : 16L) * x.channels())
-            .parts(parts, 8L * x.channels()),
+        x.sums(context, Family.NORM_STATISTICS, 4).rounds(running.mean() == null ? 0 : 3),
         FILE,
         context.typed("batch_norm_statistics"),
         parts,
@@ -160,11 +181,15 @@ final class CudaNorm {
   }
 
   static Kernel apply(CudaContext context, Pixels x, Numbers numbers, MemorySegment y) {
-    return context.elements(
-        x.work(context, Family.NORM_APPLY).writes(x.bytes(context)),
+    int blocks = context.blocks(x.elements() / 4, APPLY_BLOCKS);
+    return context.kernel(
+        x.pass(context, Family.NORM_APPLY, 4, blocks)
+            .writesImages(x.elements())
+            .over(x.elements() / 4, (long) blocks * CudaContext.BLOCK),
         FILE,
         context.typed("batch_norm_apply"),
-        x.pixels() * x.channels() / 4,
+        new int[] {blocks, 1, 1},
+        CudaContext.THREADS,
         numbers
             .after(new CudaArguments().pointer(x.memory()))
             .pointer(y)
@@ -178,9 +203,8 @@ final class CudaNorm {
     int c = bn.x().shape().get(1);
     long n = bn.x().shape().elements();
     return context.elements(
-        context
-            .work(Family.NORM_APPLY)
-            .reads(bn.x(), bn.gamma(), bn.beta(), bn.runningMean(), bn.runningVariance())
+        Pixels.of(bn.x(), m.apply(bn.x()))
+            .pass(context, Family.NORM_APPLY, 4, context.blocks(n / 4))
             .writes(bn.y()),
         FILE,
         context.typed("batch_norm_inference"),
@@ -258,23 +282,25 @@ final class CudaNorm {
     String name = "batch_norm_backward_sums" + (share.m() == null ? "" : "_scaled");
     Kernel sums =
         context.partialSums(
-            x.work(context, Family.NORM_GRADIENT_SUMS)
-                .reads(x.bytes(context))
-                .writes(16L * x.channels())
-                .parts(parts, 8L * x.channels()),
+            x.sums(context, Family.NORM_GRADIENT_SUMS, 2)
+                .readsImages(x.elements())
+                .reads(16L * x.channels()),
             FILE,
             context.typed(name),
             parts,
             x.channels(),
             share.m() == null ? summed : share.after(summed));
+    int blocks = context.blocks(x.elements() / 4, GRADIENT_BLOCKS);
     Kernel apply =
-        context.elements(
-            x.work(context, Family.NORM_GRADIENT_APPLY)
-                .reads(x.bytes(context) + 8L * x.channels())
-                .writes((y == null ? 1 : 2) * x.bytes(context)),
+        context.kernel(
+            x.pass(context, Family.NORM_GRADIENT_APPLY, 6, blocks)
+                .readsImages(x.elements())
+                .writesImages((y == null ? 1 : 2) * x.elements())
+                .over(x.elements() / 4, (long) blocks * CudaContext.BLOCK),
             FILE,
             context.typed("batch_norm_backward_apply"),
-            x.pixels() * x.channels() / 4,
+            new int[] {blocks, 1, 1},
+            CudaContext.THREADS,
             share.after(
                 numbers
                     .after(new CudaArguments().pointer(x.memory()).pointer(dy))

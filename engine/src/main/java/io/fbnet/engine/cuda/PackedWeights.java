@@ -52,7 +52,7 @@ final class PackedWeights {
             .work(Family.MIX)
             .reads(runs.elements() * Float.BYTES + tableBytes)
             .writes(runs.writtenBytes())
-            .rounds(1 + LONGEST / 32),
+            .rounds(LONGEST / 32),
         "runs",
         "pack_runs",
         threads,

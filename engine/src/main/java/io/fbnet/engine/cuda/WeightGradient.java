@@ -75,7 +75,7 @@ final class WeightGradient {
             .work(Family.WEIGHTS_END)
             .reads(Float.BYTES * parts * runs.elements() + CudaRuns.BYTES * runs.count())
             .writes(Float.BYTES * runs.elements())
-            .rounds(1 + (parts + 63) / 64),
+            .rounds(parts < 8 ? parts : (parts + 63) / 64),
         "runs",
         "gather_parts",
         CudaContext.BLOCK * ((runs.count() + runsOfBlock - 1) / runsOfBlock),

@@ -13,16 +13,13 @@ import java.util.Objects;
  * step, which stands in for a profile where there is no GPU.
  */
 final class Work {
-  /** What a thread loads at once where nothing else is said. */
-  private static final long LOAD_BYTES = 16;
-
   private final CudaContext context;
   private final Family family;
   private long read;
   private long written;
+  private long elements;
   private long flops;
   private long rounds;
-  private long endRounds;
 
   Work(CudaContext context, Family family) {
     this.context = context;
@@ -32,6 +29,14 @@ final class Work {
   /** Values read, each once; a null among them is left out. */
   Work reads(Value... values) {
     read += bytes(values);
+    elements += elements(values);
+    return this;
+  }
+
+  /** As many values of the same shape as one. */
+  Work reads(int times, Value one) {
+    read += times * bytes(one);
+    elements += times * elements(one);
     return this;
   }
 
@@ -39,21 +44,37 @@ final class Work {
     return Arrays.stream(values).filter(Objects::nonNull).mapToLong(context::bytes).sum();
   }
 
-  /** Bytes read beside values. */
+  private static long elements(Value... values) {
+    return Arrays.stream(values)
+        .filter(Objects::nonNull)
+        .mapToLong(v -> v.shape().elements())
+        .sum();
+  }
+
+  /** Bytes of f32 read beside values. */
   Work reads(long bytes) {
     read += bytes;
+    elements += bytes / Float.BYTES;
     return this;
   }
 
   /** Values written; a null among them is left out. */
   Work writes(Value... values) {
     written += bytes(values);
+    elements += elements(values);
     return this;
   }
 
-  /** Bytes written beside values. */
+  /** Elements that threads load beside those counted: the same bytes again, from a cache. */
+  Work again(long loads) {
+    elements += loads;
+    return this;
+  }
+
+  /** Bytes of f32 written beside values. */
   Work writes(long bytes) {
     written += bytes;
+    elements += bytes / Float.BYTES;
     return this;
   }
 
@@ -63,40 +84,56 @@ final class Work {
     return this;
   }
 
-  /**
-   * Loads of one thread of which each waits for the one before. Without this they are what the
-   * threads take to load everything, 16 bytes each at a time.
-   */
+  /** Loads of one thread of which each waits for the one before, beside those of {@link #over}. */
   Work rounds(long count) {
-    rounds = count;
+    rounds += count;
+    return this;
+  }
+
+  /**
+   * A loop over items that so many threads or blocks share: a load for each that one of them has.
+   */
+  Work over(long items, long sharers) {
+    return rounds((items + sharers - 1) / sharers);
+  }
+
+  /** Elements of images read beside values. */
+  Work readsImages(long count) {
+    read += count * context.imageBytes();
+    elements += count;
+    return this;
+  }
+
+  /** Elements of images written beside values. */
+  Work writesImages(long count) {
+    written += count * context.imageBytes();
+    elements += count;
     return this;
   }
 
   /**
    * Parts of sums that blocks write and the last of them reads: by four threads a sum, eight loads
-   * at once, after it has taken its ticket.
+   * at once, after it has taken its ticket; then what it leaves.
    *
    * @param bytes of a part
    */
   Work parts(int parts, long bytes) {
     written += parts * bytes;
     read += parts * bytes;
-    endRounds = 1 + (parts + 31) / 32;
-    return this;
+    // Of the multiprocessors that sum, only those whose blocks are last have these to do.
+    return rounds(2 + (parts + 31) / 32);
   }
 
   /** As a kernel of ours. */
   Launch kernel(String name, int[] grid, int[] block) {
     Extent blocks = new Extent(grid[0], grid[1], grid[2]);
     Extent threads = new Extent(block[0], block[1], block[2]);
-    long aRound = blocks.count() * threads.count() * LOAD_BYTES;
-    long loads = rounds > 0 ? rounds : Math.max(1, (read + aRound - 1) / aRound);
     return new Launch(
-        family, name, blocks, threads, List.of(), read, written, flops, loads + endRounds);
+        family, name, blocks, threads, List.of(), read, written, elements, flops, rounds);
   }
 
   /** As a call of a library, which chooses grid and block. */
   Launch library(String call, List<Long> sizes) {
-    return new Launch(family, call, null, null, sizes, read, written, flops, 0);
+    return new Launch(family, call, null, null, sizes, read, written, elements, flops, 0);
   }
 }
