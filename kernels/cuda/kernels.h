@@ -265,6 +265,26 @@ INLINE float columnSum(const float* column, long long stride, int rows, bool on,
   return s;
 }
 
+// Whether this block is the last of `blocks` that come to the ticket, which it sets back to 0 for the next launch.
+// What the other blocks wrote before is then visible, to loads that pass over the first-level cache (__ldcg).
+// All threads of the block must call.
+INLINE bool lastBlock(unsigned* ticket, unsigned blocks) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadOfBlock() == 0) {
+    last = atomicAdd(ticket, 1u) == blocks - 1;
+    if (last) {
+      *ticket = 0;
+    }
+  }
+  __syncthreads();
+  if (last) {
+    __threadfence();
+  }
+  return last;
+}
+
 // How a block of 256 threads shares one tile of at most 32 channels: V channels a thread, and as many
 // pixel rows side by side as then fit (more than 8 where the tile is narrow or V is above 1).
 struct Tile {

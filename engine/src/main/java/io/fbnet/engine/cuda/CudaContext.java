@@ -130,11 +130,9 @@ final class CudaContext extends Workspace {
     return elements(file, name, (long) BLOCK * tiles(results), arguments);
   }
 
-  /** A kernel of a fixed number of blocks, or fewer where the device has no room for them. */
-  Kernel blockwise(String file, String name, long blocks, int perMultiprocessor, CudaArguments a) {
-    int most = perMultiprocessor * multiprocessors;
-    int[] grid = {(int) Math.max(1, Math.min(blocks, most)), 1, 1};
-    return kernel(file, name, grid, THREADS, a);
+  /** Blocks that run at once where so many fit a multiprocessor. */
+  int blocksAtOnce(int perMultiprocessor) {
+    return perMultiprocessor * multiprocessors;
   }
 
   /** A kernel over elements. */

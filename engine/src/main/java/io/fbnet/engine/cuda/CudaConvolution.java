@@ -15,7 +15,7 @@ import java.util.function.Function;
 
 /**
  * Convolutions in three forms: 1x1 as a product of matrices, one a group; depthwise 3x3 and 5x5 by
- * our kernels; everything else by cuDNN, in f32.
+ * {@link CudaDepthwise}; everything else by cuDNN, in f32.
  */
 final class CudaConvolution {
   private final CudaContext context;
@@ -166,7 +166,9 @@ final class CudaConvolution {
           CudaProduct.of(
               context, images(x, xm), false, filter(narrow), true, images(y, ym), groups));
     }
-    return depthwise() ? depthwise(normalised("forward"), y, xm, wm, ym) : cudnn(Direction.FORWARD);
+    return depthwise()
+        ? CudaDepthwise.forward(context, sizes(), slice(xm), normalised(), wm, slice(ym))
+        : cudnn(Direction.FORWARD);
   }
 
   private Kernel backwardData() {
@@ -177,7 +179,9 @@ final class CudaConvolution {
           CudaProduct.of(
               context, images(y, ym), false, filter(narrow), false, images(x, xm), groups));
     }
-    return depthwise() ? depthwise("backward_data", x, ym, wm, xm) : cudnn(Direction.BACKWARD_DATA);
+    return depthwise()
+        ? CudaDepthwise.backwardData(context, sizes(), slice(ym), wm, slice(xm))
+        : cudnn(Direction.BACKWARD_DATA);
   }
 
   private Kernel backwardWeights() {
@@ -185,7 +189,9 @@ final class CudaConvolution {
       Operand dw = filter(new CudaContext.Narrow(wm, null), CublasLtMatmul.Type.F32);
       return CudaProduct.of(context, images(y, ym), true, images(x, xm), false, dw, groups);
     }
-    return depthwise() ? depthwiseWeights() : cudnn(Direction.BACKWARD_FILTER);
+    return depthwise()
+        ? CudaDepthwise.backwardWeights(context, sizes(), slice(xm), normalised(), slice(ym), wm)
+        : cudnn(Direction.BACKWARD_FILTER);
   }
 
   // Products
@@ -223,60 +229,31 @@ final class CudaConvolution {
 
   // Depthwise
 
-  private String depthwiseName(String what) {
-    return context.typed("depthwise_k" + kernel() + "s" + stride + "_" + what, y);
+  private CudaDepthwise.Sizes sizes() {
+    return new CudaDepthwise.Sizes(
+        x.shape().get(0),
+        x.shape().get(2),
+        x.shape().get(3),
+        y.shape().get(2),
+        y.shape().get(3),
+        kernel(),
+        stride,
+        context.bf16);
   }
 
-  private String normalised(String what) {
-    return norm == null ? what : what + "_normalised";
+  private CudaDepthwise.Slice slice(MemorySegment images) {
+    return new CudaDepthwise.Slice(images, channels());
   }
 
-  /** The sizes, and behind them what the images are normalised by. */
-  private CudaArguments sizes(CudaArguments arguments) {
-    arguments
-        .i32(x.shape().get(0))
-        .i32(x.shape().get(2))
-        .i32(x.shape().get(3))
-        .i32(channels())
-        .i32(y.shape().get(2))
-        .i32(y.shape().get(3));
-    if (norm != null) {
-      arguments
-          .pointer(memory.apply(norm.mean()))
-          .pointer(memory.apply(norm.inverseDeviation()))
-          .pointer(memory.apply(norm.gamma()))
-          .pointer(memory.apply(norm.beta()))
-          .i32(norm.relu() ? 1 : 0);
-    }
-    return arguments;
-  }
-
-  private Kernel depthwise(
-      String what, Value result, MemorySegment a, MemorySegment b, MemorySegment to) {
-    CudaArguments arguments = sizes(new CudaArguments().pointer(a).pointer(b).pointer(to));
-    // Two blocks fit a multiprocessor at once; each takes a band of rows that adapts to the grid.
-    long blocks = (result.shape().elements() / 4 + CudaContext.BLOCK - 1) / CudaContext.BLOCK;
-    return context.blockwise("depthwise", depthwiseName(what), blocks, 2, arguments);
-  }
-
-  private Kernel depthwiseWeights() {
-    int taps = kernel() * kernel();
-    int parts = context.parts(pixels(y), 512, CudaContext.tiles(channels()));
-    MemorySegment partial = context.scratch("partial", 4L * parts * taps * channels());
-    Kernel sums =
-        context.partialSums(
-            "depthwise",
-            depthwiseName(normalised("backward_weights")),
-            parts,
-            channels(),
-            sizes(new CudaArguments().pointer(xm).pointer(ym).pointer(partial)));
-    Kernel finish =
-        context.addedParts(
-            "depthwise",
-            "depthwise_backward_weights_finish",
-            w.shape().elements(),
-            new CudaArguments().pointer(partial).pointer(wm).i32(parts).i32(channels()).i32(taps));
-    return CudaContext.sequence(sums, finish);
+  private CudaDepthwise.Norm normalised() {
+    return norm == null
+        ? null
+        : new CudaDepthwise.Norm(
+            memory.apply(norm.mean()),
+            memory.apply(norm.inverseDeviation()),
+            memory.apply(norm.gamma()),
+            memory.apply(norm.beta()),
+            norm.relu());
   }
 
   // cuDNN
