@@ -74,24 +74,22 @@ INLINE void gather(const T* x, const float* w, T* y, const Jobs& jobs, const Ima
   const int across = (int)blockDim.x / 16 / Patch<S>::DOWN, wide = across * Patch<S>::COLUMNS;
   const bool vectors = fitsVectors(x, from), pairs = fitsPairs(y, to);
   for (int job = (int)blockIdx.y; job < jobs.all; job += (int)gridDim.y) {
-    const int row = job / jobs.right, column = (job - row * jobs.right) * wide;
-    const int image = row / jobs.down, line = (row - image * jobs.down) * HIGH;
-    const Window window = {line * S - K / 2, column * S - K / 2, (HIGH - 1) * S + K,
-                           (wide - 1) * S + K};
-    const T* in = x + (long long)image * from.h * from.w * from.ld + first;
+    const Place at = placeOf<HIGH>(job, jobs, wide);
+    const Window window = windowOf<K, S>(at.row, at.column);
+    const T* in = x + (long long)at.image * from.h * from.w * from.ld + first;
     __syncthreads();
     beginFill(tile, in, window, from, channels, vectors);
     endFill(tile, numbers, window, from, channels, vectors, norm);
     const Pair pair = pairOfThread(channels);
     const Patch<S> patch = patchOfThread<S>(pair.slot, across);
-    if (line + patch.row < to.h && column + patch.column < to.w) {
+    const int row = at.row + patch.row, column = at.column + patch.column;
+    if (row < to.h && column < to.w) {
       float out[Patch<S>::ROWS][Patch<S>::COLUMNS][2] = {};
       const int pitch = window.width * TilePixel<T>::size;
-      const T* at = tile + patch.row * S * pitch + patch.column * S * TilePixel<T>::size;
-      meet<false, T, K, S>(at + pair.lane * 2, pitch, tap, out);
-      T* result = y + (long long)image * to.h * to.w * to.ld + first + pair.lane * 2;
-      storePatch(result, to, line + patch.row, column + patch.column, pairs,
-                 pair.lane * 2 + 1 < channels, out);
+      const T* seen = tile + patch.row * S * pitch + patch.column * S * TilePixel<T>::size;
+      meet<false, T, K, S>(seen + pair.lane * 2, pitch, tap, out);
+      T* result = y + (long long)at.image * to.h * to.w * to.ld + first + pair.lane * 2;
+      storePatch(result, to, row, column, pairs, pair.lane * 2 + 1 < channels, out);
     }
   }
 }
@@ -112,32 +110,35 @@ INLINE void spread(const T* dy, const float* w, T* dx, const Jobs& jobs, const I
   const int across = (int)blockDim.x / 32, wide = across * 4;
   const bool vectors = fitsVectors(dy, from), pairs = fitsPairs(dx, to);
   for (int job = (int)blockIdx.y; job < jobs.all; job += (int)gridDim.y) {
-    const int row = job / jobs.right, column = (job - row * jobs.right) * wide;
-    const int image = row / jobs.down, line = (row - image * jobs.down) * HIGH;
-    const Window window = {line / 2 + LOW, column / 2 + LOW, HIGH / 2 - 1 + DOWN,
-                           wide / 2 - 2 + RIGHT};
+    const Place at = placeOf<HIGH>(job, jobs, wide);
+    Window window;
+    window.y = at.row / 2 + LOW;
+    window.x = at.column / 2 + LOW;
+    window.height = HIGH / 2 - 1 + DOWN;
+    setWidth<8 - 2 + RIGHT, 4 - 2 + RIGHT>(window);
     const int pitch = window.width * TilePixel<T>::size;
     const Norm none = {};
-    const T* in = dy + (long long)image * from.h * from.w * from.ld + first;
+    const T* in = dy + (long long)at.image * from.h * from.w * from.ld + first;
     __syncthreads();
     beginFill(tile, in, window, from, channels, vectors);
     endFill(tile, nullptr, window, from, channels, vectors, none);
     const Pair pair = pairOfThread(channels);
-    const int below = pair.slot / across * 2, beside = pair.slot % across * 4;
-    if (below >= 4 || column + beside >= to.w) {
+    const Patch<1> patch = patchOfThread<1>(pair.slot, across);
+    const int below = patch.row / 2, beside = patch.column;
+    if (below >= 4 || at.column + beside >= to.w) {
       continue;
     }
-    T* result = dx + (long long)image * to.h * to.w * to.ld + first + pair.lane * 2;
+    T* result = dx + (long long)at.image * to.h * to.w * to.ld + first + pair.lane * 2;
 #pragma unroll 1
-    for (int top = below; top < HIGH && line + top < to.h; top += 4) {
+    for (int top = below; top < HIGH && at.row + top < to.h; top += 4) {
       float out[2][4][2] = {};
-      const T* at = tile + top / 2 * pitch + beside / 2 * TilePixel<T>::size + pair.lane * 2;
+      const T* seen = tile + top / 2 * pitch + beside / 2 * TilePixel<T>::size + pair.lane * 2;
 #pragma unroll
       for (int i = 0; i < DOWN; i++) {
         float v[RIGHT][2];
 #pragma unroll
         for (int j = 0; j < RIGHT; j++) {
-          widen(rawPair(at + i * pitch + j * TilePixel<T>::size, true, true), v[j]);
+          widen(rawPair(seen + i * pitch + j * TilePixel<T>::size, true, true), v[j]);
         }
 #pragma unroll
         for (int r = 0; r < 2; r++) {
@@ -158,7 +159,7 @@ INLINE void spread(const T* dy, const float* w, T* dx, const Jobs& jobs, const I
           }
         }
       }
-      storePatch(result, to, line + top, column + beside, pairs, pair.lane * 2 + 1 < channels,
+      storePatch(result, to, at.row + top, at.column + beside, pairs, pair.lane * 2 + 1 < channels,
                  out);
     }
   }

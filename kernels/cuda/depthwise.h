@@ -59,11 +59,17 @@ INLINE int threadAnew() {
   return thread;
 }
 
+// a / b for numbers that are not negative, by a shift where b is what it mostly is.
+template <int USUAL>
+INLINE int quotient(int a, int b) {
+  return b == USUAL ? (int)((unsigned)a / USUAL) : (int)((unsigned)a / (unsigned)b);
+}
+
 INLINE Pair pairOfThread(int channels) {
   const int thread = threadAnew();
   Pair p;
   p.lanes = (channels + 1) / 2;
-  p.slot = thread / p.lanes;
+  p.slot = quotient<DEPTHWISE_CHANNELS / 2>(thread, p.lanes);
   p.lane = thread - p.slot * p.lanes;
   return p;
 }
@@ -72,7 +78,7 @@ INLINE Pair pairOfThread(int channels) {
 template <int S>
 INLINE Patch<S> patchOfThread(int slot, int across) {
   Patch<S> p;
-  const int down = S == 1 ? slot / across : slot % Patch<S>::DOWN;
+  const int down = S == 1 ? quotient<4>(slot, across) : slot % Patch<S>::DOWN;
   const int right = S == 1 ? slot - down * across : slot / Patch<S>::DOWN;
   p.row = slot < across * Patch<S>::DOWN ? down * Patch<S>::ROWS : NOWHERE;
   p.column = right * Patch<S>::COLUMNS;
@@ -81,16 +87,19 @@ INLINE Patch<S> patchOfThread(int slot, int across) {
 
 // ---- global memory
 
-// Copies 16 bytes to shared memory without waiting; zeros where `read` is false, and then `from` is not read.
-INLINE void copyLater(void* to, const void* from, bool read) {
+// Copies 16 bytes to element `at` of shared memory without waiting; zeros where `read` is false, and then
+// `from` is not read.
+template <class T>
+INLINE void copyLater(T* shared, int at, const T* from, bool read) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-  asm volatile(
-      "{ .reg .u64 a; .reg .u32 s; cvta.to.shared.u64 a, %0; cvt.u32.u64 s, a;"
-      " cp.async.cg.shared.global [s], [%1], 16, %2; }" ::"l"(to),
-      "l"(from), "r"(read ? 16 : 0)
-      : "memory");
+  unsigned base;
+  asm("{ .reg .u64 a; cvta.to.shared.u64 a, %1; cvt.u32.u64 %0, a; }" : "=r"(base) : "l"(shared));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(base + at * (int)sizeof(T)),
+               "l"(from), "r"(read ? 16 : 0)
+               : "memory");
 #else
-  *static_cast<uint4*>(to) = read ? *static_cast<const uint4*>(from) : make_uint4(0, 0, 0, 0);
+  *reinterpret_cast<uint4*>(shared + at) =
+      read ? *reinterpret_cast<const uint4*>(from) : make_uint4(0, 0, 0, 0);
 #endif
 }
 
@@ -166,34 +175,78 @@ INLINE void storePair(bf16* p, const float (&v)[2], bool whole, bool second) {
 
 // ---- the tile
 
-// A window of one image: its first pixel, which may lie beyond the border, and its size.
+// The inputs of a tile of 128 threads' outputs, of one of 64, and the bytes of the larger.
+template <class T, int K, int S>
+struct TileSize {
+  static constexpr int height = (Patch<S>::DOWN * Patch<S>::ROWS - 1) * S + K;
+  static constexpr int width = (8 / Patch<S>::DOWN * Patch<S>::COLUMNS - 1) * S + K;
+  static constexpr int narrow = (4 / Patch<S>::DOWN * Patch<S>::COLUMNS - 1) * S + K;
+  static constexpr int bytes = height * width * TilePixel<T>::size * (int)sizeof(T);
+};
+
+// A window of one image: its first pixel, which may lie beyond the border, and its size. With `perRow`, which
+// is 65536 / width rounded up, a row is a product: exact for a tile's few pixels.
 struct Window {
   int y, x, height, width;
+  unsigned perRow;
 };
+
+// The width of a window is one of two, so that nothing need be divided.
+template <int WIDE, int NARROW>
+INLINE void setWidth(Window& w) {
+  const bool wide = blockDim.x == 128;
+  w.width = wide ? WIDE : NARROW;
+  w.perRow = wide ? (65536u + WIDE - 1) / WIDE : (65536u + NARROW - 1) / NARROW;
+}
+
+// The window that a tile of outputs looks at, of which (row, column) is the first.
+template <int K, int S>
+INLINE Window windowOf(int row, int column) {
+  Window w;
+  w.y = row * S - K / 2;
+  w.x = column * S - K / 2;
+  w.height = TileSize<float, K, S>::height;
+  setWidth<TileSize<float, K, S>::width, TileSize<float, K, S>::narrow>(w);
+  return w;
+}
+
+// Where a tile of HIGH x wide outputs lies.
+struct Place {
+  int image, row, column;
+};
+
+template <int HIGH>
+INLINE Place placeOf(int job, const Jobs& jobs, int wide) {
+  const unsigned line = (unsigned)job / (unsigned)jobs.right;
+  const unsigned image = line / (unsigned)jobs.down;
+  Place p;
+  p.image = (int)image;
+  p.row = (int)(line - image * jobs.down) * HIGH;
+  p.column = (int)(job - line * jobs.right) * wide;
+  return p;
+}
 
 // Walks over this thread's vectors of V channels of a window. Each thread keeps to one place among the
 // channels of a pixel.
 template <class T, int V>
 struct Filling {
-  int groups, group, pixel, step, pixels, width;
-  unsigned perRow;  // 65536 / width, rounded up: with it a row is a product, exact for a tile's few pixels
+  int group, pixel, step, pixels;
 
   __device__ __forceinline__ Filling(int channels, const Window& w) {
     const int thread = threadAnew();
-    groups = V == 1 ? channels + (channels & 1) : channels / V;
-    step = (int)blockDim.x / groups;
-    pixel = thread / groups;
+    const int groups = V == 1 ? channels + (channels & 1) : channels / V;
+    step = quotient<DEPTHWISE_CHANNELS / V>((int)blockDim.x, groups);
+    pixel = quotient<DEPTHWISE_CHANNELS / V>(thread, groups);
     group = thread - pixel * groups;
     pixels = pixel < step ? w.height * w.width : 0;
-    width = w.width;
-    perRow = (65536u + w.width - 1) / w.width;
   }
 
-  // Where pixel p lies in the image, or -1.
-  __device__ __forceinline__ int at(int p, const Window& w, const Images& s) const {
-    const int row = (int)(p * perRow >> 16), y = w.y + row, x = w.x + (p - row * width);
-    const bool inside = (unsigned)y < (unsigned)s.h && (unsigned)x < (unsigned)s.w;
-    return inside ? y * s.w + x : -1;
+  // Whether pixel p lies within the image, and where. Without a branch: the next copy must not wait.
+  __device__ __forceinline__ bool at(int p, const Window& w, const Images& s, int& place) const {
+    const int row = (int)(p * w.perRow >> 16), y = w.y + row, x = w.x + (p - row * w.width);
+    const bool inside = ((unsigned)y < (unsigned)s.h) & ((unsigned)x < (unsigned)s.w);
+    place = inside ? (y * s.w + x) * s.ld + group * V : 0;
+    return inside;
   }
 };
 
@@ -204,12 +257,13 @@ INLINE void fillVectors(T* tile, const T* in, const Window& w, const Images& s, 
   const Filling<T, V> f(channels, w);
 #pragma unroll AT_ONCE
   for (int p = f.pixel; p < f.pixels; p += f.step) {
-    const int at = f.at(p, w, s);
-    T* to = tile + p * TilePixel<T>::size + f.group * V;
+    int place;
+    const bool inside = f.at(p, w, s, place);
+    const int to = p * TilePixel<T>::size + f.group * V;
     if constexpr (V == 1) {
-      *to = at >= 0 && f.group < channels ? in[at * s.ld + f.group] : (T)0;
+      tile[to] = inside && f.group < channels ? in[place] : (T)0;
     } else {
-      copyLater(to, at >= 0 ? in + at * s.ld + f.group * V : in, at >= 0);
+      copyLater(tile, to, in + place, inside);
     }
   }
 }
@@ -225,7 +279,8 @@ INLINE void normaliseVectors(T* tile, const float* numbers, const Window& w, con
   load(numbers + 2 * DEPTHWISE_CHANNELS + f.group * V, shift);
 #pragma unroll 1
   for (int p = f.pixel; p < f.pixels; p += f.step) {
-    if (f.at(p, w, s) >= 0) {
+    int place;
+    if (f.at(p, w, s, place)) {
       T* at = tile + p * TilePixel<T>::size + f.group * V;
       float v[V];
       load(at, v);
@@ -310,11 +365,3 @@ INLINE void meet(const T* tile, int pitch, float (&tap)[K][K][2],
     }
   }
 }
-
-// Floats of shared memory that a tile takes at its largest: inputs of 128 threads' outputs.
-template <class T, int K, int S>
-struct TileSize {
-  static constexpr int height = (Patch<S>::DOWN * Patch<S>::ROWS - 1) * S + K;
-  static constexpr int width = (8 / Patch<S>::DOWN * Patch<S>::COLUMNS - 1) * S + K;
-  static constexpr int bytes = height * width * TilePixel<T>::size * (int)sizeof(T);
-};

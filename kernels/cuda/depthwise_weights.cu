@@ -143,23 +143,22 @@ INLINE void backwardWeights(const T* x, const T* dy, float4* partial, unsigned* 
   const int across = (int)blockDim.x / 16 / Patch<S>::DOWN, wide = across * Patch<S>::COLUMNS;
   const bool vectors = fitsVectors(x, in), pairs = fitsPairs(dy, out);
   for (int job = (int)blockIdx.y; job < jobs.all; job += (int)gridDim.y) {
-    const int row = job / jobs.right, column = (job - row * jobs.right) * wide;
-    const int image = row / jobs.down, line = (row - image * jobs.down) * HIGH;
-    const Window window = {line * S - K / 2, column * S - K / 2, (HIGH - 1) * S + K,
-                           (wide - 1) * S + K};
+    const Place at = placeOf<HIGH>(job, jobs, wide);
+    const Window window = windowOf<K, S>(at.row, at.column);
     __syncthreads();
-    beginFill(tile, x + (long long)image * in.h * in.w * in.ld + first, window, in, channels,
+    beginFill(tile, x + (long long)at.image * in.h * in.w * in.ld + first, window, in, channels,
               vectors);
     const Pair pair = pairOfThread(channels);
     const Patch<S> patch = patchOfThread<S>(pair.slot, across);
-    const bool on = line + patch.row < out.h && column + patch.column < out.w;
+    const int row = at.row + patch.row, column = at.column + patch.column;
+    const bool on = row < out.h && column < out.w;
     typename RawPair<T>::type raw[Patch<S>::ROWS][Patch<S>::COLUMNS];
     if (on) {
-      const T* d = dy + (long long)image * out.h * out.w * out.ld + first + pair.lane * 2;
+      const T* d = dy + (long long)at.image * out.h * out.w * out.ld + first + pair.lane * 2;
       if (pairs) {
-        loadPatch<T, S>(d, out, line + patch.row, column + patch.column, true, true, raw);
+        loadPatch<T, S>(d, out, row, column, true, true, raw);
       } else {
-        loadPatch<T, S>(d, out, line + patch.row, column + patch.column, false,
+        loadPatch<T, S>(d, out, row, column, false,
                         pair.lane * 2 + 1 < channels, raw);
       }
     }
@@ -172,8 +171,8 @@ INLINE void backwardWeights(const T* x, const T* dy, float4* partial, unsigned* 
               d[i / Patch<S>::COLUMNS][i % Patch<S>::COLUMNS]);
       }
       const int pitch = window.width * TilePixel<T>::size;
-      const T* at = tile + patch.row * S * pitch + patch.column * S * TilePixel<T>::size;
-      meet<true, T, K, S>(at + pair.lane * 2, pitch, tap, d);
+      const T* seen = tile + patch.row * S * pitch + patch.column * S * TilePixel<T>::size;
+      meet<true, T, K, S>(seen + pair.lane * 2, pitch, tap, d);
     }
   }
   addUp<K>(tap, pairOfThread(channels), across * Patch<S>::DOWN, first, channels,

@@ -38,8 +38,13 @@ record KernelCase(
    * gradient needs no forward pass.
    */
   static Graph only(GraphBuilder builder, Class<? extends Op> kind) {
+    return only(builder, Set.of(kind));
+  }
+
+  /** The same of several kinds, one of which a device may run as part of another. */
+  static Graph only(GraphBuilder builder, Set<Class<? extends Op>> kinds) {
     Graph whole = builder.build();
-    List<Op> ops = whole.ops().stream().filter(kind::isInstance).toList();
+    List<Op> ops = whole.ops().stream().filter(op -> kinds.contains(op.getClass())).toList();
     Map<Value, Storage> storage = new LinkedHashMap<>();
     Set<Value> used = new HashSet<>();
     for (Op op : ops) {

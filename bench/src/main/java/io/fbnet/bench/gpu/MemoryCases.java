@@ -11,6 +11,7 @@ import io.fbnet.engine.graph.Value;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Function;
 
 /**
@@ -67,8 +68,11 @@ final class MemoryCases {
 
   private void add(
       String name, int[] s, double arrays, GraphBuilder builder, Class<? extends Op> kind) {
-    long moved = Math.round(elements(s) * arrays);
-    cases.add(new KernelCase(name, words(s), KernelCase.only(builder, kind), moved, 0, 0));
+    add(name, s, arrays, KernelCase.only(builder, kind));
+  }
+
+  private void add(String name, int[] s, double arrays, Graph graph) {
+    cases.add(new KernelCase(name, words(s), graph, Math.round(elements(s) * arrays), 0, 0));
   }
 
   /** A gradient: the builder's value is differentiated for the given inputs or parameters. */
@@ -202,8 +206,40 @@ final class MemoryCases {
             forward,
             w,
             Op.ConvolutionBackwardWeights.class);
+        normalisedDepthwise(name, s, arrays, w, stride);
       }
     }
+  }
+
+  /** The same on images that are normalised while they are read, so with no more bytes. */
+  private void normalisedDepthwise(
+      String name, int[] s, double arrays, Function<GraphBuilder, Value> w, int stride) {
+    Function<GraphBuilder, Value> forward =
+        b ->
+            b.convolution(
+                b.batchNormApply(
+                    x(b, s),
+                    b.input("gamma", Type.F32, s[1]),
+                    b.input("beta", Type.F32, s[1]),
+                    b.input("mean", Type.F32, s[1]),
+                    b.input("inverse", Type.F32, s[1]),
+                    true),
+                w.apply(b),
+                stride,
+                s[1]);
+    GraphBuilder b = new GraphBuilder();
+    b.output("y", forward.apply(b));
+    Set<Class<? extends Op>> kinds = Set.of(Op.BatchNormApply.class, Op.Convolution.class);
+    add(name + ", normalised", s, arrays, KernelCase.only(b, kinds));
+    GraphBuilder g = new GraphBuilder();
+    Value y = forward.apply(g);
+    Value dy =
+        g.input(
+            "dy", Type.F32, y.shape().get(0), y.shape().get(1), y.shape().get(2), y.shape().get(3));
+    Autodiff.pullback(g, y, dy, List.of(w.apply(g)));
+    Set<Class<? extends Op>> gradient =
+        Set.of(Op.BatchNormApply.class, Op.ConvolutionBackwardWeights.class);
+    add(name + ", gradient of weights, normalised", s, arrays, KernelCase.only(g, gradient));
   }
 
   private void others() {

@@ -76,6 +76,14 @@ final class CudaDepthwise {
     }
   }
 
+  /**
+   * What normalising adds: each input once, those at the edges of tiles half as often again, at
+   * what four multiply-adds take.
+   */
+  private static long normFlops(Norm norm, Sizes s, Slice x) {
+    return norm == null ? 0 : 12 * s.xElements(x);
+  }
+
   private static long normBytes(Norm norm, Slice slice) {
     return norm == null ? 0 : 4L * Float.BYTES * slice.channels();
   }
@@ -95,11 +103,11 @@ final class CudaDepthwise {
         new CudaArguments().pointer(x.memory()).pointer(w).pointer(y.memory());
     Work work =
         context
-            .work(norm == null ? Family.DEPTHWISE_FORWARD : Family.DEPTHWISE_NORMALISED)
+            .work(Family.DEPTHWISE_FORWARD)
             .readsImages(s.xElements(x))
             .reads(s.weightBytes(x) + normBytes(norm, x))
             .writesImages(s.yElements(y))
-            .flops(s.flops(x));
+            .flops(s.flops(x) + normFlops(norm, s, x));
     return shape.kernel(
         context, work, "depthwise", "forward", normed(sizes(arguments, shape, s, x, y), norm));
   }
@@ -154,7 +162,7 @@ final class CudaDepthwise {
             .reads(normBytes(norm, x))
             .writes(s.weightBytes(x))
             .parts(Math.toIntExact(blocks), Float.BYTES * sums)
-            .flops(s.flops(x));
+            .flops(s.flops(x) + normFlops(norm, s, x));
     return shape.kernel(
         context,
         work,
@@ -243,7 +251,9 @@ final class CudaDepthwise {
           "depthwise_k%ds%d_%s_%s"
               .formatted(sizes.kernel(), sizes.stride(), what, sizes.bf16() ? "bf16" : "f32");
       int[] grid = {tiles, parts, 1};
-      return context.kernel(work, file, name, grid, new int[] {threads, 1, 1}, arguments);
+      // The taps; then each tile, of which the copies are all on their way at once.
+      return context.kernel(
+          work.rounds(1).over(jobs, parts), file, name, grid, new int[] {threads, 1, 1}, arguments);
     }
   }
 }

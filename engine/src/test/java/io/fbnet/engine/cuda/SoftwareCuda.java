@@ -118,6 +118,11 @@ public final class SoftwareCuda {
     set("softCudaSetMemory", new MemoryLayout[] {JAVA_LONG}, bytes);
   }
 
+  /** Multiprocessors of the device, until the next reset. */
+  public static void multiprocessors(int count) {
+    set("softCudaSetMultiprocessors", new MemoryLayout[] {JAVA_INT}, count);
+  }
+
   /** Whether streams run only when waited for. */
   public static void lazy(boolean on) {
     set("softCudaSetLazy", new MemoryLayout[] {JAVA_INT}, on ? 1 : 0);

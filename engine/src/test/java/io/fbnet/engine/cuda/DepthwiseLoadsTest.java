@@ -1,0 +1,176 @@
+package io.fbnet.engine.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * How the depthwise kernels read memory, counted in the PTX that nvcc made of them: a kernel that
+ * waits for one load after the other is right, and several times too slow.
+ */
+class DepthwiseLoadsTest {
+  private static final Pattern FMA = Pattern.compile("fma\\.rn\\.f32");
+  private static final Pattern SHARED_LOAD = Pattern.compile("ld\\.shared\\.\\S+");
+  private static final Pattern COPY =
+      Pattern.compile("cp\\.async\\.cg\\.shared\\.global .* 16, .*");
+
+  /** Of a pair of channels, which is all of dy that a thread reads at once. */
+  private static final Pattern PAIR_LOAD =
+      Pattern.compile("ld\\.global(\\.nc)?\\.(u32|b32|v2\\.f32)");
+
+  /** What ends a run of loads: a jump or its target, a barrier, or the wait for copies. */
+  private static final Pattern END =
+      Pattern.compile("^(@%p\\d+ )?bra.*|^\\$L.*:|^bar\\..*|^cp\\.async\\.wait.*|^ret;");
+
+  static Stream<Arguments> kernels() {
+    List<Arguments> all = new ArrayList<>();
+    for (int kernel : new int[] {3, 5}) {
+      for (int stride : new int[] {1, 2}) {
+        for (String type : List.of("f32", "bf16")) {
+          all.add(Arguments.of(kernel, stride, type));
+        }
+      }
+    }
+    return all.stream();
+  }
+
+  /** The instructions of a kernel, without blanks at their ends. */
+  private static List<String> instructions(String file, String kernel) throws IOException {
+    String ptx;
+    try (InputStream in =
+        CudaBackend.class.getResourceAsStream("/io/fbnet/kernels/" + file + ".ptx")) {
+      assumeTrue(in != null, "the kernels were built without nvcc");
+      ptx = new String(in.readAllBytes(), StandardCharsets.US_ASCII);
+    }
+    int from = ptx.indexOf(".entry " + kernel + "(");
+    assertTrue(from >= 0, "no kernel " + kernel);
+    int to = ptx.indexOf(".entry ", from + 1);
+    return ptx.substring(from, to < 0 ? ptx.length() : to).lines().map(String::strip).toList();
+  }
+
+  /** Pieces of a kernel that run from their first to their last instruction without a wait. */
+  private static List<List<String>> pieces(List<String> instructions) {
+    List<List<String>> pieces = new ArrayList<>();
+    List<String> piece = new ArrayList<>();
+    for (String instruction : instructions) {
+      if (END.matcher(instruction).matches()) {
+        pieces.add(piece);
+        piece = new ArrayList<>();
+      } else {
+        piece.add(instruction);
+      }
+    }
+    pieces.add(piece);
+    return pieces;
+  }
+
+  private static long count(List<String> instructions, Pattern pattern) {
+    return instructions.stream().filter(i -> pattern.matcher(i).find()).count();
+  }
+
+  private static String name(int kernel, int stride, String what, String type) {
+    return "depthwise_k%ds%d_%s_%s".formatted(kernel, stride, what, type);
+  }
+
+  /** The piece with the most multiply-adds. */
+  private static List<String> arithmetic(List<String> instructions) {
+    List<String> most = null;
+    for (List<String> piece : pieces(instructions)) {
+      if (most == null || count(piece, FMA) > count(most, FMA)) {
+        most = piece;
+      }
+    }
+    assertNotNull(most);
+    return most;
+  }
+
+  private static void inputsServeAllTaps(
+      List<String> instructions, int inputs, int outputs, int taps, String name) {
+    List<String> piece = arithmetic(instructions);
+    // Two channels a thread.
+    assertEquals(2L * outputs * taps, count(piece, FMA), "multiply-adds of a patch, " + name);
+    assertEquals(inputs, count(piece, SHARED_LOAD), "loads from the tile, " + name);
+    assertEquals(0, count(piece, Pattern.compile("ld\\.global")), "global loads, " + name);
+  }
+
+  /** Tiles are filled 16 bytes at a time, four copies a pass, and one wait follows them all. */
+  private static void copiesWaitForNothing(List<String> instructions, String name) {
+    long most = 0;
+    long waits = 0;
+    long copies = 0;
+    for (String instruction : instructions) {
+      if (COPY.matcher(instruction).find()) {
+        copies++;
+      } else if (instruction.startsWith("cp.async.wait") || instruction.contains("bar.sync")) {
+        most = Math.max(most, copies);
+        copies = 0;
+        waits += instruction.startsWith("cp.async.wait") ? 1 : 0;
+      }
+    }
+    assertTrue(most >= 4, "only " + most + " copies before a wait, " + name);
+    assertEquals(1, waits, "waits for copies, " + name);
+  }
+
+  @ParameterizedTest
+  @MethodSource("kernels")
+  void forward(int kernel, int stride, String type) throws IOException {
+    String name = name(kernel, stride, "forward", type);
+    List<String> instructions = instructions("depthwise", name);
+    copiesWaitForNothing(instructions, name);
+    int rows = stride == 1 ? 4 : 2;
+    int inputs = ((rows - 1) * stride + kernel) * (3 * stride + kernel);
+    inputsServeAllTaps(instructions, inputs, 4 * rows, kernel * kernel, name);
+  }
+
+  @ParameterizedTest
+  @MethodSource("kernels")
+  void backwardData(int kernel, int stride, String type) throws IOException {
+    String name = name(kernel, stride, "backward_data", type);
+    List<String> instructions = instructions("depthwise", name);
+    copiesWaitForNothing(instructions, name);
+    if (stride == 1) {
+      inputsServeAllTaps(instructions, (3 + kernel) * (3 + kernel), 16, kernel * kernel, name);
+    } else {
+      // A 2x4 patch: each two by two pixels meet each tap once.
+      int low = kernel / 2 / 2;
+      List<String> piece = arithmetic(instructions);
+      assertEquals(2L * 2 * kernel * kernel, count(piece, FMA), name);
+      assertEquals((2L + low) * (3 + low), count(piece, SHARED_LOAD), name);
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("kernels")
+  void backwardWeights(int kernel, int stride, String type) throws IOException {
+    String name = name(kernel, stride, "backward_weights", type);
+    List<String> instructions = instructions("depthwise_weights", name);
+    copiesWaitForNothing(instructions, name);
+    int rows = stride == 1 ? 4 : 2;
+    int inputs = ((rows - 1) * stride + kernel) * (3 * stride + kernel);
+    inputsServeAllTaps(instructions, inputs, 4 * rows, kernel * kernel, name);
+    long most = 0;
+    for (List<String> piece : pieces(instructions)) {
+      List<String> loading = piece;
+      for (int i = 0; i < piece.size(); i++) {
+        if (FMA.matcher(piece.get(i)).find() || SHARED_LOAD.matcher(piece.get(i)).find()) {
+          loading = piece.subList(0, i);
+          break;
+        }
+      }
+      most = Math.max(most, count(loading, PAIR_LOAD));
+    }
+    assertEquals(4L * rows, most, "loads of dy before the first of them is waited for, " + name);
+  }
+}
