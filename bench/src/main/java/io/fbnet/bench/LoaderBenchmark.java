@@ -1,6 +1,7 @@
 package io.fbnet.bench;
 
 import io.fbnet.engine.cpu.CpuBackend;
+import io.fbnet.engine.graph.Constants;
 import io.fbnet.engine.graph.GraphBuilder;
 import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.program.ParameterStore;
@@ -13,6 +14,7 @@ import io.fbnet.nas.data.DataOptions;
 import io.fbnet.nas.data.DataSource;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.ImageShape;
+import io.fbnet.nas.network.BatchInputs;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.FileVisitResult;
@@ -111,7 +113,6 @@ public class LoaderBenchmark {
           BatchLoader.over(read.train(), IntStream.range(0, TRAIN).toArray())
               .batchSize(BATCH)
               .augmentation(new Augmentation(2, true))
-              .normalisation(read.mean(), read.std())
               .shuffle(true)
               .build();
     }
@@ -220,7 +221,13 @@ public class LoaderBenchmark {
     public void compile(Folder folder) {
       backend = CpuBackend.open(folder.threads);
       GraphBuilder b = new GraphBuilder();
-      b.output("y", b.input("images", Type.F32, BATCH, 3, folder.side, folder.side));
+      b.output(
+          "y",
+          b.normaliseImages(
+              b.input("images", Type.U8, BATCH, 3, folder.side, folder.side),
+              b.input("windows", Type.I32, BATCH, 3),
+              Constants.of(0.5f, 0.5f, 0.5f),
+              Constants.of(0.25f, 0.25f, 0.25f)));
       store = new ParameterStore(backend, b.build().parameters());
       program = Program.compile(backend, b.build(), store);
     }
@@ -237,7 +244,7 @@ public class LoaderBenchmark {
   public void epochIntoStep(Folder folder, Input input, Images count) {
     folder.loader.start(0, 0);
     for (Batch batch = folder.loader.next(); batch != null; batch = folder.loader.next()) {
-      input.program.write("images", batch.images());
+      BatchInputs.writeImages(input.program, batch);
       input.program.run();
     }
     count.images += TRAIN;
