@@ -1,12 +1,20 @@
 package io.fbnet.bench;
 
+import io.fbnet.engine.cpu.CpuBackend;
+import io.fbnet.engine.graph.Constants;
+import io.fbnet.engine.graph.GraphBuilder;
+import io.fbnet.engine.graph.Type;
+import io.fbnet.engine.program.ParameterStore;
+import io.fbnet.engine.program.Program;
 import io.fbnet.nas.data.Augmentation;
 import io.fbnet.nas.data.BadSamplePolicy;
+import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.data.BatchLoader;
 import io.fbnet.nas.data.DataOptions;
 import io.fbnet.nas.data.DataSource;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.ImageShape;
+import io.fbnet.nas.network.BatchInputs;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.FileVisitResult;
@@ -43,8 +51,9 @@ import org.openjdk.jmh.annotations.Warmup;
 
 /**
  * Images a second from a folder of JPEG photographs of 256x192: the first reading, which decodes,
- * crops, scales and keeps them; ImageIO decoding the same files and nothing else; and the batches
- * of an epoch after that, shuffled, cropped, mirrored and normalised.
+ * crops, scales and keeps them; ImageIO decoding the same files and nothing else; the batches of an
+ * epoch after that; and the same batches as a step on the CPU has them before its first
+ * convolution: shuffled, cropped, mirrored and normalised.
  */
 @BenchmarkMode(Mode.Throughput)
 @OutputTimeUnit(TimeUnit.SECONDS)
@@ -58,7 +67,7 @@ public class LoaderBenchmark {
   private static final int TEST = 40;
   private static final int WIDTH = 256;
   private static final int HEIGHT = 192;
-  private static final ImageShape SHAPE = new ImageShape(3, 32, 32);
+  private static final int BATCH = 50;
 
   /** Images that went through; JMH divides them by the time. */
   @State(Scope.Thread)
@@ -77,6 +86,10 @@ public class LoaderBenchmark {
   public static class Folder {
     @Param("2")
     public int threads;
+
+    /** Pixels of a side of an image. */
+    @Param({"32", "224"})
+    public int side;
 
     private Path root;
     private int caches;
@@ -98,9 +111,8 @@ public class LoaderBenchmark {
       read = read();
       loader =
           BatchLoader.over(read.train(), IntStream.range(0, TRAIN).toArray())
-              .batchSize(50)
+              .batchSize(BATCH)
               .augmentation(new Augmentation(2, true))
-              .normalisation(read.mean(), read.std())
               .shuffle(true)
               .build();
     }
@@ -137,7 +149,7 @@ public class LoaderBenchmark {
           new DataOptions(
               root.resolve("photos").toString(),
               Optional.empty(),
-              SHAPE,
+              new ImageShape(3, side, side),
               threads,
               1,
               true,
@@ -194,6 +206,46 @@ public class LoaderBenchmark {
     folder.loader.start(0, 0);
     for (int i = 0; i < folder.loader.batches(); i++) {
       folder.loader.next();
+    }
+    count.images += TRAIN;
+  }
+
+  /** A program that takes batches and does nothing more with them. */
+  @State(Scope.Thread)
+  public static class Input {
+    private CpuBackend backend;
+    private ParameterStore store;
+    private Program program;
+
+    @Setup(Level.Trial)
+    public void compile(Folder folder) {
+      backend = CpuBackend.open(folder.threads);
+      GraphBuilder b = new GraphBuilder();
+      b.output(
+          "y",
+          b.normaliseImages(
+              b.input("images", Type.U8, BATCH, 3, folder.side, folder.side),
+              b.input("windows", Type.I32, BATCH, 3),
+              Constants.of(0.5f, 0.5f, 0.5f),
+              Constants.of(0.25f, 0.25f, 0.25f)));
+      store = new ParameterStore(backend, b.build().parameters());
+      program = Program.compile(backend, b.build(), store);
+    }
+
+    @TearDown(Level.Trial)
+    public void close() {
+      program.close();
+      store.close();
+      backend.close();
+    }
+  }
+
+  @Benchmark
+  public void epochIntoStep(Folder folder, Input input, Images count) {
+    folder.loader.start(0, 0);
+    for (Batch batch = folder.loader.next(); batch != null; batch = folder.loader.next()) {
+      BatchInputs.writeImages(input.program, batch);
+      input.program.run();
     }
     count.images += TRAIN;
   }

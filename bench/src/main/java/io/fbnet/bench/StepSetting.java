@@ -6,11 +6,13 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.ParameterSpec;
+import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.network.SupernetGraphs;
 import io.fbnet.nas.space.SearchSpace;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 
 /**
@@ -53,13 +55,20 @@ public record StepSetting(SearchSpace space, int batch) {
     return table;
   }
 
+  /** Of bytes to what a data set's images come to: mean 0 and deviation about 1. */
+  public Normalisation normalisation() {
+    int channels = space.input().channels();
+    return new Normalisation(
+        Collections.nCopies(channels, 0.5f), Collections.nCopies(channels, 0.25f));
+  }
+
   public SupernetGraphs graphs() {
     return graphs(false);
   }
 
   /** The steps, with candidates computed twice instead of kept where {@code lean}. */
   public SupernetGraphs graphs(boolean lean) {
-    return new SupernetGraphs(space, LOSS, FIXED_MS, table(), List.of(), lean);
+    return new SupernetGraphs(space, normalisation(), LOSS, FIXED_MS, table(), List.of(), lean);
   }
 
   /** Everything a peer needs to build the same steps, and the counts it must come to. */

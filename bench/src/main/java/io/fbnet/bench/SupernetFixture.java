@@ -1,12 +1,13 @@
 package io.fbnet.bench;
 
-import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.program.Program;
+import io.fbnet.nas.network.BatchInputs;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.network.SupernetGraphs;
 import io.fbnet.nas.space.SearchSpace;
@@ -38,16 +39,16 @@ final class SupernetFixture implements AutoCloseable {
     SearchSpace.Input in = space.input();
     try (Arena arena = Arena.ofConfined()) {
       long n = (long) batch * in.channels() * in.height() * in.width();
-      MemorySegment images = arena.allocate(n * 4, 64);
+      MemorySegment images = arena.allocate(n, 64);
       for (long i = 0; i < n; i++) {
-        images.setAtIndex(JAVA_FLOAT, i, (float) random.nextGaussian());
+        images.set(JAVA_BYTE, i, (byte) random.nextInt());
       }
       MemorySegment labels = arena.allocate(batch * 4L, 64);
       for (long i = 0; i < batch; i++) {
         labels.setAtIndex(JAVA_INT, i, random.nextInt(space.classes()));
       }
-      program.write("images", images);
-      program.write("labels", labels);
+      program.write(BatchInputs.IMAGES, images);
+      program.write(BatchInputs.LABELS, labels);
     }
   }
 

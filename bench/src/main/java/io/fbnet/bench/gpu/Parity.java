@@ -38,7 +38,7 @@ final class Parity {
       fixture.fill();
       weights(fixture, tree.putArray("weights"), folder.resolve("weights.bin"));
       for (int i = 0; i < fixture.images.size(); i++) {
-        bytes(folder.resolve("images" + i + ".bin"), fixture.images.get(i));
+        bytes(folder.resolve("images" + i + ".bin"), normalised(setting, fixture.images.get(i)));
         bytes(folder.resolve("labels" + i + ".bin"), fixture.labels.get(i));
       }
       fixture.compile(false, TAU);
@@ -51,6 +51,17 @@ final class Parity {
     } catch (IOException e) {
       throw new UncheckedIOException("cannot write to " + folder, e);
     }
+  }
+
+  /** The images as the step's network sees them, f32: peers take them so. */
+  private static MemorySegment normalised(StepSetting setting, MemorySegment pixels) {
+    float mean = setting.normalisation().mean().getFirst();
+    float std = setting.normalisation().std().getFirst();
+    float[] values = new float[Math.toIntExact(pixels.byteSize())];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = (float) (((pixels.get(ValueLayout.JAVA_BYTE, i) & 255) / 255.0 - mean) / std);
+    }
+    return MemorySegment.ofArray(values);
   }
 
   private static void weights(StepFixture fixture, ArrayNode list, Path file) throws IOException {

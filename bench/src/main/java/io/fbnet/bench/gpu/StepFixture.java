@@ -1,16 +1,18 @@
 package io.fbnet.bench.gpu;
 
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 
 import io.fbnet.bench.StepSetting;
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.HostMemory;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.program.Program;
+import io.fbnet.nas.network.BatchInputs;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.network.SupernetGraphs;
 import io.fbnet.nas.space.SearchSpace;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
@@ -23,7 +25,7 @@ final class StepFixture implements AutoCloseable {
   final ParameterStore store;
   final List<MemorySegment> images = new ArrayList<>();
   final List<MemorySegment> labels = new ArrayList<>();
-  private final Arena arena = Arena.ofConfined();
+  private final HostMemory memory;
   private final SupernetGraphs graphs;
   private final StepSetting setting;
   private final Backend backend;
@@ -35,6 +37,7 @@ final class StepFixture implements AutoCloseable {
 
   StepFixture(Backend backend, StepSetting setting) {
     this.backend = backend;
+    memory = backend.hostMemory();
     this.setting = setting;
     graphs = setting.graphs();
     store = new ParameterStore(backend, graphs.weightStep(setting.batch()).parameters());
@@ -47,8 +50,12 @@ final class StepFixture implements AutoCloseable {
     long n = (long) setting.batch() * in.channels() * in.height() * in.width();
     Random random = new Random(1);
     for (int i = 0; i < BATCHES; i++) {
-      images.add(Noise.host(arena, n, 10 + i));
-      MemorySegment classes = arena.allocate(setting.batch() * 4L, 64);
+      MemorySegment pixels = memory.allocate(n, 64);
+      for (long k = 0; k < n; k++) {
+        pixels.set(JAVA_BYTE, k, (byte) random.nextInt());
+      }
+      images.add(pixels);
+      MemorySegment classes = memory.allocate(setting.batch() * 4L, 64);
       for (long k = 0; k < setting.batch(); k++) {
         classes.setAtIndex(JAVA_INT, k, random.nextInt(setting.space().classes()));
       }
@@ -78,8 +85,8 @@ final class StepFixture implements AutoCloseable {
       fill();
     }
     int batch = (int) (steps % BATCHES);
-    program.write("images", images.get(batch));
-    program.write("labels", labels.get(batch));
+    program.lend(BatchInputs.IMAGES, images.get(batch));
+    program.lend(BatchInputs.LABELS, labels.get(batch));
     program.set("step", ++steps);
     program.run();
   }
@@ -105,6 +112,6 @@ final class StepFixture implements AutoCloseable {
   public void close() {
     closeProgram();
     store.close();
-    arena.close();
+    memory.close();
   }
 }

@@ -60,6 +60,14 @@ public interface Backend extends AutoCloseable {
   void copyOut(MemorySegment device, MemorySegment host, long count);
 
   /**
+   * {@return memory of the host for inputs, from which copies to this device are fastest} The
+   * caller closes it before the back end.
+   */
+  default HostMemory hostMemory() {
+    return HostMemory.offHeap();
+  }
+
+  /**
    * {@return room for the scalars of a program's control block}
    *
    * @param scalars how many, 0 or more

@@ -49,6 +49,18 @@ public interface GraphCompiler extends AutoCloseable {
   void upload(Value value, MemorySegment host, MemorySegment device);
 
   /**
+   * Copies a value from host memory that stays as it is until a result of a later run has arrived,
+   * so the device may copy it when it comes to it.
+   *
+   * @param value of the graph
+   * @param host its elements, row-major, of its type
+   * @param device its place
+   */
+  default void uploadLent(Value value, MemorySegment host, MemorySegment device) {
+    upload(value, host, device);
+  }
+
+  /**
    * Copies a value to host memory.
    *
    * @param value of the graph

@@ -17,8 +17,9 @@ import java.util.function.Function;
 import java.util.stream.Stream;
 
 /**
- * Chooses layouts and prepares kernels. Images lie in blocks of channels, except inputs that only a
- * convolution over few channels reads: padding those to a block would multiply its work.
+ * Chooses layouts and prepares kernels. Images lie in blocks of channels, except inputs, and images
+ * made of bytes, that only a convolution over few channels reads: padding those to a block would
+ * multiply its work.
  */
 final class CpuCompiler implements GraphCompiler {
   /** Up to this many channels oneDNN has kernels that read row-major images. */
@@ -34,20 +35,28 @@ final class CpuCompiler implements GraphCompiler {
 
   private static Set<Value> plainImages(Graph graph) {
     Set<Value> plain = new HashSet<>();
+    Set<Value> made = new HashSet<>();
     Set<Value> needsBlocks = new HashSet<>();
     for (Op op : graph.ops()) {
       switch (op) {
+        case Op.NormaliseImages p -> {
+          plain.add(p.pixels());
+          made.add(p.y());
+        }
         case Op.Convolution c when c.groups() == 1 && few(c.x()) -> {}
-        case Op.ConvolutionBackwardWeights c when c.groups() == 1 && few(c.x()) ->
-            plain.add(c.dw());
         case Op.ConvolutionBackwardWeights c -> {
           plain.add(c.dw());
-          needsBlocks.add(c.x());
+          needsBlocks.add(c.dy());
+          if (c.groups() > 1 || !few(c.x())) {
+            needsBlocks.add(c.x());
+          }
         }
         case Op.Sum s when plain.containsAll(s.xs()) -> plain.add(s.y());
         default -> needsBlocks.addAll(op.inputs());
       }
     }
+    made.removeAll(needsBlocks);
+    plain.addAll(made);
     for (Map.Entry<Value, Storage> entry : graph.storage().entrySet()) {
       boolean input = entry.getValue() instanceof Storage.Input;
       if (!input || !needsBlocks.contains(entry.getKey())) {
@@ -99,10 +108,14 @@ final class CpuCompiler implements GraphCompiler {
     return new Step(stage.inputs(), stage.outputs(), kernel);
   }
 
-  /** Whether an operation treats images, one by one: all do that read or write them in blocks. */
+  /**
+   * Whether an operation treats images, one by one: all do that read or write them in blocks, and
+   * the one that makes them of bytes.
+   */
   private boolean byImage(Op op) {
-    return !(op instanceof Op.AllFinite)
-        && Stream.concat(op.inputs().stream(), op.outputs().stream()).anyMatch(this::blocked);
+    return op instanceof Op.NormaliseImages
+        || !(op instanceof Op.AllFinite)
+            && Stream.concat(op.inputs().stream(), op.outputs().stream()).anyMatch(this::blocked);
   }
 
   @Override

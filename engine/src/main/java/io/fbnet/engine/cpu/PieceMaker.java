@@ -28,6 +28,7 @@ record PieceMaker(
   Piece make(Part part, int number) {
     boolean statistics = part.half() == Part.Half.STATISTICS;
     return switch (part.op()) {
+      case Op.NormaliseImages p -> new CpuPixels(this, p);
       case Op.Convolution c -> CpuConvolution.forward(this, c, number);
       case Op.ConvolutionBackwardData c -> CpuConvolution.backwardData(this, c, number);
       case Op.ConvolutionBackwardWeights c -> CpuConvolution.backwardWeights(this, c, number);

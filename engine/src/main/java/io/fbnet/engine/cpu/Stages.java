@@ -119,12 +119,13 @@ final class Stages {
   }
 
   /**
-   * Whether a stage ends here: where branches meet, so that what follows runs in stages, and so in
-   * chunks, that do not depend on what came before. The same gradient is then the same bits whether
-   * its branch is computed once or twice.
+   * Whether a stage ends here: where branches meet, or images are made of bytes, so that what
+   * follows runs in stages, and so in chunks, that do not depend on what came before. The same
+   * gradient is then the same bits whether its branch is computed once or twice.
    */
   private static boolean joins(Op op) {
-    return op instanceof Op.Sum
+    return op instanceof Op.NormaliseImages
+        || op instanceof Op.Sum
         || op instanceof Op.WeightedSum
         || op instanceof Op.WeightedSumBackwardCoefficients;
   }

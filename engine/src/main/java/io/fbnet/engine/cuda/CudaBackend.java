@@ -4,6 +4,7 @@ import io.fbnet.engine.backend.Backend;
 import io.fbnet.engine.backend.ControlBlock;
 import io.fbnet.engine.backend.DeviceFailure;
 import io.fbnet.engine.backend.GraphCompiler;
+import io.fbnet.engine.backend.HostMemory;
 import io.fbnet.engine.backend.OutOfDeviceMemory;
 import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.graph.Graph;
@@ -330,6 +331,16 @@ public final class CudaBackend implements Backend {
           stream.copyToHost(host, memory, count * Float.BYTES);
           stream.synchronise();
         });
+  }
+
+  /** Page-locked host memory; whoever asks for it gives it back to the device. */
+  MemorySegment allocatePinned(long bytes) {
+    return guarded(bytes, () -> device.allocatePinned(bytes));
+  }
+
+  @Override
+  public HostMemory hostMemory() {
+    return new CudaHostMemory(this);
   }
 
   @Override

@@ -75,6 +75,7 @@ final class CudaCompiler implements GraphCompiler {
 
   private Kernel kernel(Op op, Function<Value, MemorySegment> memory) {
     return switch (op) {
+      case Op.NormaliseImages p -> CudaPixels.normalise(context, p, memory);
       case Op.Convolution c -> CudaConvolution.forward(context, c, null, memory);
       case Op.ConvolutionBackwardData c -> CudaConvolution.backwardData(context, c, memory);
       case Op.ConvolutionBackwardWeights c ->
@@ -133,8 +134,16 @@ final class CudaCompiler implements GraphCompiler {
 
   @Override
   public void upload(Value value, MemorySegment host, MemorySegment device) {
-    backend.guard(
-        () -> uploads.computeIfAbsent(value, v -> new CudaUploads(context, v, device)).write(host));
+    backend.guard(() -> uploads(value, device).write(host));
+  }
+
+  @Override
+  public void uploadLent(Value value, MemorySegment host, MemorySegment device) {
+    backend.guard(() -> uploads(value, device).lend(host));
+  }
+
+  private CudaUploads uploads(Value value, MemorySegment device) {
+    return uploads.computeIfAbsent(value, v -> new CudaUploads(context, v, device));
   }
 
   @Override

@@ -6,6 +6,7 @@ import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.backend.Workspace;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Storage;
+import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.foreign.CudaArguments;
 import io.fbnet.foreign.CudaFunction;
@@ -61,12 +62,12 @@ final class CudaContext extends Workspace {
     weights = weights(ops, storage);
   }
 
-  /** Values of rank 4 that are no images: convolution weights and their gradients. */
+  /** Values of rank 4 that are no images: bytes, convolution weights and their gradients. */
   private static Set<Value> weights(List<Op> ops, Map<Value, Storage> storage) {
     Set<Value> weights = new HashSet<>();
     storage.forEach(
         (value, where) -> {
-          if (!(where instanceof Storage.Input)) {
+          if (!(where instanceof Storage.Input) || value.type() == Type.U8) {
             weights.add(value);
           }
         });

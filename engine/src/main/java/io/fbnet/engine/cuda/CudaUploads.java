@@ -37,7 +37,6 @@ final class CudaUploads implements AutoCloseable {
       for (int i = 0; i < SLOTS; i++) {
         Slot slot = new Slot();
         slots.add(slot);
-        slot.pinned = backend.cudaDevice().allocatePinned(bytes);
         slot.staged = backend.allocate(bytes);
         slot.copied = CudaEvent.create(false);
         slot.used = CudaEvent.create(false);
@@ -57,11 +56,20 @@ final class CudaUploads implements AutoCloseable {
   /** Takes a copy of host memory; what was enqueued before still sees the input's old content. */
   void write(MemorySegment host) {
     Slot slot = slots.get(next);
-    next = (next + 1) % SLOTS;
+    if (slot.pinned == null) {
+      slot.pinned = backend.allocatePinned(bytes);
+    }
     slot.copied.synchronise();
     MemorySegment.copy(host, 0, slot.pinned, 0, bytes);
+    lend(slot.pinned);
+  }
+
+  /** The same from memory that stays as it is until the copy is done. */
+  void lend(MemorySegment host) {
+    Slot slot = slots.get(next);
+    next = (next + 1) % SLOTS;
     backend.copies().waitFor(slot.used);
-    backend.copies().copyToDevice(slot.staged, slot.pinned, bytes);
+    backend.copies().copyToDevice(slot.staged, host, bytes);
     backend.copies().record(slot.copied);
     backend.stream().waitFor(slot.copied);
     if (slot.place == null) {

@@ -324,7 +324,7 @@ final class CudaVectors {
   }
 
   /** Constants in device memory that lives as long as the graph. */
-  private static MemorySegment constants(CudaContext context, Constants constants) {
+  static MemorySegment constants(CudaContext context, Constants constants) {
     MemorySegment memory = context.own(4L * constants.size());
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment host = arena.allocate(4L * constants.size(), 64);

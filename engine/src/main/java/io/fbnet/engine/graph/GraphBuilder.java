@@ -150,6 +150,37 @@ public final class GraphBuilder {
   }
 
   /**
+   * {@return the result of a {@link Op.NormaliseImages} [N,C,H,W]}
+   *
+   * @param pixels images of bytes [N,C,H,W], u8
+   * @param windows of each image down, right and whether it is mirrored [N,3], i32
+   * @param mean one number a channel
+   * @param deviation one number a channel
+   */
+  public Value normaliseImages(Value pixels, Value windows, Constants mean, Constants deviation) {
+    require(
+        pixels.shape().rank() == 4 && pixels.type() == Type.U8,
+        "pixels are images of bytes, not %s of %s",
+        pixels,
+        pixels.type());
+    require(
+        windows.type() == Type.I32 && windows.shape().equals(Shape.of(pixels.shape().get(0), 3)),
+        "windows %s do not fit pixels %s",
+        windows,
+        pixels);
+    int channels = pixels.shape().get(1);
+    require(
+        mean.size() == channels && deviation.size() == channels,
+        "%s means and %s deviations do not fit the channels of %s",
+        mean.size(),
+        deviation.size(),
+        pixels);
+    Value y = value("images", pixels.shape());
+    add(new Op.NormaliseImages(pixels, windows, mean, deviation, y));
+    return y;
+  }
+
+  /**
    * {@return the result of a {@link Op.Convolution} [N,O,H',W']}
    *
    * @param x images [N,C,H,W]

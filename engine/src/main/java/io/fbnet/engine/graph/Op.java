@@ -33,6 +33,46 @@ public sealed interface Op {
   }
 
   /**
+   * Cuts a window of an image's own size out of each image, mirrors it, and normalises its bytes:
+   * y[n,c,i,j] = (pixels[n,c,i + down,j' + right] / 255 - mean[c]) / deviation[c], j' = W - 1 - j
+   * where image n is mirrored, else j. Beside the image pixels count as 0, which is black.
+   *
+   * @param pixels images of bytes [N,C,H,W], u8
+   * @param windows of each image down, right, and whether it is mirrored, 0 or 1 [N,3], i32
+   * @param mean one number a channel, on the scale 0 to 1
+   * @param deviation one number a channel, on the same scale
+   * @param y images [N,C,H,W]
+   */
+  record NormaliseImages(Value pixels, Value windows, Constants mean, Constants deviation, Value y)
+      implements Op {
+    /** How many values a byte has. */
+    public static final int BYTES = 256;
+
+    @Override
+    public List<Value> inputs() {
+      return List.of(pixels, windows);
+    }
+
+    @Override
+    public List<Value> outputs() {
+      return List.of(y);
+    }
+
+    /**
+     * {@return what every byte of every channel becomes [C,256], rounded once} Back ends in f32
+     * look bytes up here, so they all give the same bits.
+     */
+    public Constants table() {
+      float[] table = new float[mean.size() * BYTES];
+      for (int i = 0; i < table.length; i++) {
+        int c = i / BYTES;
+        table[i] = (float) ((i % BYTES / 255.0 - mean.get(c)) / deviation.get(c));
+      }
+      return Constants.of(table);
+    }
+  }
+
+  /**
    * y[N,O,H',W'] = x[N,C,H,W] * w[O,C/groups,k,k], padded by k/2, H' = ceil(H / stride). No bias.
    *
    * @param x images [N,C,H,W]

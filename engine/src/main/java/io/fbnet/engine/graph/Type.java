@@ -2,9 +2,11 @@ package io.fbnet.engine.graph;
 
 /** Element types of values. The bytes are those of host memory in row-major order. */
 public enum Type {
-  /** IEEE 754 single precision: images, parameters, losses, scalars. */
+  /** Unsigned bytes: pixels as they are decoded. */
+  U8(1),
+  /** IEEE 754 single precision: normalised images, parameters, losses, scalars. */
   F32(4),
-  /** Signed 32-bit integers: labels. */
+  /** Signed 32-bit integers: labels, windows. */
   I32(4),
   /** Signed 64-bit integers: seeds and step numbers of the control block. */
   I64(8);

@@ -227,6 +227,20 @@ public final class Program implements AutoCloseable {
   }
 
   /**
+   * Copies an input to the device when the device comes to it. From memory of {@link
+   * Backend#hostMemory} this costs the host nothing.
+   *
+   * @param input its name
+   * @param host its elements, row-major, of its type; to be left as it is until results of a run
+   *     that follows have arrived, or the back end was synchronised
+   * @throws IllegalArgumentException where the program has no such input
+   */
+  public void lend(String input, MemorySegment host) {
+    Value value = find(inputs, input, "input");
+    planned(() -> compiler.uploadLent(value, host, memoryOf(value)));
+  }
+
+  /**
    * Sets an f32 of the control block, for the runs that follow.
    *
    * @param control its name

@@ -14,6 +14,7 @@ final class ReferenceImages {
   /** The kernel of an image operation, or null for any other. */
   static Kernel prepare(Op op, Function<Value, Tensor> t) {
     return switch (op) {
+      case Op.NormaliseImages p -> normaliseImages(p, t);
       case Op.Convolution c -> {
         Taps taps =
             new Taps(t.apply(c.x()), t.apply(c.w()), t.apply(c.y()), c.stride(), c.groups());
@@ -41,6 +42,29 @@ final class ReferenceImages {
       case Op.GlobalPool p -> globalPool(t.apply(p.x()), t.apply(p.y()));
       case Op.GlobalPoolBackward p -> globalPoolBackward(t.apply(p.dy()), t.apply(p.dx()));
       default -> null;
+    };
+  }
+
+  private static Kernel normaliseImages(Op.NormaliseImages op, Function<Value, Tensor> t) {
+    Tensor pixels = t.apply(op.pixels());
+    Tensor windows = t.apply(op.windows());
+    Tensor y = t.apply(op.y());
+    int channels = y.dim(1);
+    int height = y.dim(2);
+    int width = y.dim(3);
+    return () -> {
+      for (int at = 0; at < y.size(); at++) {
+        int plane = at / (height * width);
+        int window = plane / channels * 3;
+        int j = at % width;
+        int column = windows.label(window + 2) != 0 ? width - 1 - j : j;
+        int row = at / width % height + windows.label(window);
+        column += windows.label(window + 1);
+        boolean inside = row >= 0 && row < height && column >= 0 && column < width;
+        int pixel = inside ? pixels.pixel((plane * height + row) * width + column) : 0;
+        int c = plane % channels;
+        y.set(at, (pixel / 255.0 - op.mean().get(c)) / op.deviation().get(c));
+      }
     };
   }
 

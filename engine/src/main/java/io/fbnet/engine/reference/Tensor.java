@@ -1,5 +1,6 @@
 package io.fbnet.engine.reference;
 
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
@@ -9,7 +10,9 @@ import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
 import java.lang.foreign.MemorySegment;
 
-/** A value's memory as the reference kernels see it: doubles, labels, or a control scalar. */
+/**
+ * A value's memory as the reference kernels see it: doubles, bytes, labels, or a control scalar.
+ */
 final class Tensor {
   final Shape shape;
   final double[] data;
@@ -42,8 +45,13 @@ final class Tensor {
     data[offset + i] = v;
   }
 
+  /** An element of 32 bits: a label, or a part of a window. */
   int label(int i) {
     return raw.getAtIndex(JAVA_INT, i);
+  }
+
+  int pixel(int i) {
+    return Byte.toUnsignedInt(raw.get(JAVA_BYTE, i));
   }
 
   long word64() {

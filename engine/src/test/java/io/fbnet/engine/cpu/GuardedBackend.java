@@ -2,6 +2,7 @@ package io.fbnet.engine.cpu;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
 import io.fbnet.engine.backend.Backend;
@@ -66,6 +67,10 @@ public final class GuardedBackend implements Backend {
                 for (long i = 0; i < s.byteSize() / 4; i++) {
                   s.setAtIndex(JAVA_INT, i, SENTINEL);
                 }
+                // Bytes may end between two words.
+                for (long i = 0; i < GUARD; i += 4) {
+                  s.set(JAVA_INT_UNALIGNED, GUARD + bytes + i, SENTINEL);
+                }
                 if (storage != null) {
                   s.asSlice(GUARD, bytes).fill((byte) 0);
                 }
@@ -79,7 +84,7 @@ public final class GuardedBackend implements Backend {
           (value, whole) -> {
             for (long i = 0; i < GUARD; i += 4) {
               if (whole.get(JAVA_INT, i) != SENTINEL
-                  || whole.get(JAVA_INT, whole.byteSize() - GUARD + i) != SENTINEL) {
+                  || whole.get(JAVA_INT_UNALIGNED, whole.byteSize() - GUARD + i) != SENTINEL) {
                 throw new AssertionError("the step of " + outputs + " wrote beside " + value);
               }
             }

@@ -27,6 +27,36 @@ class GraphBuilderTest {
   static Stream<Arguments> wrongShapes() {
     return Stream.of(
         refused(
+            "pixels that are no bytes",
+            b ->
+                b.normaliseImages(
+                    f32(b, "x", 2, 1, 4, 4),
+                    b.input("windows", Type.I32, 2, 3),
+                    Constants.of(0),
+                    Constants.of(1)),
+            "x[2, 1, 4, 4]",
+            "F32"),
+        refused(
+            "windows of other images",
+            b ->
+                b.normaliseImages(
+                    b.input("x", Type.U8, 2, 1, 4, 4),
+                    b.input("windows", Type.I32, 3, 3),
+                    Constants.of(0),
+                    Constants.of(1)),
+            "x[2, 1, 4, 4]",
+            "windows[3, 3]"),
+        refused(
+            "means of other channels",
+            b ->
+                b.normaliseImages(
+                    b.input("x", Type.U8, 2, 3, 4, 4),
+                    b.input("windows", Type.I32, 2, 3),
+                    Constants.of(0),
+                    Constants.of(1, 1, 1)),
+            "1 means and 3 deviations",
+            "x[2, 3, 4, 4]"),
+        refused(
             "channels of a convolution",
             b -> b.convolution(f32(b, "x", 2, 3, 4, 4), f32(b, "w", 8, 4, 1, 1), 1, 1),
             "[2, 3, 4, 4]",

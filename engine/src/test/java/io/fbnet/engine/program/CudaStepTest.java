@@ -8,14 +8,16 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.HostMemory;
 import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.backend.Readback;
 import io.fbnet.engine.cuda.CudaOptions;
 import io.fbnet.engine.cuda.SoftwareCuda;
 import io.fbnet.engine.cuda.SoftwareCuda.Count;
 import io.fbnet.engine.cuda.SoftwareCuda.Live;
+import io.fbnet.engine.graph.GraphBuilder;
+import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.reference.ReferenceBackend;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
@@ -129,23 +131,31 @@ class CudaStepTest {
     }
   }
 
-  /** Five batches on their way at once, with what each gave read in the end. */
-  private static List<float[]> losses(String device, boolean wait) {
+  /**
+   * Five batches on their way at once, with what each gave read in the end.
+   *
+   * @param lent whether the device copies them when it comes to it
+   */
+  private static List<float[]> losses(String device, boolean wait, boolean lent) {
     SmallSupernet net = SmallSupernet.of(4, true, SmallSupernet.Update.BOTH_OPTIMISERS);
     List<float[]> losses = new ArrayList<>();
     List<Readback> pending = new ArrayList<>();
     try (Backend backend = Devices.open(device);
-        Instance instance = new Instance(backend, net.graph(), SEED);
-        Arena arena = Arena.ofConfined()) {
+        HostMemory memory = backend.hostMemory();
+        Instance instance = new Instance(backend, net.graph(), SEED)) {
       Random random = new Random(SEED);
-      MemorySegment images = arena.allocate(4 * 3 * 7 * 7 * 4L, 64);
       for (int number = 1; number <= 5; number++) {
+        MemorySegment images = memory.allocate(4 * 3 * 7 * 7 * 4L, 64);
         for (int i = 0; i < 4 * 3 * 7 * 7; i++) {
           images.setAtIndex(JAVA_FLOAT, i, (float) random.nextGaussian());
         }
-        if (System.getProperty("nowrite") == null) instance.program.write("images", images);
-        // The caller's memory is its own again at once.
-        images.fill((byte) -1);
+        if (lent) {
+          instance.program.lend("images", images);
+        } else {
+          instance.program.write("images", images);
+          // The caller's memory is its own again at once.
+          images.fill((byte) -1);
+        }
         step(instance, number);
         Readback loss = instance.program.readLater("loss", "rank");
         if (wait) {
@@ -163,13 +173,40 @@ class CudaStepTest {
 
   @Test
   void stepsMayOverlapWithCopiesOfLaterBatches() {
-    List<float[]> expected = losses("cuda, deterministic", true);
+    List<float[]> expected = losses("cuda, deterministic", true, false);
     assertNotEquals(expected.get(0)[0], expected.get(1)[0]);
     for (String device : List.of("cuda, deterministic", "cuda, deterministic, lazy")) {
-      List<float[]> actual = losses(device, false);
-      for (int i = 0; i < expected.size(); i++) {
-        assertArrayEquals(expected.get(i), actual.get(i), device + ", step " + i);
+      for (boolean lent : new boolean[] {false, true}) {
+        List<float[]> actual = losses(device, false, lent);
+        for (int i = 0; i < expected.size(); i++) {
+          String what = device + ", step " + i + (lent ? ", lent" : "");
+          assertArrayEquals(expected.get(i), actual.get(i), what);
+        }
       }
+    }
+  }
+
+  /** What is lent is read when the device comes to it, and its results say that it was read. */
+  @Test
+  void lentMemoryIsReadLaterAndFreeWhenResultsHaveArrived() {
+    assumeTrue(SoftwareCuda.present(), "only the software device waits until it is waited for");
+    GraphBuilder b = new GraphBuilder();
+    b.output("y", b.mean(b.input("x", Type.F32, 3)));
+    try (Backend backend = Devices.open("cuda, lazy");
+        HostMemory memory = backend.hostMemory();
+        Instance instance = new Instance(backend, b.build(), SEED)) {
+      MemorySegment x = memory.allocate(12, 4);
+      instance.program.lend("x", x);
+      MemorySegment.copy(new float[] {1, 2, 6}, 0, x, JAVA_FLOAT, 0, 3);
+      instance.program.run();
+      Readback before = instance.program.readLater("y");
+      assertEquals(3, before.await()[0][0]);
+      x.fill((byte) 0);
+      instance.program.run();
+      assertEquals(3, instance.program.scalar("y"), "the input stays as it was copied");
+    }
+    for (Live kind : Live.values()) {
+      assertEquals(0, SoftwareCuda.live(kind), kind.toString());
     }
   }
 

@@ -1,5 +1,6 @@
 package io.fbnet.engine.program;
 
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_DOUBLE;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
@@ -76,9 +77,14 @@ final class Instance implements AutoCloseable {
   private void write(Arena arena, Random random, Value v, Storage storage) {
     switch (storage) {
       case Storage.Input input -> {
-        MemorySegment host = arena.allocate(v.shape().elements() * 4, 64);
+        MemorySegment host = arena.allocate(v.shape().elements() * v.type().bytes(), 64);
         for (long i = 0; i < v.shape().elements(); i++) {
-          if (v.type() == Type.I32) {
+          if (v.type() == Type.U8) {
+            host.set(JAVA_BYTE, i, (byte) random.nextInt());
+          } else if (input.name().equals("windows")) {
+            // Down and right up to 4 pixels each way, mirrored or not.
+            host.setAtIndex(JAVA_INT, i, i % 3 == 2 ? random.nextInt(2) : random.nextInt(9) - 4);
+          } else if (v.type() == Type.I32) {
             host.setAtIndex(JAVA_INT, i, random.nextInt(5));
           } else {
             boolean positive = input.name().equals("positive");

@@ -7,6 +7,7 @@ import io.fbnet.engine.graph.ParameterSpec.Initial;
 import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.Function;
 
@@ -32,10 +33,14 @@ final class OperationCases {
   /** A few roundings. */
   private static final double FEW = 2e-6;
 
+  /** f32 is rounded once, as the reference is when it is read: below an f32's last bit. */
+  private static final double ROUNDED_ONCE = 1e-12;
+
   private OperationCases() {}
 
   static List<Case> all() {
     List<Case> cases = new ArrayList<>();
+    pixels(cases);
     convolutions(cases);
     norms(cases);
     mixes(cases);
@@ -46,6 +51,41 @@ final class OperationCases {
 
   private static Value images(GraphBuilder b, String name, int... shape) {
     return b.input(name, Type.F32, shape);
+  }
+
+  private static void pixels(List<Case> cases) {
+    int[][] sizes = {{3, 1, 9, 7}, {4, 3, 5, 6}, {7, 3, 1, 1}, {2, 3, 33, 31}, {3, 21, 4, 5}};
+    for (int[] s : sizes) {
+      cases.add(new Case("bytes to images " + Arrays.toString(s), ROUNDED_ONCE, b -> bytes(b, s)));
+    }
+    cases.add(
+        new Case(
+            "bytes to images, then a dense convolution",
+            SUMS,
+            b -> b.convolution(bytes(b, 3, 3, 9, 7), weights(b, 5, 3, 3, 3), 2, 1)));
+    for (int channels : new int[] {3, 21}) {
+      cases.add(
+          new Case(
+              "bytes to images of %d channels, then depthwise".formatted(channels),
+              SUMS,
+              b ->
+                  b.convolution(
+                      bytes(b, 3, channels, 7, 6), weights(b, channels, 1, 3, 3), 1, channels)));
+    }
+  }
+
+  private static Value bytes(GraphBuilder b, int... shape) {
+    float[] mean = new float[shape[1]];
+    float[] deviation = new float[shape[1]];
+    for (int c = 0; c < mean.length; c++) {
+      mean[c] = 0.485f - 0.021f * c;
+      deviation[c] = 0.229f + 0.013f * c;
+    }
+    return b.normaliseImages(
+        b.input("pixels", Type.U8, shape),
+        b.input("windows", Type.I32, shape[0], 3),
+        Constants.of(mean),
+        Constants.of(deviation));
   }
 
   private static void convolutions(List<Case> cases) {
@@ -106,7 +146,7 @@ final class OperationCases {
       for (boolean relu : new boolean[] {false, true}) {
         cases.add(
             new Case(
-                "batch norm %s%s".formatted(java.util.Arrays.toString(s), relu ? " relu" : ""),
+                "batch norm %s%s".formatted(Arrays.toString(s), relu ? " relu" : ""),
                 SUMS,
                 b -> norm(b, "", images(b, "x", s), b.control("momentum", Type.F32), relu)));
       }

@@ -40,6 +40,7 @@ class OperationsDocumentTest {
   /** How the CPU carries each one out. A new operation without a line here fails the test. */
   private static Map<Class<? extends Op>, String> onCpu() {
     Map<Class<? extends Op>, String> how = new LinkedHashMap<>();
+    how.put(Op.NormaliseImages.class, PLAIN + ", all threads");
     how.put(Op.Convolution.class, ONEDNN);
     how.put(Op.ConvolutionBackwardData.class, ONEDNN);
     how.put(Op.ConvolutionBackwardWeights.class, ONEDNN + "; depthwise 5x5: " + VECTORS);
@@ -105,6 +106,7 @@ class OperationsDocumentTest {
       case "GumbelSoftmax", "GumbelSoftmaxBackward", "HardMax" -> "gumbel_softmax";
       case "GlobalPool", "GlobalPoolBackward" -> "global_pool";
       case "CrossEntropy", "CrossEntropyBackward", "LabelRank" -> "cross_entropy";
+      case "NormaliseImages" -> "pixels";
       case "Sum" -> "sum";
       case "ChannelShuffle" -> "channel_shuffle";
       case "AllFinite" -> "all_finite";
@@ -117,6 +119,9 @@ class OperationsDocumentTest {
 
   /** Why an operation's gradient is compared with no finite differences. */
   private static String withoutGradient(Class<?> op) {
+    if (op == Op.NormaliseImages.class) {
+      return "none: it reads bytes";
+    }
     if (op == Op.BatchNormInference.class) {
       return "none: evaluation only";
     }

@@ -52,6 +52,7 @@ record Subject(Graph graph, List<Value> wanted, Map<Value, Value> gradients) {
   /** Whether there is one that finite differences can confirm: hard max's is not its derivative. */
   static boolean hasGradient(Op op) {
     return !(op instanceof Op.LabelRank
+        || op instanceof Op.NormaliseImages
         || op instanceof Op.BatchNormApply
         || op instanceof Op.BatchNormInference
         || op instanceof Op.HardMax);

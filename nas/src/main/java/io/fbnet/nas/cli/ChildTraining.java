@@ -64,7 +64,7 @@ final class ChildTraining {
       Architecture architecture,
       Optional<TrainedNetwork.Latency> latency,
       String what) {
-    try (Trainer trainer = new Trainer(backend, architecture, recipe)) {
+    try (Trainer trainer = new Trainer(backend, architecture, data.normalisation(), recipe)) {
       TrainLoop loop = new TrainLoop(backend, trainer, data);
       Checkpoints.requireFreeSpace(folder.root(), CHECKPOINTS_ON_DISK * trainer.checkpointBytes());
       restore(folder, loop);

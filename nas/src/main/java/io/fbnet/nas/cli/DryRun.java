@@ -3,6 +3,7 @@ package io.fbnet.nas.cli;
 import io.fbnet.engine.program.Program;
 import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.data.BatchLoader;
+import io.fbnet.nas.network.BatchInputs;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.search.Search;
 import java.util.Locale;
@@ -41,14 +42,12 @@ final class DryRun {
     try (BatchLoader loader =
         BatchLoader.over(search.data().train(), search.loop().splits().first())
             .batchSize(search.settings().batch())
-            .normalisation(search.data().mean(), search.data().std())
             .dropLast(true)
             .build()) {
       loader.start(0, 0);
       Batch batch = loader.next();
       for (int i = 0; i < 2; i++) {
-        program.write("images", batch.images());
-        program.write("labels", batch.labels());
+        BatchInputs.write(program, batch);
         program.set("seed", search.settings().seed());
         program.set("step", (long) i);
         program.set("tau", search.settings().tauFirst());

@@ -1,8 +1,8 @@
 package io.fbnet.nas.cli;
 
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.latency.LatencyTable;
-import io.fbnet.nas.model.Normalisation;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.space.Architecture;
 import java.nio.file.Path;

@@ -1,7 +1,7 @@
 package io.fbnet.nas.data;
 
 /**
- * What is done to a training image before it is normalised.
+ * What is done to a training image, by the device that trains, before it is normalised.
  *
  * @param cropPadding the image is framed by this many black pixels (0 before normalisation) and a
  *     window of its own size is cut out at random; 0 for none

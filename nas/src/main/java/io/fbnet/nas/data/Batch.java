@@ -23,9 +23,18 @@ public final class Batch {
     this.recycle = recycle;
   }
 
-  /** {@return normalised float32, {@code [batchSize, channels, height, width]}} */
+  /** {@return unsigned bytes as they were decoded, {@code [batchSize, channels, height, width]}} */
   public MemorySegment images() {
     return slot.images;
+  }
+
+  /**
+   * {@return the window that is to be cut out of each image, int32, {@code [batchSize, 3]}: how far
+   * it lies down and to the right of the image, in pixels, and 1 where it is then mirrored left to
+   * right, else 0; beside the image it is black}
+   */
+  public MemorySegment windows() {
+    return slot.windows;
   }
 
   /** {@return int32 class numbers, {@code [batchSize]}} */

@@ -6,7 +6,6 @@ import io.fbnet.nas.UserException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.SegmentAllocator;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
@@ -41,15 +40,7 @@ public final class BatchLoader implements AutoCloseable {
     shuffle = builder.shuffle;
     manualRelease = builder.manualRelease;
     batches = builder.dropLast ? images.length / batchSize : Math.ceilDiv(images.length, batchSize);
-    filler =
-        new BatchFiller(
-            builder.set,
-            builder.augmentation,
-            builder.mean,
-            builder.std,
-            builder.seed,
-            builder.stream,
-            batchSize);
+    filler = new BatchFiller(builder.set, builder.augmentation, builder.seed, builder.stream);
     ownArena = builder.allocator.isPresent() ? Optional.empty() : Optional.of(Arena.ofShared());
     SegmentAllocator allocator = builder.allocator.orElseGet(ownArena::orElseThrow);
     try {
@@ -170,8 +161,6 @@ public final class BatchLoader implements AutoCloseable {
     private final int[] images;
     private int batchSize = 1;
     private Augmentation augmentation = Augmentation.none();
-    private float[] mean;
-    private float[] std;
     private long seed;
     private int stream;
     private boolean shuffle;
@@ -186,9 +175,6 @@ public final class BatchLoader implements AutoCloseable {
       for (int image : images) {
         Objects.checkIndex(image, set.size());
       }
-      mean = new float[set.channels()];
-      std = new float[set.channels()];
-      Arrays.fill(std, 1);
     }
 
     /**
@@ -204,7 +190,7 @@ public final class BatchLoader implements AutoCloseable {
     }
 
     /**
-     * Sets what is done to each image before it is normalised; nothing unless set.
+     * Sets how each image's window is drawn; the whole image unless set.
      *
      * @param chosen the augmentation
      * @return this
@@ -212,25 +198,6 @@ public final class BatchLoader implements AutoCloseable {
     @CanIgnoreReturnValue
     public Builder augmentation(Augmentation chosen) {
       augmentation = chosen;
-      return this;
-    }
-
-    /**
-     * Sets what is subtracted from each channel on the scale 0 to 1 and what the rest is divided
-     * by; 0 and 1 unless set.
-     *
-     * @param channelMean one number a channel; copied
-     * @param channelStd one number a channel; copied
-     * @return this
-     * @throws IllegalArgumentException if there are more or fewer
-     */
-    @CanIgnoreReturnValue
-    public Builder normalisation(float[] channelMean, float[] channelStd) {
-      if (channelMean.length != set.channels() || channelStd.length != set.channels()) {
-        throw new IllegalArgumentException("one mean and one deviation for each channel");
-      }
-      mean = channelMean.clone();
-      std = channelStd.clone();
       return this;
     }
 
@@ -298,8 +265,8 @@ public final class BatchLoader implements AutoCloseable {
     }
 
     /**
-     * Sets where slots are allocated, such as a device's pinned memory. Without one the loader owns
-     * its memory.
+     * Sets where slots are allocated, such as memory that a device copies from. Without one the
+     * loader owns its memory.
      *
      * @param chosen the allocator; its owner frees it, after the loader is closed
      * @return this

@@ -8,11 +8,13 @@ final class BatchSlot {
   private static final long ALIGNMENT = 256;
 
   final MemorySegment images;
+  final MemorySegment windows;
   final MemorySegment labels;
   final int[] numbers;
 
   BatchSlot(SegmentAllocator allocator, int batchSize, ImageShape shape) {
-    images = allocator.allocate((long) batchSize * shape.elements() * Float.BYTES, ALIGNMENT);
+    images = allocator.allocate((long) batchSize * shape.elements(), ALIGNMENT);
+    windows = allocator.allocate((long) batchSize * Window.BYTES, ALIGNMENT);
     labels = allocator.allocate((long) batchSize * Integer.BYTES, ALIGNMENT);
     numbers = new int[batchSize];
   }

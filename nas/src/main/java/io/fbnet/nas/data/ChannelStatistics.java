@@ -9,15 +9,9 @@ import java.lang.foreign.MemorySegment;
  * so that the result depends on neither order nor thread.
  */
 final class ChannelStatistics {
-  private final float[] mean;
-  private final float[] std;
+  private ChannelStatistics() {}
 
-  private ChannelStatistics(float[] mean, float[] std) {
-    this.mean = mean;
-    this.std = std;
-  }
-
-  static ChannelStatistics of(ImageSet set) {
+  static Normalisation of(ImageSet set) {
     int plane = set.height() * set.width();
     long[][] counts = new long[set.channels()][256];
     byte[] image = new byte[set.shape().elements()];
@@ -48,14 +42,6 @@ final class ChannelStatistics {
       // A channel of one single value would otherwise be divided by zero.
       std[c] = (float) Math.max(1 / 255.0, Math.sqrt(total == 0 ? 0 : squares / total) / 255);
     }
-    return new ChannelStatistics(mean, std);
-  }
-
-  float[] mean() {
-    return mean;
-  }
-
-  float[] std() {
-    return std;
+    return Normalisation.of(mean, std);
   }
 }

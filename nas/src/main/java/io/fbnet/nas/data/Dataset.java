@@ -16,8 +16,7 @@ public final class Dataset implements AutoCloseable {
   private final ImageSet train;
   private final ImageSet test;
   private final boolean generated;
-  private final float[] mean;
-  private final float[] std;
+  private final Normalisation normalisation;
   private final String fingerprint;
   private final Arena arena;
 
@@ -26,16 +25,14 @@ public final class Dataset implements AutoCloseable {
       ImageSet train,
       ImageSet test,
       boolean generated,
-      float[] mean,
-      float[] std,
+      Normalisation normalisation,
       String fingerprint,
       Arena arena) {
     this.name = name;
     this.train = train;
     this.test = test;
     this.generated = generated;
-    this.mean = mean.clone();
-    this.std = std.clone();
+    this.normalisation = normalisation;
     this.fingerprint = fingerprint;
     this.arena = arena;
   }
@@ -52,16 +49,8 @@ public final class Dataset implements AutoCloseable {
    */
   public static Dataset of(
       String name, ImageSet train, ImageSet test, boolean generated, Arena arena) {
-    ChannelStatistics statistics = ChannelStatistics.of(train);
     return new Dataset(
-        name,
-        train,
-        test,
-        generated,
-        statistics.mean(),
-        statistics.std(),
-        fingerprint(train, test),
-        arena);
+        name, train, test, generated, ChannelStatistics.of(train), fingerprint(train, test), arena);
   }
 
   /** {@return what the user called it: {@code fashion-mnist}, {@code shapes} or a folder's name} */
@@ -89,16 +78,11 @@ public final class Dataset implements AutoCloseable {
     return generated;
   }
 
-  /** {@return the training split's mean of each channel, on the scale 0 to 1; a copy} */
-  public float[] mean() {
-    return mean.clone();
-  }
-
   /**
-   * {@return the training split's standard deviation of each channel, on the scale 0 to 1; a copy}
+   * {@return the training split's mean and standard deviation of each channel, on the scale 0 to 1}
    */
-  public float[] std() {
-    return std.clone();
+  public Normalisation normalisation() {
+    return normalisation;
   }
 
   /**

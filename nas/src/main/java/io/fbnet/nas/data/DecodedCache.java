@@ -16,7 +16,6 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.time.Instant;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.Stream;
@@ -138,8 +137,7 @@ final class DecodedCache {
         contents.train(),
         contents.test(),
         false,
-        floats(footer.mean()),
-        floats(footer.std()),
+        new Normalisation(footer.mean(), footer.std()),
         footer.fingerprint(),
         contents.arena());
   }
@@ -161,22 +159,6 @@ final class DecodedCache {
 
   private static String sha256(String text) {
     return Sha256.hex(text.getBytes(StandardCharsets.UTF_8));
-  }
-
-  private static float[] floats(List<Float> list) {
-    float[] array = new float[list.size()];
-    for (int i = 0; i < array.length; i++) {
-      array[i] = list.get(i);
-    }
-    return array;
-  }
-
-  private static List<Float> list(float[] array) {
-    List<Float> list = new ArrayList<>();
-    for (float value : array) {
-      list.add(value);
-    }
-    return list;
   }
 
   /** A temporary file that becomes the cache when finished and vanishes when closed before. */
@@ -226,8 +208,8 @@ final class DecodedCache {
                 testOffset,
                 testLabels.length,
                 labelsOffset,
-                list(counted.mean()),
-                list(counted.std()),
+                counted.normalisation().mean(),
+                counted.normalisation().std(),
                 counted.fingerprint(),
                 skipped);
         byte[] json = CacheFile.encode(footer);

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import io.fbnet.engine.graph.ParameterSpec;
 import io.fbnet.engine.graph.Shape;
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.file.AtomicFile;
 import io.fbnet.nas.file.Document;
 import io.fbnet.nas.file.Nearest;

@@ -8,6 +8,7 @@ import io.fbnet.engine.graph.ParameterSpec;
 import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.network.ArchitectureGraphs;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.space.Architecture;

@@ -5,6 +5,7 @@ import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.GraphBuilder;
 import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
+import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.Block;
 import io.fbnet.nas.space.LayerSpec;
@@ -15,19 +16,21 @@ public final class ArchitectureGraphs {
   private ArchitectureGraphs() {}
 
   /**
-   * Logits and, for labelled images, loss and rank by the running statistics. Inputs: images f32
-   * [N,C,H,W], labels i32 [N]. Outputs: logits [N,classes], ce and rank [N]; rank is how many
-   * classes have a larger logit than the label's.
+   * Logits and, for labelled images, loss and rank by the running statistics. Inputs: those of
+   * {@link BatchInputs}. Outputs: logits [N,classes], ce and rank [N]; rank is how many classes
+   * have a larger logit than the label's.
    *
    * @param architecture the network
    * @param batch images a run, N
+   * @param normalisation what becomes of pixels before the network sees them
    * @return the graph
    */
-  public static Graph evaluation(Architecture architecture, int batch) {
+  public static Graph evaluation(
+      Architecture architecture, int batch, Normalisation normalisation) {
     GraphBuilder b = new GraphBuilder();
     NetworkBuilder network = new NetworkBuilder(b, architecture.space(), NormMode.INFERENCE);
-    Value logits = network.network(network.images(batch), architecture.blocks());
-    Value labels = b.input("labels", Type.I32, batch);
+    Value logits = network.network(network.images(batch, normalisation), architecture.blocks());
+    Value labels = BatchInputs.labels(b, batch);
     b.output("logits", logits);
     b.output("ce", b.crossEntropy(logits, labels));
     b.output("rank", b.labelRank(logits, labels));
@@ -49,34 +52,39 @@ public final class ArchitectureGraphs {
   }
 
   /**
-   * A forward pass that only moves the running statistics. Input: images f32 [N,C,H,W]. Output:
-   * logits [N,classes]. Control: {@link NetworkBuilder#NORM_MOMENTUM}.
+   * A forward pass that only moves the running statistics. Inputs: those of {@link BatchInputs},
+   * without labels. Output: logits [N,classes]. Control: {@link NetworkBuilder#NORM_MOMENTUM}.
    *
    * @param architecture the network
    * @param batch images a run, N
+   * @param normalisation what becomes of pixels before the network sees them
    * @return the graph
    */
-  public static Graph recalibration(Architecture architecture, int batch) {
+  public static Graph recalibration(
+      Architecture architecture, int batch, Normalisation normalisation) {
     GraphBuilder b = new GraphBuilder();
     NetworkBuilder network = new NetworkBuilder(b, architecture.space(), NormMode.TRAIN);
-    b.output("logits", network.network(network.images(batch), architecture.blocks()));
+    b.output(
+        "logits", network.network(network.images(batch, normalisation), architecture.blocks()));
     return b.build();
   }
 
   /**
    * A training step by SGD on cross-entropy; see {@link TrainingStep} for its controls. Inputs:
-   * images f32 [N,C,H,W], labels i32 [N]. Outputs: loss [1], ce and rank [N], finite [1].
+   * those of {@link BatchInputs}. Outputs: loss [1], ce and rank [N], finite [1].
    *
    * @param architecture the network
    * @param batch images a run, N
+   * @param normalisation what becomes of pixels before the network sees them
    * @param how the step ends
    * @return the graph
    */
-  public static Graph training(Architecture architecture, int batch, TrainingStep how) {
+  public static Graph training(
+      Architecture architecture, int batch, Normalisation normalisation, TrainingStep how) {
     GraphBuilder b = new GraphBuilder();
     NetworkBuilder network = new NetworkBuilder(b, architecture.space(), NormMode.TRAIN);
-    Value logits = network.network(network.images(batch), architecture.blocks());
-    Value labels = b.input("labels", Type.I32, batch);
+    Value logits = network.network(network.images(batch, normalisation), architecture.blocks());
+    Value labels = BatchInputs.labels(b, batch);
     Value ce = b.crossEntropy(logits, labels);
     Value target =
         how.labelSmoothing() == 0

@@ -5,6 +5,7 @@ import io.fbnet.engine.graph.ParameterSpec.Initial;
 import io.fbnet.engine.graph.Shape;
 import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
+import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.space.Block;
 import io.fbnet.nas.space.BlockBuilder;
 import io.fbnet.nas.space.LayerSpec;
@@ -41,10 +42,15 @@ public final class NetworkBuilder {
     this.mode = mode;
   }
 
-  /** The input {@code images}, f32 [N,C,H,W]. */
+  /** The input of normalised images, f32 [N,C,H,W]: for timing and export. */
   Value images(int batch) {
     SearchSpace.Input in = space.input();
-    return graph.input("images", Type.F32, batch, in.channels(), in.height(), in.width());
+    return graph.input(BatchInputs.IMAGES, Type.F32, batch, in.channels(), in.height(), in.width());
+  }
+
+  /** Images made of the bytes of {@link BatchInputs}. */
+  Value images(int batch, Normalisation normalisation) {
+    return BatchInputs.images(graph, space.input(), batch, normalisation);
   }
 
   /** 3x3 convolution, batch norm, ReLU. */

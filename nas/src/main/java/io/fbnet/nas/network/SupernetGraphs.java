@@ -10,6 +10,7 @@ import io.fbnet.engine.graph.Recompute;
 import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
+import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
 import java.util.ArrayList;
@@ -35,6 +36,7 @@ public final class SupernetGraphs {
   private static final float ADAM_BETA2 = 0.999f;
 
   private final SearchSpace space;
+  private final Normalisation normalisation;
   private final LossSettings loss;
   private final double fixedMs;
   private final double[][] layersMs;
@@ -76,21 +78,23 @@ public final class SupernetGraphs {
 
   /**
    * A term that the theta step adds to its loss: a control scalar times (fixed + sum over layers l
-   * of the dot product of softmax(theta[l]) and costs[l]). It is the exact expectation: a soft
-   * sample at a high temperature says little of what will be drawn, one at a low temperature has
-   * hardly a gradient.
+   * of the dot product of softmax(theta[l]) and costs[l]), which is an output too. It is the exact
+   * expectation: a soft sample at a high temperature says little of what will be drawn, one at a
+   * low temperature has hardly a gradient.
    *
    * @param control the scalar's name
+   * @param excess the output's name
    * @param fixed what every architecture adds, in the unit of costs
    * @param costs numbers of [layer][candidate]
    */
   @SuppressWarnings("ArrayRecordComponent") // never compared
-  public record Penalty(String control, double fixed, double[][] costs) {}
+  public record Penalty(String control, String excess, double fixed, double[][] costs) {}
 
   /**
    * Steps for a space and its latencies.
    *
    * @param space whose candidates are mixed
+   * @param normalisation what becomes of pixels before the network sees them
    * @param loss what is minimised and how weights and theta move
    * @param fixedMs milliseconds outside the searchable layers
    * @param layersMs milliseconds of [layer][candidate]; not copied
@@ -100,6 +104,7 @@ public final class SupernetGraphs {
    */
   public SupernetGraphs(
       SearchSpace space,
+      Normalisation normalisation,
       LossSettings loss,
       double fixedMs,
       double[][] layersMs,
@@ -108,6 +113,7 @@ public final class SupernetGraphs {
     this.lean = lean;
     this.penalties = List.copyOf(penalties);
     this.space = space;
+    this.normalisation = normalisation;
     this.loss = loss;
     this.fixedMs = fixedMs;
     this.layersMs = layersMs;
@@ -118,8 +124,8 @@ public final class SupernetGraphs {
 
   private Forward forward(GraphBuilder b, int batch, NormMode mode, boolean latencyInLoss) {
     NetworkBuilder network = new NetworkBuilder(b, space, mode);
-    Value images = network.images(batch);
-    Value labels = b.input("labels", Type.I32, batch);
+    Value images = network.images(batch, normalisation);
+    Value labels = BatchInputs.labels(b, batch);
     int layers = space.layerCount();
     int candidates = space.blocks().size();
     Value theta = b.parameter(THETA, "theta", true, new Initial.Constant(0), layers, candidates);
@@ -174,14 +180,15 @@ public final class SupernetGraphs {
     List<Value> terms = new ArrayList<>(List.of(forward.loss()));
     for (Penalty penalty : penalties) {
       Value excess = dot(b, probabilities, penalty.fixed(), penalty.costs(), 1);
+      b.output(penalty.excess(), excess);
       terms.add(b.multiply(excess, b.control(penalty.control(), Type.F32)));
     }
     return b.sum(terms);
   }
 
   /**
-   * The step that trains w by SGD. Inputs: images f32 [N,C,H,W], labels i32 [N]. Outputs: loss, ce
-   * and finite [1], latency us [1] (the mean), rank [N]. Controls: tau, seed, step, rate, norm
+   * The step that trains w by SGD. Inputs: those of {@link BatchInputs}. Outputs: loss, ce and
+   * finite [1], latency us [1] (the mean), rank [N]. Controls: tau, seed, step, rate, norm
    * momentum.
    *
    * @param batch images a run, N
@@ -204,8 +211,9 @@ public final class SupernetGraphs {
   }
 
   /**
-   * The step that trains theta by Adam; inputs and outputs as in {@link #weightStep}. Controls:
-   * tau, seed, step, rate, count, and those of the penalties.
+   * The step that trains theta by Adam; inputs as in {@link #weightStep}, outputs too, and those of
+   * the penalties [1], of theta before its update. Controls: tau, seed, step, rate, count, and
+   * those of the penalties.
    *
    * @param batch images a run, N
    * @return the graph

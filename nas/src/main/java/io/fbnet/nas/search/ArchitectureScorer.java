@@ -9,6 +9,7 @@ import io.fbnet.nas.data.ImageSet;
 import io.fbnet.nas.data.Splits;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.network.ArchitectureGraphs;
+import io.fbnet.nas.network.BatchInputs;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.network.SupernetGraphs;
 import io.fbnet.nas.space.Architecture;
@@ -91,7 +92,8 @@ public final class ArchitectureScorer {
     try (Program program =
             Program.compileFixed(
                 backend,
-                ArchitectureGraphs.recalibration(architecture, settings.batch()),
+                ArchitectureGraphs.recalibration(
+                    architecture, settings.batch(), data.normalisation()),
                 supernet.store());
         BatchLoader loader =
             loader(data.train(), splits.first())
@@ -103,7 +105,7 @@ public final class ArchitectureScorer {
       int batches = Math.min(CALIBRATION_BATCHES, loader.batches());
       for (int i = 0; i < batches; i++) {
         Batch batch = loader.next();
-        program.write("images", batch.images());
+        BatchInputs.writeImages(program, batch);
         // 1/1, 1/2, 1/3, ...: the running statistics become the plain mean over the batches.
         program.set(NetworkBuilder.NORM_MOMENTUM, 1.0 / (i + 1));
         program.run();
@@ -113,16 +115,14 @@ public final class ArchitectureScorer {
   }
 
   private BatchLoader.Builder loader(ImageSet images, int[] numbers) {
-    return BatchLoader.over(images, numbers)
-        .batchSize(settings.batch())
-        .normalisation(data.mean(), data.std());
+    return BatchLoader.over(images, numbers).batchSize(settings.batch());
   }
 
   private Evaluation evaluate(Architecture architecture, ImageSet images, int[] numbers) {
     try (Program program =
             Program.compileFixed(
                 backend,
-                ArchitectureGraphs.evaluation(architecture, settings.batch()),
+                ArchitectureGraphs.evaluation(architecture, settings.batch(), data.normalisation()),
                 supernet.store());
         BatchLoader loader = loader(images, numbers).build()) {
       return Evaluation.of(program, loader);

@@ -47,11 +47,16 @@ public record Budget(List<Limit> limits) {
         scaled[l][k] = costs[l][k] * scale;
       }
     }
-    return new Penalty(control(limit), limit.fixed() * scale - 1, scaled);
+    return new Penalty(control(limit), excess(limit), limit.fixed() * scale - 1, scaled);
   }
 
   /** The control scalar that holds a limit's lambda. */
   static String control(Limit limit) {
     return "lambda " + limit.kind().word();
+  }
+
+  /** The output of the theta step that holds E[cost] / target - 1. */
+  static String excess(Limit limit) {
+    return "excess " + limit.kind().word();
   }
 }

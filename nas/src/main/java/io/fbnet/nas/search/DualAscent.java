@@ -4,19 +4,23 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.engine.program.Program;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
 /**
- * The weights of a budget's terms by the method of multipliers (augmented Lagrangian): before every
+ * The weights of a budget's terms by the method of multipliers (augmented Lagrangian): for every
  * theta step each multiplier moves by {@link #STEP} times the relative excess of the expected cost
  * over the target, and the weight is the multiplier plus {@link #DAMPING} times the excess. The
  * second part answers at once, the first removes what would be left of the excess. A latency target
  * is to be used up, so its weight may be negative; the others' may not.
  *
  * <p>The expectation is the exact one of drawing from theta: at high temperatures the soft sample m
- * says little about what will be drawn.
+ * says little about what will be drawn. Each step computes it of theta as it finds it. The weights
+ * of a step follow from what the step before the last one found, whether or not the last one's
+ * results have arrived, so that no device waits and all take the same course; the first two steps
+ * have none.
  */
 final class DualAscent {
   /** How far a multiplier moves for an excess of 1. */
@@ -31,9 +35,16 @@ final class DualAscent {
    */
   private static final double LARGEST_EXCESS = 0.2;
 
+  private static final String MULTIPLIER = "multiplier";
+  private static final String WEIGHT = "weight";
+  private static final String EXCESS = "excess";
+
   private final List<Limit> limits;
   private final double[] multipliers;
   private final double[] weights;
+
+  /** What the last step found and no multiplier has moved by yet; empty where there is nothing. */
+  private List<Double> observed = List.of();
 
   DualAscent(Budget budget) {
     limits = budget.limits();
@@ -41,18 +52,25 @@ final class DualAscent {
     weights = new double[limits.size()];
   }
 
-  /** Moves every multiplier by what theta, as probabilities, costs on average. */
-  void update(double[][] probabilities) {
-    for (int i = 0; i < multipliers.length; i++) {
-      Limit limit = limits.get(i);
-      double excess =
-          Math.clamp(
-              limit.expected(probabilities) / limit.target() - 1, -LARGEST_EXCESS, LARGEST_EXCESS);
-      boolean usedUp = limit.kind().least() > 0;
+  /**
+   * Takes what a theta step found, for {@link #move}.
+   *
+   * @param excess of each limit: E[cost] / target - 1
+   */
+  void observe(List<Double> excess) {
+    observed = List.copyOf(excess);
+  }
+
+  /** Moves every multiplier by what was observed, once: to be called when a step was launched. */
+  void move() {
+    for (int i = 0; i < observed.size(); i++) {
+      double excess = Math.clamp(observed.get(i), -LARGEST_EXCESS, LARGEST_EXCESS);
+      boolean usedUp = limits.get(i).kind().least() > 0;
       double least = usedUp ? Double.NEGATIVE_INFINITY : 0;
       multipliers[i] = Math.max(least, multipliers[i] + STEP * excess);
       weights[i] = Math.max(least, multipliers[i] + DAMPING * excess);
     }
+    observed = List.of();
   }
 
   /** Hands the weights to the theta step. */
@@ -91,14 +109,27 @@ final class DualAscent {
   ObjectNode json() {
     ObjectNode node = JsonNodeFactory.instance.objectNode();
     for (int i = 0; i < multipliers.length; i++) {
-      node.put(limits.get(i).kind().word(), multipliers[i]);
+      ObjectNode of = node.putObject(limits.get(i).kind().word());
+      of.put(MULTIPLIER, multipliers[i]);
+      of.put(WEIGHT, weights[i]);
+      if (!observed.isEmpty()) {
+        of.put(EXCESS, observed.get(i));
+      }
     }
     return node;
   }
 
+  /** Takes a checkpoint's word; older ones hold the multiplier alone, as a number. */
   void restore(JsonNode node) {
+    List<Double> excess = new ArrayList<>();
     for (int i = 0; i < multipliers.length; i++) {
-      multipliers[i] = node.path(limits.get(i).kind().word()).asDouble();
+      JsonNode of = node.path(limits.get(i).kind().word());
+      multipliers[i] = of.path(MULTIPLIER).asDouble(of.asDouble());
+      weights[i] = of.path(WEIGHT).asDouble(multipliers[i]);
+      if (of.has(EXCESS)) {
+        excess.add(of.path(EXCESS).asDouble());
+      }
     }
+    observed = List.copyOf(excess);
   }
 }

@@ -61,7 +61,8 @@ public final class Search implements AutoCloseable {
     table.requireFits(this.space, ignored -> {});
     BudgetCheck.require(budget, this.space);
     backend.warmUp();
-    supernet = new Supernet(backend, this.space, this.settings, table, budget);
+    supernet =
+        new Supernet(backend, this.space, data.normalisation(), this.settings, table, budget);
     try {
       loop = new SearchLoop(backend, supernet, this.settings, table, data);
     } catch (RuntimeException e) {

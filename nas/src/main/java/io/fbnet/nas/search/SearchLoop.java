@@ -2,6 +2,7 @@ package io.fbnet.nas.search;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.HostMemory;
 import io.fbnet.engine.program.Program;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
@@ -10,6 +11,7 @@ import io.fbnet.nas.data.BatchLoader;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.Splits;
 import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.network.BatchInputs;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.run.Checkpoints;
 import io.fbnet.nas.run.MetricsLog;
@@ -31,6 +33,9 @@ public final class SearchLoop {
   private static final int WEIGHT_STREAM = 1;
   private static final int THETA_STREAM = 2;
   private static final Duration BETWEEN_CHECKPOINTS = Duration.ofSeconds(60);
+
+  /** Two batches may be on their way to the device while two more are read. */
+  private static final int SLOTS = 4;
 
   private final Backend backend;
   private final Supernet supernet;
@@ -103,14 +108,16 @@ public final class SearchLoop {
     return splits.first().length % settings.batch() + splits.second().length % settings.batch();
   }
 
-  private BatchLoader loader(int[] images, int stream) {
+  private BatchLoader loader(int[] images, int stream, HostMemory memory) {
     return BatchLoader.over(data.train(), images)
         .batchSize(settings.batch())
         .augmentation(settings.augmentation())
-        .normalisation(data.mean(), data.std())
         .random(settings.seed(), stream)
         .shuffle(true)
         .dropLast(true)
+        .allocator(memory)
+        .manualRelease(true)
+        .slots(SLOTS)
         .build();
   }
 
@@ -128,8 +135,9 @@ public final class SearchLoop {
     if (position.steps() == 0) {
       save(checkpoints, metrics);
     }
-    try (BatchLoader weightLoader = loader(splits.first(), WEIGHT_STREAM);
-        BatchLoader thetaLoader = loader(splits.second(), THETA_STREAM)) {
+    try (HostMemory memory = backend.hostMemory();
+        BatchLoader weightLoader = loader(splits.first(), WEIGHT_STREAM, memory);
+        BatchLoader thetaLoader = loader(splits.second(), THETA_STREAM, memory)) {
       while (!finished()) {
         boolean theta = position.phase() == Position.Phase.THETA;
         boolean through =
@@ -159,13 +167,10 @@ public final class SearchLoop {
     loader.start(position.epoch(), position.batch());
     Program program = theta ? supernet.thetaStep() : supernet.weightStep();
     for (Batch batch = loader.next(); batch != null; batch = loader.next()) {
-      if (theta && !supernet.budget().isEmpty()) {
-        // The next weights depend on what the last step made of theta.
-        finish(metrics, observer);
-        ascent.update(supernet.theta().probabilities());
-      }
       StepInFlight launched = launch(program, theta, batch);
       finish(metrics, observer);
+      // What this step finds comes later on every device, even where it has arrived already.
+      ascent.move();
       inFlight = launched;
       if (launched.results().arrived()) {
         finish(metrics, observer);
@@ -187,8 +192,7 @@ public final class SearchLoop {
     double tau = settings.tau(position.epoch());
     double rate =
         theta ? settings.thetaRate() : settings.rate(position.weightSteps(), totalWeightSteps());
-    program.write("images", batch.images());
-    program.write("labels", batch.labels());
+    BatchInputs.lend(program, batch);
     program.set("seed", settings.seed());
     program.set("step", position.steps());
     program.set("tau", tau);
@@ -201,7 +205,8 @@ public final class SearchLoop {
     }
     program.run();
     position = position.afterStep();
-    return new StepInFlight(theta, position, rate, tau, program.readLater(StepInFlight.OUTPUTS));
+    String[] outputs = StepInFlight.outputs(theta, supernet.budget());
+    return new StepInFlight(theta, position, rate, tau, batch, program.readLater(outputs));
   }
 
   /** Takes the results of the step that is on its way, if there is one. */
@@ -224,6 +229,9 @@ public final class SearchLoop {
     if (!results.finite()) {
       metrics.force();
       throw diverged(step, results, line);
+    }
+    if (step.theta()) {
+      ascent.observe(results.excess());
     }
     metrics.append(step.position().steps(), line);
     observer.step(

@@ -5,6 +5,7 @@ import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.program.Program;
+import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.network.SupernetGraphs;
@@ -36,6 +37,7 @@ public final class Supernet implements AutoCloseable {
   Supernet(
       Backend backend,
       SearchSpace space,
+      Normalisation normalisation,
       SearchSettings settings,
       LatencyTable table,
       Budget budget) {
@@ -46,6 +48,7 @@ public final class Supernet implements AutoCloseable {
     graphs =
         new SupernetGraphs(
             space,
+            normalisation,
             settings.loss(),
             table.fixed(),
             table.layers(),

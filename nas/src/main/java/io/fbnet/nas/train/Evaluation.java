@@ -3,6 +3,7 @@ package io.fbnet.nas.train;
 import io.fbnet.engine.program.Program;
 import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.data.BatchLoader;
+import io.fbnet.nas.network.BatchInputs;
 
 /**
  * A network's quality over a set of labelled images.
@@ -25,8 +26,7 @@ public record Evaluation(double accuracy, double crossEntropy) {
     int count = 0;
     double ce = 0;
     for (Batch batch = loader.next(); batch != null; batch = loader.next()) {
-      program.write("images", batch.images());
-      program.write("labels", batch.labels());
+      BatchInputs.write(program, batch);
       program.run();
       float[][] results = program.readLater("rank", "ce").await();
       for (int i = 0; i < batch.count(); i++) {

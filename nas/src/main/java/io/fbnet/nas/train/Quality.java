@@ -9,9 +9,9 @@ import io.fbnet.engine.program.Program;
 import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.data.BatchLoader;
 import io.fbnet.nas.data.ImageSet;
-import io.fbnet.nas.model.Normalisation;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.ArchitectureGraphs;
+import io.fbnet.nas.network.BatchInputs;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
@@ -55,18 +55,15 @@ public final class Quality {
     try (ParameterStore store = network.store(backend);
         Program program =
             Program.compileFixed(
-                backend, ArchitectureGraphs.evaluation(network.architecture(), batch), store);
-        BatchLoader loader =
-            BatchLoader.over(set, numbers)
-                .batchSize(batch)
-                .normalisation(
-                    floats(network.normalisation(), true), floats(network.normalisation(), false))
-                .build()) {
+                backend,
+                ArchitectureGraphs.evaluation(
+                    network.architecture(), batch, network.normalisation()),
+                store);
+        BatchLoader loader = BatchLoader.over(set, numbers).batchSize(batch).build()) {
       loader.start(0, 0);
       int at = 0;
       for (Batch next = loader.next(); next != null; next = loader.next()) {
-        program.write("images", next.images());
-        program.write("labels", next.labels());
+        BatchInputs.write(program, next);
         program.run();
         float[][] results = program.readLater("logits", "rank", "ce").await();
         int[] images = next.imageNumbers();
@@ -77,15 +74,6 @@ public final class Quality {
       }
     }
     return quality;
-  }
-
-  private static float[] floats(Normalisation normalisation, boolean mean) {
-    List<Float> values = mean ? normalisation.mean() : normalisation.std();
-    float[] result = new float[values.size()];
-    for (int i = 0; i < result.length; i++) {
-      result[i] = values.get(i);
-    }
-    return result;
   }
 
   private void add(int image, int label, float[] logits, int row, int rank) {

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.HostMemory;
 import io.fbnet.engine.backend.Readback;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
@@ -27,6 +28,10 @@ import java.util.Map;
 public final class TrainLoop {
   private static final int STREAM = 4;
   private static final String PHASE = "train";
+
+  /** Two batches may be on their way to the device while two more are read. */
+  private static final int SLOTS = 4;
+
   private static final Duration BETWEEN_CHECKPOINTS = Duration.ofSeconds(60);
 
   private final Backend backend;
@@ -48,8 +53,10 @@ public final class TrainLoop {
    *
    * @param last whether the step is whole with it
    * @param step of the part, from 1
+   * @param batch which the device may still copy
    */
-  private record Part(boolean last, long step, int epoch, double rate, Readback results) {}
+  private record Part(
+      boolean last, long step, int epoch, double rate, Batch batch, Readback results) {}
 
   /**
    * A training at its beginning.
@@ -130,15 +137,18 @@ public final class TrainLoop {
     if (steps == 0) {
       save(checkpoints, metrics);
     }
-    try (BatchLoader loader =
-        BatchLoader.over(data.train(), images)
-            .batchSize(recipe.batch())
-            .augmentation(recipe.augmentation())
-            .normalisation(data.mean(), data.std())
-            .random(recipe.seed(), STREAM)
-            .shuffle(true)
-            .dropLast(true)
-            .build()) {
+    try (HostMemory memory = backend.hostMemory();
+        BatchLoader loader =
+            BatchLoader.over(data.train(), images)
+                .batchSize(recipe.batch())
+                .augmentation(recipe.augmentation())
+                .random(recipe.seed(), STREAM)
+                .shuffle(true)
+                .dropLast(true)
+                .allocator(memory)
+                .manualRelease(true)
+                .slots(SLOTS)
+                .build()) {
       while (!finished()) {
         boolean through = epoch(loader, checkpoints, metrics, observer);
         if (through) {
@@ -182,7 +192,7 @@ public final class TrainLoop {
       }
       Batch batch = loader.next();
       Part launched =
-          new Part(last, steps + 1, epoch, rate, trainer.launch(batch, part, steps, rate));
+          new Part(last, steps + 1, epoch, rate, batch, trainer.launch(batch, part, steps, rate));
       // A GPU already works on this part while the host looks at the one before.
       finish(metrics, observer);
       inFlight = launched;
@@ -202,6 +212,7 @@ public final class TrainLoop {
     Part part = inFlight;
     inFlight = null;
     boolean finite = totals.add(part.results().await());
+    part.batch().release();
     if (!finite) {
       metrics.force();
       throw diverged(part);

@@ -8,9 +8,10 @@ import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.program.Program;
 import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.data.Dataset;
-import io.fbnet.nas.model.Normalisation;
+import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.ArchitectureGraphs;
+import io.fbnet.nas.network.BatchInputs;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.network.TrainingStep;
 import io.fbnet.nas.run.Checkpoints;
@@ -46,14 +47,17 @@ public final class Trainer implements AutoCloseable {
    *
    * @param backend where it runs
    * @param architecture the network
+   * @param normalisation what becomes of pixels before the network sees them
    * @param recipe how it is trained
    * @throws io.fbnet.engine.backend.OutOfDeviceMemory where the step does not fit the device
    */
-  public Trainer(Backend backend, Architecture architecture, Recipe recipe) {
+  public Trainer(
+      Backend backend, Architecture architecture, Normalisation normalisation, Recipe recipe) {
     this.architecture = architecture;
     this.recipe = recipe;
     backend.warmUp();
-    Graph graph = ArchitectureGraphs.training(architecture, recipe.batch(), recipe.step());
+    Graph graph =
+        ArchitectureGraphs.training(architecture, recipe.batch(), normalisation, recipe.step());
     store = new ParameterStore(backend, graph.parameters());
     store.initialise(recipe.seed());
     try {
@@ -82,12 +86,12 @@ public final class Trainer implements AutoCloseable {
   /**
    * Launches a batch; the last part of a step updates the weights.
    *
+   * @param batch not to be released before the results have arrived
    * @param part from 0, of {@link Recipe#accumulate}
    * @param update how many updates were done before this one
    */
   Readback launch(Batch batch, int part, long update, double rate) {
-    step.write("images", batch.images());
-    step.write("labels", batch.labels());
+    BatchInputs.lend(step, batch);
     step.set(TrainingStep.RATE, rate);
     step.set(NetworkBuilder.NORM_MOMENTUM, NORM_MOMENTUM);
     if (recipe.accumulate() > 1) {
@@ -116,7 +120,7 @@ public final class Trainer implements AutoCloseable {
     return new TrainedNetwork(
         architecture,
         TrainedNetwork.tensors(architecture, store, buffer),
-        Normalisation.of(data.mean(), data.std()),
+        data.normalisation(),
         data.classes(),
         data.name(),
         latency,

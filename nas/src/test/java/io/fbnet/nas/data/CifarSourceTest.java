@@ -95,9 +95,9 @@ class CifarSourceTest {
       assertEquals(10, data.classes().size());
       assertEquals(50_000, data.train().size());
       assertEquals(10_000, data.test().size());
-      assertEquals(0.4914, data.mean()[0], 0.002);
-      assertEquals(0.4822, data.mean()[1], 0.002);
-      assertEquals(0.4465, data.mean()[2], 0.002);
+      assertEquals(0.4914, data.normalisation().mean().get(0), 0.002);
+      assertEquals(0.4822, data.normalisation().mean().get(1), 0.002);
+      assertEquals(0.4465, data.normalisation().mean().get(2), 0.002);
     }
   }
 

@@ -43,8 +43,8 @@ class FolderSourceTest {
       assertEquals(0, data.train().label(0));
       assertEquals(1, data.train().label(11));
       assertEquals(SHAPE, data.test().shape());
-      assertEquals(0.5, data.mean()[0], 0.1);
-      assertTrue(data.std()[0] > 0.1);
+      assertEquals(0.5, data.normalisation().mean().get(0), 0.1);
+      assertTrue(data.normalisation().std().get(0) > 0.1);
       assertFalse(data.generated());
     }
   }
@@ -62,8 +62,7 @@ class FolderSourceTest {
             DataSource.open(options().withThreads(1).withCacheDir(folder.resolve("c1")))) {
       assertEquals(fingerprint, one.fingerprint());
       assertEquals(fingerprint, Dataset.fingerprint(data.train(), data.test()));
-      assertArrayEquals(one.mean(), data.mean());
-      assertArrayEquals(one.std(), data.std());
+      assertEquals(one.normalisation(), data.normalisation());
     }
   }
 

@@ -1,6 +1,6 @@
 package io.fbnet.nas.data;
 
-import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 
 import java.lang.foreign.MemorySegment;
@@ -28,15 +28,25 @@ final class TestImages {
     return IntStream.range(0, set.size()).toArray();
   }
 
+  static List<Byte> bytes(MemorySegment memory) {
+    byte[] bytes = memory.toArray(JAVA_BYTE);
+    return IntStream.range(0, bytes.length).mapToObj(i -> bytes[i]).toList();
+  }
+
   /** What one batch held. */
   record Copy(
-      int index, int count, List<Float> images, List<Integer> labels, List<Integer> numbers) {
+      int index,
+      int count,
+      List<Byte> images,
+      List<Integer> windows,
+      List<Integer> labels,
+      List<Integer> numbers) {
     static Copy of(Batch batch) {
-      float[] images = batch.images().toArray(JAVA_FLOAT);
       return new Copy(
           batch.index(),
           batch.count(),
-          IntStream.range(0, images.length).mapToObj(i -> images[i]).toList(),
+          bytes(batch.images()),
+          IntStream.of(batch.windows().toArray(JAVA_INT)).boxed().toList(),
           IntStream.of(batch.labels().toArray(JAVA_INT)).boxed().toList(),
           IntStream.of(batch.imageNumbers()).boxed().toList());
     }

@@ -1,5 +1,6 @@
 package io.fbnet.nas.endtoend;
 
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -10,8 +11,6 @@ import io.fbnet.engine.backend.Backend;
 import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.program.Program;
 import io.fbnet.engine.reference.ReferenceBackend;
-import io.fbnet.nas.data.Batch;
-import io.fbnet.nas.data.BatchLoader;
 import io.fbnet.nas.data.DataOptions;
 import io.fbnet.nas.data.DataSource;
 import io.fbnet.nas.data.Dataset;
@@ -21,13 +20,13 @@ import io.fbnet.nas.network.ArchitectureGraphs;
 import io.fbnet.nas.onnx.OnnxRuntime;
 import io.fbnet.nas.run.Safetensors;
 import io.fbnet.nas.run.Tensor;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.IntStream;
 import java.util.zip.ZipFile;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -91,34 +90,28 @@ class ModelCommandsIT {
     TrainedNetwork network = TrainedNetwork.read(model);
     assertEquals("shapes", network.data());
     assertTrue(network.testAccuracy().isPresent());
-    float[] normalised;
+    float mean = network.normalisation().mean().getFirst();
+    float std = network.normalisation().std().getFirst();
+    float[] pixels = new float[IMAGES * 12 * 12];
+    float[] normalised = new float[pixels.length];
     float[] expected;
     try (Dataset data =
             DataSource.open(
                 DataOptions.of("shapes", new ImageShape(1, 12, 12)).withSeed(1).withOffline(true));
-        BatchLoader loader =
-            BatchLoader.over(data.test(), IntStream.range(0, IMAGES).toArray())
-                .batchSize(IMAGES)
-                .normalisation(data.mean(), data.std())
-                .build();
+        Arena arena = Arena.ofConfined();
         Backend reference = new ReferenceBackend();
         ParameterStore store = network.store(reference);
         Program program =
             Program.compileFixed(
                 reference, ArchitectureGraphs.inference(network.architecture(), IMAGES), store)) {
       assertEquals(data.classes(), network.classes());
-      loader.start(0, 0);
-      Batch batch = loader.next();
-      normalised = batch.images().toArray(JAVA_FLOAT);
-      program.write("images", batch.images());
+      for (int i = 0; i < pixels.length; i++) {
+        pixels[i] = (data.test().pixels().get(JAVA_BYTE, i) & 255) / 255f;
+        normalised[i] = (pixels[i] - mean) / std;
+      }
+      program.write("images", arena.allocateFrom(JAVA_FLOAT, normalised));
       program.run();
       expected = program.read("logits");
-    }
-    float mean = network.normalisation().mean().getFirst();
-    float std = network.normalisation().std().getFirst();
-    float[] pixels = normalised.clone();
-    for (int i = 0; i < pixels.length; i++) {
-      pixels[i] = pixels[i] * std + mean;
     }
     String[][] flags = {{}, {"--fold-bn"}, {"--normalise"}, {"--fold-bn", "--normalise"}};
     for (String[] given : flags) {

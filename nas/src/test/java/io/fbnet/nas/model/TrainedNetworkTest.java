@@ -11,6 +11,7 @@ import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.reference.ReferenceBackend;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.Refusals;
+import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.run.Safetensors;
 import io.fbnet.nas.run.Tensor;
 import io.fbnet.nas.space.Architecture;

@@ -11,9 +11,9 @@ import io.fbnet.engine.program.Program;
 import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.data.BatchLoader;
 import io.fbnet.nas.data.Dataset;
-import io.fbnet.nas.model.Normalisation;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.ArchitectureGraphs;
+import io.fbnet.nas.network.BatchInputs;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.BlockType;
@@ -101,16 +101,15 @@ final class Networks {
       int batch = 16;
       int[] images = IntStream.range(0, 2 * batch).toArray();
       try (Program program =
-              Program.compile(backend, ArchitectureGraphs.recalibration(network, batch), store);
-          BatchLoader loader =
-              BatchLoader.over(data.train(), images)
-                  .batchSize(batch)
-                  .normalisation(data.mean(), data.std())
-                  .build()) {
+              Program.compile(
+                  backend,
+                  ArchitectureGraphs.recalibration(network, batch, data.normalisation()),
+                  store);
+          BatchLoader loader = BatchLoader.over(data.train(), images).batchSize(batch).build()) {
         loader.start(0, 0);
         int count = 0;
         for (Batch next = loader.next(); next != null; next = loader.next()) {
-          program.write("images", next.images());
+          BatchInputs.writeImages(program, next);
           program.set(NetworkBuilder.NORM_MOMENTUM, 1.0 / ++count);
           program.run();
         }
@@ -120,7 +119,7 @@ final class Networks {
       return new TrainedNetwork(
           network,
           TrainedNetwork.tensors(network, store),
-          Normalisation.of(data.mean(), data.std()),
+          data.normalisation(),
           data.classes(),
           data.name(),
           Optional.of(new TrainedNetwork.Latency("box", 1.25, "box.json")),

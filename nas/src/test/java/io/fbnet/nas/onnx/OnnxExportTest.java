@@ -19,7 +19,7 @@ import io.fbnet.engine.reference.ReferenceBackend;
 import io.fbnet.nas.Refusals;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.ImageShape;
-import io.fbnet.nas.model.Normalisation;
+import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.ArchitectureGraphs;
 import io.fbnet.nas.space.Architecture;
@@ -234,8 +234,13 @@ class OnnxExportTest {
   @Test
   void whatHasNoTranslationIsRefused() {
     Architecture network = Architecture.load("fbnet-a");
-    refused(ArchitectureGraphs.recalibration(network, 2), "BatchNorm", "for inference");
-    refused(ArchitectureGraphs.evaluation(network, 2), "labels", "I32");
+    refused(ArchitectureGraphs.evaluation(network, 2, Normalisation.none(3)), "images", "U8");
+    Custom training = new Custom();
+    Value four = training.vector("four", 4);
+    refused(
+        training.with(training.b.batchNorm(training.x, four, four, four, four, null, 1e-3f, false)),
+        "BatchNorm",
+        "for inference");
     Custom c = new Custom();
     refused(c.with(c.b.mean(c.x)), "operation Mean");
     Custom computed = new Custom();

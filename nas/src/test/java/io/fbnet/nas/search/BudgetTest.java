@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import io.fbnet.nas.Refusals;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.network.Description;
@@ -175,18 +176,39 @@ class BudgetTest {
     Budget budget =
         new Budget(List.of(Limit.latency(table, 1.1 * mean), Limit.parameters(CIFAR, 1e9)));
     DualAscent ascent = new DualAscent(budget);
-    ascent.update(uniform);
+    ascent.observe(List.of(-0.09, -0.5));
+    assertEquals(0, ascent.record(uniform).get("lambda"), "the step after next hears of it");
+    ascent.move();
     // Too fast: the weight of latency is negative, that of what is kept stays 0.
-    assertTrue(ascent.record(uniform).get("lambda") < 0);
+    assertEquals(-0.09 * (0.2 + 10), ascent.record(uniform).get("lambda"), 1e-12);
     assertEquals(0, ascent.record(uniform).get("lambda_params"));
+    double before = ascent.record(uniform).get("lambda");
+    ascent.move();
+    assertEquals(before, ascent.record(uniform).get("lambda"), "nothing new was observed");
+    // A checkpoint between two steps holds what the first found and the second has not used.
+    ascent.observe(List.of(-0.05, 0.3));
     DualAscent resumed = new DualAscent(budget);
     resumed.restore(ascent.json());
-    ascent.update(uniform);
-    resumed.update(uniform);
     assertEquals(ascent.record(uniform), resumed.record(uniform));
-    // Twice as far from the multiplier's start: it grows while the excess lasts.
-    assertTrue(
-        ascent.json().get("latency").asDouble() < 0
-            && ascent.json().get("parameters").asDouble() == 0);
+    ascent.move();
+    resumed.move();
+    assertEquals(ascent.record(uniform), resumed.record(uniform));
+    assertEquals(ascent.json(), resumed.json());
+    // The multiplier grows while the excess lasts; an excess above 0.2 counts as 0.2.
+    assertEquals(-0.14 * 0.2 - 0.05 * 10, ascent.record(uniform).get("lambda"), 1e-12);
+    assertEquals(0.2 * (0.2 + 10), ascent.record(uniform).get("lambda_params"), 1e-12);
+  }
+
+  /** Until theta's expectation was computed on the device, a checkpoint held multipliers alone. */
+  @Test
+  void olderCheckpointsGoOn() {
+    Budget budget = new Budget(List.of(Limit.latency(LatencyTable.load("raspi4"), 30)));
+    DualAscent ascent = new DualAscent(budget);
+    ascent.restore(JsonNodeFactory.instance.objectNode().put("latency", -0.75));
+    double[][] uniform = Theta.uniform(CIFAR).probabilities();
+    assertEquals(-0.75, ascent.record(uniform).get("lambda"));
+    ascent.observe(List.of(0.1));
+    ascent.move();
+    assertEquals(-0.75 + 0.1 * 0.2 + 0.1 * 10, ascent.record(uniform).get("lambda"), 1e-12);
   }
 }

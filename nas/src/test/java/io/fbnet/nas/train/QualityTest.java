@@ -14,7 +14,7 @@ import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.program.Program;
 import io.fbnet.nas.data.ImageSet;
 import io.fbnet.nas.data.ImageShape;
-import io.fbnet.nas.model.Normalisation;
+import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.ArchitectureGraphs;
 import io.fbnet.nas.space.Architecture;

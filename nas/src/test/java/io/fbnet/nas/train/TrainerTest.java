@@ -1,7 +1,8 @@
 package io.fbnet.nas.train;
 
-import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.util.Collections.nCopies;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
@@ -11,6 +12,7 @@ import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.program.Devices;
 import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.program.Program;
+import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.network.ArchitectureGraphs;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.network.TrainingStep;
@@ -43,7 +45,13 @@ class TrainerTest {
     final Program program;
 
     Step(Backend backend, int batch, TrainingStep how) {
-      Graph graph = ArchitectureGraphs.training(network(), batch, how);
+      int channels = network().space().input().channels();
+      Graph graph =
+          ArchitectureGraphs.training(
+              network(),
+              batch,
+              new Normalisation(nCopies(channels, 0.5f), nCopies(channels, 0.25f)),
+              how);
       store = new ParameterStore(backend, graph.parameters());
       store.initialise(SEED);
       program = Program.compile(backend, graph, store);
@@ -57,17 +65,17 @@ class TrainerTest {
       SearchSpace.Input in = network().space().input();
       int pixels = in.channels() * in.height() * in.width();
       Random random = new Random(SEED + number);
-      float[] images = new float[copies * BATCH * pixels];
+      byte[] images = new byte[copies * BATCH * pixels];
       int[] labels = new int[copies * BATCH];
       for (int i = 0; i < images.length; i++) {
         int source = i % (BATCH * pixels);
-        images[i] = i == source ? (float) random.nextGaussian() : images[source];
+        images[i] = i == source ? (byte) random.nextInt() : images[source];
       }
       for (int i = 0; i < labels.length; i++) {
         labels[i] = i < BATCH ? random.nextInt(10) : labels[i % BATCH];
       }
       try (Arena arena = Arena.ofConfined()) {
-        program.write("images", arena.allocateFrom(JAVA_FLOAT, images));
+        program.write("images", arena.allocateFrom(JAVA_BYTE, images));
         program.write("labels", arena.allocateFrom(JAVA_INT, labels));
         program.run();
         assertEquals(1, program.scalar("finite"));

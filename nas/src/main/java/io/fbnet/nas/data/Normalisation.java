@@ -1,4 +1,4 @@
-package io.fbnet.nas.model;
+package io.fbnet.nas.data;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;

@@ -1,0 +1,86 @@
+package io.fbnet.nas.network;
+
+import io.fbnet.engine.graph.Constants;
+import io.fbnet.engine.graph.GraphBuilder;
+import io.fbnet.engine.graph.Type;
+import io.fbnet.engine.graph.Value;
+import io.fbnet.engine.program.Program;
+import io.fbnet.nas.data.Batch;
+import io.fbnet.nas.data.Normalisation;
+import io.fbnet.nas.space.SearchSpace;
+import java.util.List;
+
+/**
+ * The inputs of a step on batches of images: images u8 [N,C,H,W], windows i32 [N,3] as {@link
+ * io.fbnet.engine.graph.Op.NormaliseImages} takes them, labels i32 [N]. Images travel to the device
+ * as bytes, and are cropped, mirrored and normalised there.
+ */
+public final class BatchInputs {
+  /** The input of images, of bytes here and of f32 in a graph for timing or export. */
+  public static final String IMAGES = "images";
+
+  /** The input of the windows that are cut out of the images. */
+  public static final String WINDOWS = "windows";
+
+  /** The input of class numbers. */
+  public static final String LABELS = "labels";
+
+  private BatchInputs() {}
+
+  /** Declares images and windows: normalised images [N,C,H,W]. */
+  static Value images(
+      GraphBuilder b, SearchSpace.Input in, int batch, Normalisation normalisation) {
+    return b.normaliseImages(
+        b.input(IMAGES, Type.U8, batch, in.channels(), in.height(), in.width()),
+        b.input(WINDOWS, Type.I32, batch, 3),
+        constants(normalisation.mean()),
+        constants(normalisation.std()));
+  }
+
+  static Value labels(GraphBuilder b, int batch) {
+    return b.input(LABELS, Type.I32, batch);
+  }
+
+  private static Constants constants(List<Float> values) {
+    float[] array = new float[values.size()];
+    for (int i = 0; i < array.length; i++) {
+      array[i] = values.get(i);
+    }
+    return Constants.of(array);
+  }
+
+  /**
+   * Copies a batch to a step that reads labels.
+   *
+   * @param program whose inputs are written
+   * @param batch as many images as it takes; free again when this returns
+   */
+  public static void write(Program program, Batch batch) {
+    writeImages(program, batch);
+    program.write(LABELS, batch.labels());
+  }
+
+  /**
+   * Copies a batch to a step that reads no labels.
+   *
+   * @param program whose inputs are written
+   * @param batch as many images as it takes; free again when this returns
+   */
+  public static void writeImages(Program program, Batch batch) {
+    program.write(IMAGES, batch.images());
+    program.write(WINDOWS, batch.windows());
+  }
+
+  /**
+   * Has the device copy a batch when it comes to it, as {@link Program#lend} does.
+   *
+   * @param program whose inputs are written
+   * @param batch as many images as it takes; not to be released before results of the run that
+   *     follows have arrived
+   */
+  public static void lend(Program program, Batch batch) {
+    program.lend(IMAGES, batch.images());
+    program.lend(WINDOWS, batch.windows());
+    program.lend(LABELS, batch.labels());
+  }
+}

@@ -1,0 +1,147 @@
+package io.fbnet.nas.search;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.program.Devices;
+import io.fbnet.nas.data.DataOptions;
+import io.fbnet.nas.data.DataSource;
+import io.fbnet.nas.data.Dataset;
+import io.fbnet.nas.data.ImageShape;
+import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.run.MetricsLog;
+import io.fbnet.nas.run.RunFolder;
+import io.fbnet.nas.space.SearchSpace;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/**
+ * The course that a budget's weight takes depends on steps alone: not on when a device's results
+ * arrive, nor on where a run was stopped.
+ */
+class BudgetCourseTest {
+  private static final long SEED = 20261129L;
+  private static final int BATCH = 8;
+
+  @TempDir private Path folder;
+
+  /** Stops a search after so many steps, counted from its beginning. */
+  private static final class StopAfter implements SearchObserver {
+    private final long steps;
+    private boolean stop;
+
+    StopAfter(long steps) {
+      this.steps = steps;
+    }
+
+    @Override
+    public void step(
+        long done,
+        long total,
+        int epoch,
+        String phase,
+        double loss,
+        double accuracy,
+        double latencyMs) {
+      stop |= done >= steps;
+    }
+
+    @Override
+    public boolean stopRequested() {
+      return stop;
+    }
+  }
+
+  private List<ObjectNode> search(Backend backend, String name, long... stops) throws IOException {
+    SearchSpace space =
+        SearchSpace.load(
+            Path.of("src", "test", "resources", "io", "fbnet", "nas", "endtoend", "tiny.yaml")
+                .toString());
+    double[][] ms = new double[space.layerCount()][space.blocks().size()];
+    for (int l = 0; l < ms.length; l++) {
+      for (int k = 0; k < ms[l].length; k++) {
+        ms[l][k] = 0.01 + 0.03 * ((5 * l + 7 * k) % 11);
+      }
+    }
+    LatencyTable table = LatencyTable.builder("made up", space).fixed(0.2).layers(ms).build();
+    double mean = table.expected(Theta.uniform(space).probabilities());
+    Budget budget =
+        new Budget(List.of(Limit.latency(table, 0.8 * mean), Limit.macs(space, 60_000)));
+    SearchSettings settings =
+        SearchSettings.paper()
+            .seed(SEED)
+            .epochs(2)
+            .warmupEpochs(0)
+            .batch(BATCH)
+            .trainImages(10 * BATCH)
+            .rate(0.01)
+            .thetaRate(0.05)
+            .build();
+    DataOptions options =
+        DataOptions.of("shapes", new ImageShape(1, 12, 12)).withSeed(1).withOffline(true);
+    Path root = folder.resolve(name);
+    try (Dataset data = DataSource.open(options)) {
+      for (int i = 0; i <= stops.length; i++) {
+        StopAfter observer = new StopAfter(i < stops.length ? stops[i] : Long.MAX_VALUE);
+        try (RunFolder run = i == 0 ? RunFolder.create(root) : RunFolder.open(root);
+            Search search = new Search(backend, data, space, table, budget, settings)) {
+          if (i > 0) {
+            assertTrue(search.restore(run, warning -> {}));
+          }
+          assertEquals(i == stops.length, search.run(run, observer), name);
+          Files.writeString(root.resolve("config.yaml"), "");
+        }
+      }
+    }
+    return MetricsLog.read(root.resolve("metrics.jsonl"));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"cpu", "cuda, deterministic"})
+  void aBrokenRunTakesTheSameCourse(String device) throws IOException {
+    try (Backend backend = Devices.open(device)) {
+      List<ObjectNode> whole = search(backend, "whole");
+      assertFalse(whole.isEmpty());
+      // Steps 1 to 8 of an epoch of 10 train w, the others theta: within both, and at their edges.
+      List<ObjectNode> broken = search(backend, "broken", 3, 8, 9, 10, 14, 19);
+      for (int i = 0; i < whole.size(); i++) {
+        assertEquals(whole.get(i), broken.get(i), device + ", line " + i + ", seed " + SEED);
+      }
+      assertEquals(whole.size(), broken.size());
+    }
+  }
+
+  @Test
+  void aDeviceThatRunsAheadTakesTheSameCourse() throws IOException {
+    List<ObjectNode> cpu;
+    List<ObjectNode> cuda;
+    try (Backend backend = Devices.open("cpu")) {
+      cpu = search(backend, "cpu");
+    }
+    try (Backend backend = Devices.open("cuda, lazy")) {
+      cuda = search(backend, "cuda");
+    }
+    int epochs = 0;
+    for (int i = 0; i < cpu.size(); i++) {
+      for (String key : List.of("lambda", "lambda_macs")) {
+        if (cpu.get(i).has(key)) {
+          double expected = cpu.get(i).get(key).asDouble();
+          assertNotEquals(0, expected, "a limit that bites");
+          assertEquals(expected, cuda.get(i).get(key).asDouble(), 1e-3 * Math.abs(expected), key);
+          epochs++;
+        }
+      }
+    }
+    assertEquals(4, epochs, "two weights, two epochs");
+  }
+}
