@@ -22,10 +22,12 @@ import java.util.TreeSet;
  * measured. See docs/decisions/019-cost-model.md.
  *
  * @param constants fitted values
- * @param spread for each kind, how many times the model's time the worst of its kernels took
+ * @param spread for each profiled family, how many times the model's time the worst of its kernels
+ *     took
  * @param profiled kernels of the profiles
  */
-record CostModel(Map<Constant, Double> constants, Map<Kind, Double> spread, Set<String> profiled) {
+record CostModel(
+    Map<Constant, Double> constants, Map<Family, Double> spread, Set<String> profiled) {
   static final int MULTIPROCESSORS = 132;
 
   private static final String RESOURCE = "h200-model.tsv";
@@ -145,8 +147,20 @@ record CostModel(Map<Constant, Double> constants, Map<Kind, Double> spread, Set<
         value(Constant.LAUNCH)
             + value(Constant.ROUND)
             + (l.readBytes() + l.writtenBytes()) / (HOPED_SHARE * COPY) / busy(l);
-    double worst = time * Math.max(1, spread.getOrDefault(l.family().kind(), 1.0));
+    double worst = time * Math.max(1, spreadOf(l.family()));
     return new Range(Math.min(best, worst), worst);
+  }
+
+  /** Of the family's own kernels; where it has no profile, of all families that are of its kind. */
+  private double spreadOf(Family family) {
+    Double own = spread.get(family);
+    return own != null
+        ? own
+        : spread.entrySet().stream()
+            .filter(e -> e.getKey().kind() == family.kind())
+            .mapToDouble(Map.Entry::getValue)
+            .max()
+            .orElse(1);
   }
 
   /** Microseconds of a step by family. */
@@ -192,7 +206,7 @@ record CostModel(Map<Constant, Double> constants, Map<Kind, Double> spread, Set<
                 String.format(
                     Locale.ROOT, "constant\t%s\t%.4g\t%s\t%s%n", c, v, c.unit, c.meaning)));
     spread.forEach(
-        (kind, v) -> text.append(String.format(Locale.ROOT, "spread\t%s\t%.3f%n", kind, v)));
+        (family, v) -> text.append(String.format(Locale.ROOT, "spread\t%s\t%.3f%n", family, v)));
     new TreeSet<>(profiled).forEach(name -> text.append("profiled\t").append(name).append('\n'));
     return text.toString();
   }
@@ -200,13 +214,13 @@ record CostModel(Map<Constant, Double> constants, Map<Kind, Double> spread, Set<
   /** The committed model. */
   static CostModel load() {
     Map<Constant, Double> constants = new EnumMap<>(Constant.class);
-    Map<Kind, Double> spread = new EnumMap<>(Kind.class);
+    Map<Family, Double> spread = new EnumMap<>(Family.class);
     Set<String> profiled = new HashSet<>();
     for (String line : lines()) {
       String[] cells = line.split("\t", -1);
       switch (cells[0]) {
         case "constant" -> constants.put(Constant.valueOf(cells[1]), Double.valueOf(cells[2]));
-        case "spread" -> spread.put(Kind.valueOf(cells[1]), Double.valueOf(cells[2]));
+        case "spread" -> spread.put(Family.valueOf(cells[1]), Double.valueOf(cells[2]));
         case "profiled" -> profiled.add(cells[1]);
         default -> {}
       }

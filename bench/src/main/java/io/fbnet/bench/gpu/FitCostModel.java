@@ -2,7 +2,6 @@ package io.fbnet.bench.gpu;
 
 import io.fbnet.engine.backend.Launch;
 import io.fbnet.engine.backend.Launch.Family;
-import io.fbnet.engine.backend.Launch.Kind;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -94,6 +93,7 @@ public final class FitCostModel {
                 .flatMap(group -> group.launches().keySet().stream())
                 .filter(launch -> launch.grid() != null)
                 .forEach(launch -> profiled.add(launch.call())));
+    LaunchTable.lines(data.resolve("rewritten.tsv")).forEach(profiled::remove);
     return new CostModel(constants, spread(model), profiled);
   }
 
@@ -112,10 +112,10 @@ public final class FitCostModel {
     return sum;
   }
 
-  /** For each kind of kernels of ours, measured over predicted of the worst kernel. */
-  private Map<Kind, Double> spread(CostModel model) {
+  /** For each family of kernels of ours, measured over predicted of the worst kernel. */
+  private Map<Family, Double> spread(CostModel model) {
     Map<String, double[]> sums = new HashMap<>();
-    Map<String, Kind> kinds = new HashMap<>();
+    Map<String, Family> families = new HashMap<>();
     for (Profile profile : fitted) {
       for (Profile.Group group : profile.groups()) {
         Launch one = group.launches().keySet().iterator().next();
@@ -123,12 +123,12 @@ public final class FitCostModel {
           double[] sum = sums.computeIfAbsent(one.call(), none -> new double[2]);
           sum[0] += group.microseconds();
           sum[1] += group.time(model);
-          kinds.put(one.call(), group.family().kind());
+          families.put(one.call(), group.family());
         }
       }
     }
-    Map<Kind, Double> spread = new EnumMap<>(Kind.class);
-    sums.forEach((call, sum) -> spread.merge(kinds.get(call), sum[0] / sum[1], Math::max));
+    Map<Family, Double> spread = new EnumMap<>(Family.class);
+    sums.forEach((call, sum) -> spread.merge(families.get(call), sum[0] / sum[1], Math::max));
     return spread;
   }
 

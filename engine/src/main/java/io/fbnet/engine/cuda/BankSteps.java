@@ -441,7 +441,7 @@ final class BankSteps {
 
   /** A candidate's channels behind its last convolution. */
   private Operand outputs(Operand all, int candidate) {
-    return all.columns(candidate * bank.outputs(), bank.outputs());
+    return all.columns((long) candidate * bank.outputs(), bank.outputs());
   }
 
   private Kernel product(Operand a, boolean transposeA, Operand b, boolean transposeB, Operand d) {
@@ -516,9 +516,9 @@ final class BankSteps {
   private static CudaNorm.Numbers numbers(
       Function<Value, MemorySegment> m, Value numbers, boolean relu) {
     MemorySegment all = m.apply(numbers);
-    long each = Float.BYTES * (long) numbers.shape().get(1);
+    long each = (long) Float.BYTES * numbers.shape().get(1);
     return new CudaNorm.Numbers(
-        all, all.asSlice(each), all.asSlice(2 * each), all.asSlice(3 * each), relu);
+        all, all.asSlice(each), all.asSlice(2L * each), all.asSlice(3L * each), relu);
   }
 
   private CudaDepthwise.Norm norm(Function<Value, MemorySegment> m, LayerBank.Range range) {
