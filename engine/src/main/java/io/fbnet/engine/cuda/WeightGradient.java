@@ -73,7 +73,7 @@ final class WeightGradient {
     return context.elements(
         context
             .work(Family.WEIGHTS_END)
-            .reads(Float.BYTES * parts * runs.elements() + CudaRuns.BYTES * runs.count())
+            .reads((long) Float.BYTES * parts * runs.elements() + CudaRuns.BYTES * runs.count())
             .writes(Float.BYTES * runs.elements())
             .rounds(parts < 8 ? parts : (parts + 63) / 64),
         "runs",

@@ -39,7 +39,7 @@ record RandomSupernet(Graph graph, String description) {
 
     Builder(long seed) {
       random = new Random(seed);
-      wanted = Wanted.values()[random.nextInt(3)];
+      wanted = List.of(Wanted.values()).get(random.nextInt(3));
       description.append("seed ").append(seed).append(": ").append(wanted);
     }
 
