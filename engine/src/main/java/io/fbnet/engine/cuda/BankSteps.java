@@ -17,6 +17,7 @@ import java.util.List;
 import java.util.function.BiFunction;
 import java.util.function.Function;
 import java.util.function.IntSupplier;
+import java.util.stream.Stream;
 
 /**
  * The steps of a bank: one product for all first convolutions, one norm over all their channels, a
@@ -273,14 +274,14 @@ final class BankSteps {
       steps.add(
           step(
               List.of(dProjected, again),
-              weightGradients(BankCandidate.Gradient::projectWeights),
+              List.of(),
               (w, m) -> projectWeights(w, operand(m, dProjected), operand(m, again))));
     }
     if (ofWeights) {
       steps.add(
           step(
               List.of(read.expanded(), expandNorm, dFiltered),
-              weightGradients(BankCandidate.Gradient::depthwiseWeights),
+              List.of(),
               (w, m) -> depthwiseWeights(w, m, read, dFiltered)));
     }
     if (total == null && !ofWeights) {
@@ -315,14 +316,19 @@ final class BankSteps {
       steps.add(
           step(
               List.of(dExpanded, bank.x()),
-              weightGradients(BankCandidate.Gradient::expandWeights),
+              List.of(),
               (w, m) ->
-                  WeightGradient.of(
-                      context,
-                      Family.POINTWISE_WEIGHTS,
+                  weights(
                       operand(m, dExpanded),
                       operand(m, bank.x()),
-                      w.expandGradients())));
+                      product(w.expandProduct(), bank.width(), bank.x().shape().get(1)))));
+    }
+    if (ofWeights) {
+      steps.add(
+          step(
+              List.of(),
+              weightGradients(),
+              (w, m) -> w.gradients().kernel(context, Family.WEIGHTS_END)));
     }
     if (total != null) {
       input(steps, dExpanded, total);
@@ -380,21 +386,16 @@ final class BankSteps {
 
   private Kernel depthwiseWeights(
       BankWeights w, Function<Value, MemorySegment> m, Images read, Value dFiltered) {
-    MemorySegment packed = context.scratch("depthwise gradients", w.depthwiseBytes());
-    Kernel sums =
-        ranges(
-            range ->
-                CudaDepthwise.backwardWeights(
-                    context,
-                    sizes(range),
-                    slice(m, read.expanded(), range),
-                    norm(m, range),
-                    slice(m, dFiltered, range),
-                    packed.asSlice(w.depthwisePlace(range))));
-    return CudaContext.sequence(
-        sums,
-        WeightGradient.gather(
-            context, packed, 1, w.depthwiseBytes() / Float.BYTES, w.depthwiseGradients()));
+    MemorySegment packed = w.depthwiseProduct();
+    return ranges(
+        range ->
+            CudaDepthwise.backwardWeights(
+                context,
+                sizes(range),
+                slice(m, read.expanded(), range),
+                norm(m, range),
+                slice(m, dFiltered, range),
+                packed.asSlice(w.depthwisePlace(range))));
   }
 
   // The last convolutions
@@ -413,17 +414,18 @@ final class BankSteps {
   }
 
   private Kernel projectWeights(BankWeights w, Operand gradient, Operand normalised) {
-    Family family = Family.POINTWISE_WEIGHTS;
     return w.dense
-        ? WeightGradient.of(context, family, gradient, normalised, w.projectGradients())
-        : each(
-            i ->
-                WeightGradient.of(
-                    context,
-                    family,
-                    outputs(gradient, i),
-                    within(normalised, i),
-                    w.projectGradient(i)));
+        ? weights(
+            gradient, normalised, product(w.projectProduct(), bank.allOutputs(), bank.width()))
+        : each(i -> weights(outputs(gradient, i), within(normalised, i), w.projectGradient(i)));
+  }
+
+  private Kernel weights(Operand dy, Operand x, Operand to) {
+    return CudaProduct.of(context, Family.POINTWISE_WEIGHTS, dy, true, x, false, to, 1);
+  }
+
+  private static Operand product(MemorySegment memory, long rows, long columns) {
+    return new Operand(memory, CublasLtMatmul.Type.F32, rows, columns, columns, 0);
   }
 
   private Kernel each(Function<Integer, Kernel> kernel) {
@@ -486,9 +488,12 @@ final class BankSteps {
     return all;
   }
 
-  private List<Value> weightGradients(
-      Function<BankCandidate.Gradient, Op.ConvolutionBackwardWeights> gradient) {
-    return bank.candidates().stream().map(c -> gradient.apply(c.gradient()).dw()).toList();
+  private List<Value> weightGradients() {
+    return bank.candidates().stream()
+        .map(BankCandidate::gradient)
+        .flatMap(g -> Stream.of(g.expandWeights(), g.depthwiseWeights(), g.projectWeights()))
+        .map(Op.ConvolutionBackwardWeights::dw)
+        .toList();
   }
 
   private List<Value> normGradients(

@@ -169,58 +169,70 @@ final class BankWeights {
     return Float.BYTES * depthwiseElements(candidate);
   }
 
-  long depthwiseBytes() {
-    return depthwise.byteSize();
-  }
-
   // Gradients
 
-  /** Where elements of dy^T x of the first convolutions go. */
-  CudaRuns expandGradients() {
-    CudaRuns runs = WeightGradient.runs();
-    for (int i = 0; i < bank.candidates().size(); i++) {
-      gather(runs, expandBlocks(i), bank.candidates().get(i).gradient().expandWeights());
-    }
-    return runs;
+  /** Whether a candidate's last convolution has its gradient where its own dy^T x goes at once. */
+  boolean direct(int candidate) {
+    return !dense && bank.candidates().get(candidate).project().groups() == 1;
   }
 
-  /** The same of all last convolutions; only where {@link #dense}. */
-  CudaRuns projectGradients() {
-    CudaRuns runs = WeightGradient.runs();
-    for (int i = 0; i < bank.candidates().size(); i++) {
-      gather(runs, projectBlocks(i), bank.candidates().get(i).gradient().projectWeights());
-    }
-    return runs;
+  /** Where dy^T x of the first convolutions goes, f32, before its blocks go to the gradients. */
+  MemorySegment expandProduct() {
+    return context.scratch("expand weights", Float.BYTES * expand.byteSize() / type.bytes());
   }
 
-  /** The same of one candidate's own dy^T x. */
-  CudaRuns projectGradient(int candidate) {
-    CudaRuns runs = WeightGradient.runs();
+  /** The same of the last convolutions. */
+  MemorySegment projectProduct() {
+    return context.scratch("project weights", Float.BYTES * project.byteSize() / type.bytes());
+  }
+
+  /** Where the depthwise gradients go, side by side as the packed weights are. */
+  MemorySegment depthwiseProduct() {
+    return context.scratch("depthwise weights", depthwise.byteSize());
+  }
+
+  /** A candidate's own dy^T x: its part of {@link #projectProduct}, or its gradient. */
+  Operand projectGradient(int candidate) {
     BankCandidate c = bank.candidates().get(candidate);
-    long first = projectPlace(candidate);
-    List<Block> own =
-        projectBlocks(candidate).stream()
-            .map(b -> new Block(b.place() - first, b.at(), b.elements()))
-            .toList();
-    gather(runs, own, c.gradient().projectWeights());
+    MemorySegment to =
+        direct(candidate)
+            ? memory.apply(c.gradient().projectWeights().dw())
+            : projectProduct().asSlice(Float.BYTES * projectPlace(candidate));
+    return new Operand(to, CublasLtMatmul.Type.F32, bank.outputs(), c.width(), c.width(), 0);
+  }
+
+  /** The copies from the three products to the gradients of all candidates. */
+  CudaRuns gradients() {
+    CudaRuns runs = new CudaRuns();
+    for (int i = 0; i < bank.candidates().size(); i++) {
+      BankCandidate.Gradient g = bank.candidates().get(i).gradient();
+      gather(runs, expandProduct(), expandBlocks(i), g.expandWeights());
+      if (!direct(i)) {
+        gather(runs, projectProduct(), projectBlocks(i), g.projectWeights());
+      }
+      Value dw = g.depthwiseWeights().dw();
+      runs.add(
+          depthwiseProduct().asSlice(Float.BYTES * depthwiseElements(i)),
+          memory.apply(dw),
+          dw.shape().elements(),
+          false);
+    }
     return runs;
   }
 
-  private void gather(CudaRuns runs, List<Block> blocks, Op.ConvolutionBackwardWeights gradient) {
+  private void gather(
+      CudaRuns runs,
+      MemorySegment product,
+      List<Block> blocks,
+      Op.ConvolutionBackwardWeights gradient) {
     MemorySegment to = memory.apply(gradient.dw());
     for (Block block : blocks) {
-      runs.gather(block.place(), to.asSlice(block.at() * Float.BYTES), block.elements());
+      runs.add(
+          product.asSlice(Float.BYTES * block.place()),
+          to.asSlice(Float.BYTES * block.at()),
+          block.elements(),
+          false);
     }
-  }
-
-  /** Where the depthwise gradients go from where they lie as the weights do. */
-  CudaRuns depthwiseGradients() {
-    CudaRuns runs = WeightGradient.runs();
-    for (int i = 0; i < bank.candidates().size(); i++) {
-      Value dw = bank.candidates().get(i).gradient().depthwiseWeights().dw();
-      runs.gather(depthwiseElements(i), memory.apply(dw), dw.shape().elements());
-    }
-    return runs;
   }
 
   // Norms

@@ -202,8 +202,7 @@ final class CudaConvolution {
   private Kernel backwardWeights() {
     if (pointwise()) {
       if (groups > 1 && groups <= MOST_DENSE_GROUPS) {
-        return WeightGradient.of(
-            context, Family.GROUPED_WEIGHTS, whole(y, ym), whole(x, xm), blocks());
+        return denseWeights();
       }
       Operand dw = filter(wm, CublasLtMatmul.Type.F32);
       Family family = groups == 1 ? Family.POINTWISE_WEIGHTS : Family.GROUPED_WEIGHTS;
@@ -236,16 +235,31 @@ final class CudaConvolution {
     return new Operand(memory, imageType(), pixels(v), c, c, 0);
   }
 
-  /** The groups' blocks on the diagonal of a gradient of all outputs by all channels. */
-  private CudaRuns blocks() {
-    CudaRuns runs = WeightGradient.runs();
-    int rows = outputs() / groups;
-    int columns = channels() / groups;
-    for (int o = 0; o < outputs(); o++) {
-      long place = (long) o * channels() + (long) (o / rows) * columns;
-      runs.gather(place, wm.asSlice((long) Float.BYTES * o * columns), columns);
+  /**
+   * All of dy^T x, of which only the groups' blocks on the diagonal are kept. A product of a few
+   * dozen rows and columns over many thousand pixels is bound by reading them, and cuBLASLt cuts
+   * its sum; of a batch, one a group, it never does, and a block or two would do everything.
+   */
+  private Kernel denseWeights() {
+    int outputs = outputs();
+    int channels = channels();
+    MemorySegment all = context.scratch("weights", (long) Float.BYTES * outputs * channels);
+    Operand d = new Operand(all, CublasLtMatmul.Type.F32, outputs, channels, channels, 0);
+    CudaRuns runs = new CudaRuns();
+    int rows = outputs / groups;
+    int columns = channels / groups;
+    for (int o = 0; o < outputs; o++) {
+      long place = (long) o * channels + (long) (o / rows) * columns;
+      runs.add(
+          all.asSlice(Float.BYTES * place),
+          wm.asSlice((long) Float.BYTES * o * columns),
+          columns,
+          false);
     }
-    return runs;
+    return CudaContext.sequence(
+        CudaProduct.of(
+            context, Family.POINTWISE_WEIGHTS, whole(y, ym), true, whole(x, xm), false, d, 1),
+        runs.kernel(context, Family.WEIGHTS_END));
   }
 
   private MemorySegment weights() {

@@ -49,12 +49,6 @@ final class CudaProduct {
       return new Operand(own, type, rows, columns, leading, 0);
     }
 
-    /** So many rows from the given one on, as the first of as many matrices as there are parts. */
-    Operand part(long first, long rows) {
-      MemorySegment own = memory.asSlice(first * leading * type.bytes());
-      return new Operand(own, type, rows, columns, leading, rows * leading);
-    }
-
     /** Some neighbouring columns of the one matrix. */
     Operand columns(long first, long count) {
       return new Operand(memory.asSlice(first * type.bytes()), type, rows, count, leading, 0);

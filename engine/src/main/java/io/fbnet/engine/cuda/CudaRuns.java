@@ -3,79 +3,67 @@ package io.fbnet.engine.cuda;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Launch.Family;
+import io.fbnet.foreign.CudaArguments;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 
-/** A table of short copies for the kernels of {@code runs.cu}. */
+/** Many short copies of f32 elements, which one launch of {@code runs.cu} carries out. */
 final class CudaRuns {
   /** Of an entry of the table. */
-  static final long BYTES = 24;
+  private static final long BYTES = 24;
 
-  private record Run(long from, long to, int elements, boolean narrow) {}
+  /** Elements that a warp copies: enough to be worth looking at the table. */
+  private static final int LONGEST = 512;
 
-  private final List<Run> runs = new ArrayList<>();
-  private final int longest;
-
-  /**
-   * An empty table.
-   *
-   * @param longest elements of a run; longer ones are cut
-   */
-  CudaRuns(int longest) {
-    this.longest = longest;
-  }
-
-  /**
-   * Adds a copy of f32 elements.
-   *
-   * @param from address, or place in each part of a sum, in elements
-   * @param unit bytes of {@code from} that one element takes: 4 for an address, 1 for a place
-   * @param to address
-   * @param elements to copy
-   * @param narrow whether they become bf16
-   */
-  private void add(long from, int unit, long to, long elements, boolean narrow) {
-    int width = width(narrow);
-    for (long at = 0; at < elements; at += longest) {
-      int n = (int) Math.min(longest, elements - at);
-      runs.add(new Run(from + at * unit, to + at * width, n, narrow));
+  private record Run(long from, long to, int elements, boolean narrow) {
+    int width() {
+      return narrow ? Short.BYTES : Float.BYTES;
     }
   }
 
-  /** Adds a copy of f32 weights, to bf16 where {@code narrow}. */
-  void copy(MemorySegment from, MemorySegment to, long elements, boolean narrow) {
-    add(from.address(), Float.BYTES, to.address(), elements, narrow);
-  }
+  private final List<Run> runs = new ArrayList<>();
 
-  /** Adds elements of a sum of parts: from this place in each part to f32 memory. */
-  void gather(long place, MemorySegment to, long elements) {
-    add(place, 1, to.address(), elements, false);
-  }
-
-  int count() {
-    return runs.size();
+  /**
+   * Adds a copy.
+   *
+   * @param from f32
+   * @param to f32, or bf16 where {@code narrow}
+   */
+  void add(MemorySegment from, MemorySegment to, long elements, boolean narrow) {
+    for (long at = 0; at < elements; at += LONGEST) {
+      Run first = new Run(from.address() + at * Float.BYTES, to.address(), 0, narrow);
+      int n = (int) Math.min(LONGEST, elements - at);
+      runs.add(new Run(first.from(), first.to() + at * first.width(), n, narrow));
+    }
   }
 
   boolean isEmpty() {
     return runs.isEmpty();
   }
 
-  long elements() {
-    return runs.stream().mapToLong(Run::elements).sum();
+  /** {@return what makes all copies; none can be added after it} */
+  Kernel kernel(CudaContext context, Family family) {
+    long elements = runs.stream().mapToLong(Run::elements).sum();
+    long written = runs.stream().mapToLong(run -> (long) run.elements() * run.width()).sum();
+    int longest = runs.stream().mapToInt(Run::elements).max().orElse(0);
+    return context.elements(
+        context
+            .work(family)
+            .reads(elements * Float.BYTES + BYTES * runs.size())
+            .writes(written)
+            // A warp looks at its run, then loads four rows of it at once.
+            .rounds((longest + 127) / 128),
+        "runs",
+        "copy_runs",
+        32L * runs.size(),
+        new CudaArguments().pointer(upload(context)).i32(runs.size()));
   }
 
-  private static int width(boolean narrow) {
-    return narrow ? Short.BYTES : Float.BYTES;
-  }
-
-  long writtenBytes() {
-    return runs.stream().mapToLong(run -> (long) run.elements() * width(run.narrow())).sum();
-  }
-
-  /** {@return the table on the device, released with the graph} */
-  MemorySegment upload(CudaContext context) {
+  private MemorySegment upload(CudaContext context) {
     long bytes = BYTES * runs.size();
     MemorySegment device = context.own(bytes);
     try (Arena arena = Arena.ofConfined()) {

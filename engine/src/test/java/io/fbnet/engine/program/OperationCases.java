@@ -102,7 +102,6 @@ final class OperationCases {
       {2, 24, 5, 5, 24, 1, 1, 2},
       {2, 32, 6, 6, 64, 1, 1, 2},
       {2, 184, 3, 3, 112, 1, 1, 2},
-      // Pixels cut into equal parts, into many, and into parts with a rest.
       {5, 6, 13, 9, 10, 1, 1, 2},
       {8, 9, 32, 32, 12, 1, 1, 3},
       {5, 6, 11, 7, 10, 1, 1, 2},
