@@ -80,14 +80,18 @@ final class ChildTraining {
         progress.clear();
         throw new UserException(
             ExitCode.DEVICE_OR_MEMORY,
-            "%s; continue with: %s".formatted(e.getMessage(), resumeWith));
+            String.format(Locale.ROOT, "%s; continue with: %s", e.getMessage(), resumeWith));
       }
       progress.clear();
       if (!finished) {
         throw new UserException(
             signals.received(),
-            "stopped and saved after step %d of %d; continue with: %s"
-                .formatted(loop.stepsDone(), loop.totalSteps(), resumeWith));
+            String.format(
+                Locale.ROOT,
+                "stopped and saved after step %d of %d; continue with: %s",
+                loop.stepsDone(),
+                loop.totalSteps(),
+                resumeWith));
       }
       return trainer.network(data, latency);
     }
@@ -106,21 +110,30 @@ final class ChildTraining {
 
   private void say(RunFolder folder, TrainLoop loop) {
     console.note(
-        "run folder %s, seed %d, %d images train, %d steps"
-            .formatted(folder.root(), recipe.seed(), loop.images(), loop.totalSteps()));
+        String.format(
+            Locale.ROOT,
+            "run folder %s, seed %d, %d images train, %d steps",
+            folder.root(),
+            recipe.seed(),
+            loop.images(),
+            loop.totalSteps()));
     if (loop.droppedImages() > 0) {
       console.note(
-          "%d images an epoch fill no whole step and are left out, others each time"
-              .formatted(loop.droppedImages()));
+          String.format(
+              Locale.ROOT,
+              "%d images an epoch fill no whole step and are left out, others each time",
+              loop.droppedImages()));
     }
     if (recipe.accumulate() > 1) {
       console.note(
-          "each step adds up the gradients of %d batches of %d; batch norms use the statistics of each %d images, so this is not quite a batch of %d"
-              .formatted(
-                  recipe.accumulate(),
-                  recipe.batch(),
-                  recipe.batch(),
-                  recipe.accumulate() * recipe.batch()));
+          String.format(
+              Locale.ROOT,
+              "each step adds up the gradients of %d batches of %d; batch norms use the statistics"
+                  + " of each %d images, so this is not quite a batch of %d",
+              recipe.accumulate(),
+              recipe.batch(),
+              recipe.batch(),
+              recipe.accumulate() * recipe.batch()));
     }
   }
 

@@ -6,6 +6,7 @@ import io.fbnet.nas.kit.KitResult;
 import io.fbnet.nas.kit.OrtMeter;
 import io.fbnet.nas.space.SearchSpace;
 import java.nio.file.Path;
+import java.util.Locale;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help;
@@ -49,10 +50,18 @@ final class LatencyKitCommand implements Callable<Integer> {
     }
     Console console = new Console(spec);
     console.note(
-        "written to %s: %d ONNX files of the space %s".formatted(out, files, searched.name()));
+        String.format(
+            Locale.ROOT,
+            "written to %s: %d ONNX files of the space %s",
+            out,
+            files,
+            searched.name()));
     console.note(
-        "copy it to the device, run 'python3 run.py' there, and come back with %s; or here: 'fbnet"
-                .formatted(KitResult.NAME)
+        String.format(
+                Locale.ROOT,
+                "copy it to the device, run 'python3 run.py' there, and come back with %s; or here:"
+                    + " 'fbnet",
+                KitResult.NAME)
             + " latency kit run "
             + out
             + "'");

@@ -9,6 +9,7 @@ import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Locale;
 import picocli.CommandLine;
 
 /**
@@ -85,8 +86,10 @@ public final class Main {
       case OutOfMemoryError full -> {
         code = ExitCode.DEVICE_OR_MEMORY;
         sentence =
-            "out of memory (%s): give Java more with -Xmx, or choose a smaller batch"
-                .formatted(full.getMessage());
+            String.format(
+                Locale.ROOT,
+                "out of memory (%s): give Java more with -Xmx, or choose a smaller batch",
+                full.getMessage());
       }
       case OutOfDeviceMemory full -> {
         code = ExitCode.DEVICE_OR_MEMORY;

@@ -1,15 +1,19 @@
 package io.fbnet.nas.cli;
 
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.run.RunFolder;
 import java.io.IOException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.LocalDateTime;
-import java.time.ZoneId;
+import java.time.Instant;
+import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Set;
 
 /**
@@ -18,6 +22,8 @@ import java.util.Set;
  */
 final class RunConfig {
   static final String FILE = "config.yaml";
+  private static final DateTimeFormatter TIME =
+      DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss", Locale.ROOT).withZone(ZoneOffset.UTC);
   private static final String RESUME = "--resume";
   private static final String SEARCH = "search";
   private static final String TRAIN = "train";
@@ -33,12 +39,33 @@ final class RunConfig {
 
   private RunConfig() {}
 
-  /** The folder of a new run that the user did not name. */
-  static Path newFolder(String what) {
-    String time =
-        LocalDateTime.now(ZoneId.systemDefault())
-            .format(DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss"));
-    return Path.of("runs", what + "-" + time);
+  /** The folder of a new run: the one that the user named, or one of its own under runs. */
+  static RunFolder newFolder(Path named, String what) {
+    return named == null
+        ? newFolder(Path.of("runs"), what, Instant.now())
+        : RunFolder.create(named);
+  }
+
+  /**
+   * Makes WHAT-TIME, or WHAT-TIME-2 and so on where runs began in the same second. The time is UTC,
+   * so that names sort by it everywhere.
+   */
+  static RunFolder newFolder(Path parent, String what, Instant now) {
+    String name = what + "-" + TIME.format(now);
+    try {
+      Files.createDirectories(parent);
+      for (int i = 1; ; i++) {
+        Path root = parent.resolve(i == 1 ? name : name + "-" + i);
+        try {
+          // Fails where the folder is there, be it for a moment: whoever makes it has it.
+          return RunFolder.create(Files.createDirectory(root));
+        } catch (FileAlreadyExistsException taken) {
+          // The next number.
+        }
+      }
+    } catch (IOException e) {
+      throw AtomicFile.unwritable(parent, e);
+    }
   }
 
   /**

@@ -76,12 +76,11 @@ final class SearchCommand implements Callable<Integer> {
   private int begin(Console console) {
     flags.resolve();
     String space = Path.of(flags.space).getFileName().toString().replaceFirst("\\.ya?ml$", "");
-    Path root = out == null ? RunConfig.newFolder(space) : out;
-    try (RunFolder folder = RunFolder.create(root);
+    try (RunFolder folder = RunConfig.newFolder(out, space);
         ProgressLine progress = progress();
         SearchSession session = new SearchSession(flags, null, console, progress)) {
       Checkpoints.requireFreeSpace(
-          root, CHECKPOINTS_ON_DISK * session.search.supernet().checkpointBytes());
+          folder.root(), CHECKPOINTS_ON_DISK * session.search.supernet().checkpointBytes());
       // The configuration first: it is what makes the folder a run that can be resumed.
       AtomicFile.writeText(folder.config(), ConfigFile.resolved(spec, NOT_OF_THE_RUN));
       return train(session.search, folder, console, progress);
@@ -111,16 +110,19 @@ final class SearchCommand implements Callable<Integer> {
     StopSignals signals = StopSignals.take(console);
     SearchLoop loop = search.loop();
     console.note(
-        "run folder %s, seed %d, %d images train w, %d train theta"
-            .formatted(
-                folder.root(),
-                flags.seed,
-                loop.splits().first().length,
-                loop.splits().second().length));
+        String.format(
+            Locale.ROOT,
+            "run folder %s, seed %d, %d images train w, %d train theta",
+            folder.root(),
+            flags.seed,
+            loop.splits().first().length,
+            loop.splits().second().length));
     if (loop.droppedImages() > 0) {
       console.note(
-          "%d images an epoch fill no whole batch and are left out, others each time"
-              .formatted(loop.droppedImages()));
+          String.format(
+              Locale.ROOT,
+              "%d images an epoch fill no whole batch and are left out, others each time",
+              loop.droppedImages()));
     }
     search.supernet().weightStep().slowKernels().forEach(console::warn);
     boolean finished;
@@ -135,14 +137,22 @@ final class SearchCommand implements Callable<Integer> {
       progress.clear();
       throw new UserException(
           ExitCode.DEVICE_OR_MEMORY,
-          "%s; continue with: fbnet search --resume %s".formatted(e.getMessage(), folder.root()));
+          String.format(
+              Locale.ROOT,
+              "%s; continue with: fbnet search --resume %s",
+              e.getMessage(),
+              folder.root()));
     }
     progress.close();
     if (!finished) {
       throw new UserException(
           signals.received(),
-          "stopped and saved after step %d of %d; continue with: fbnet search --resume %s"
-              .formatted(loop.stepsDone(), loop.totalSteps(), folder.root()));
+          String.format(
+              Locale.ROOT,
+              "stopped and saved after step %d of %d; continue with: fbnet search --resume %s",
+              loop.stepsDone(),
+              loop.totalSteps(),
+              folder.root()));
     }
     SampleReport.run(search, folder, flags.samples, false, console, progress);
     ReportCommand.write(folder.files(), console);

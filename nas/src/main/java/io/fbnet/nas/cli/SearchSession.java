@@ -5,6 +5,7 @@ import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.search.Search;
 import io.fbnet.nas.space.SearchSpace;
+import java.util.Locale;
 
 /** A search with the device and the images it needs, opened in order and closed in reverse. */
 final class SearchSession implements AutoCloseable {
@@ -26,8 +27,12 @@ final class SearchSession implements AutoCloseable {
       SearchSpace space = Search.fitted(named, data);
       if (space.classes() != named.classes()) {
         console.note(
-            "the data has %d classes, so the space's %d become %d"
-                .formatted(space.classes(), named.classes(), space.classes()));
+            String.format(
+                Locale.ROOT,
+                "the data has %d classes, so the space's %d become %d",
+                space.classes(),
+                named.classes(),
+                space.classes()));
       }
       device = flags.device.open(console);
       backend = device;
@@ -55,8 +60,10 @@ final class SearchSession implements AutoCloseable {
     double fastest = table.latencyOf(table.fastest()) * 1000;
     if (fastest < Math.E) {
       console.warn(
-          "the table's fastest network takes %.3f microseconds; the loss counts at least e"
-              .formatted(fastest));
+          String.format(
+              Locale.ROOT,
+              "the table's fastest network takes %.3f microseconds; the loss counts at least e",
+              fastest));
     }
   }
 

@@ -116,7 +116,7 @@ final class TrainCommand implements Callable<Integer> {
   private RunFolder create(Architecture read) {
     String file = Path.of(architecture.architecture).getFileName().toString();
     String name = read.name().matches("[\\w.-]+") ? read.name() : file.replaceFirst("\\.json$", "");
-    return RunFolder.create(out == null ? RunConfig.newFolder(name) : out);
+    return RunConfig.newFolder(out, name);
   }
 
   /** The architecture with as many classes as the data has. */

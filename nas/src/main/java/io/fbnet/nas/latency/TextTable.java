@@ -120,9 +120,13 @@ final class TextTable {
     if (!missing.isEmpty()) {
       throw wrong(
           number,
-          "the header lacks %d of the %d blocks of the space '%s': %s"
-              .formatted(
-                  missing.size(), space.blocks().size(), space.name(), TableImport.some(missing)));
+          String.format(
+              Locale.ROOT,
+              "the header lacks %d of the %d blocks of the space '%s': %s",
+              missing.size(),
+              space.blocks().size(),
+              space.name(),
+              TableImport.some(missing)));
     }
     if (cells.stream().distinct().count() != cells.size()) {
       throw wrong(number, "the header names a block twice");
@@ -133,8 +137,13 @@ final class TextTable {
       request
           .notes()
           .accept(
-              "%s: %d columns are no blocks of the space '%s' and were left out: %s"
-                  .formatted(file, others.size(), space.name(), TableImport.some(others)));
+              String.format(
+                  Locale.ROOT,
+                  "%s: %d columns are no blocks of the space '%s' and were left out: %s",
+                  file,
+                  others.size(),
+                  space.name(),
+                  TableImport.some(others)));
     }
     columns = space.blockNames().stream().mapToInt(cells::indexOf).toArray();
     width = cells.size();
@@ -143,13 +152,19 @@ final class TextTable {
   private void row(List<String> cells, int number) {
     if (cells.size() != width) {
       throw wrong(
-          number, "%d numbers are needed, one a block, not %d".formatted(width, cells.size()));
+          number,
+          String.format(
+              Locale.ROOT, "%d numbers are needed, one a block, not %d", width, cells.size()));
     }
     if (rows.size() == space.layerCount()) {
       throw wrong(
           number,
-          "this is row %d, but the space '%s' has %d layers"
-              .formatted(rows.size() + 1, space.name(), space.layerCount()));
+          String.format(
+              Locale.ROOT,
+              "this is row %d, but the space '%s' has %d layers",
+              rows.size() + 1,
+              space.name(),
+              space.layerCount()));
     }
     double[] row = new double[space.blocks().size()];
     for (int k = 0; k < row.length; k++) {

@@ -17,6 +17,7 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SortedMap;
@@ -118,8 +119,13 @@ public final class Checkpoints {
                 String then = manifest.environment().get(key);
                 if (then != null && !then.equals(now)) {
                   sentences.add(
-                      "the checkpoint was made with %s %s, now it is %s: the run goes on, but not bit for bit as it would have"
-                          .formatted(key, then, now));
+                      String.format(
+                          Locale.ROOT,
+                          "the checkpoint was made with %s %s, now it is %s: the run goes on, but"
+                              + " not bit for bit as it would have",
+                          key,
+                          then,
+                          now));
                 }
               });
       return sentences;
@@ -135,7 +141,7 @@ public final class Checkpoints {
    * @throws UserException (exit code 5) if the disk is full or unwritable; older checkpoints stay
    */
   public Path write(Snapshot snapshot) {
-    Path target = folder.resolve("step-%08d".formatted(snapshot.step()));
+    Path target = folder.resolve(String.format(Locale.ROOT, "step-%08d", snapshot.step()));
     if (isSaved(target, snapshot)) {
       return target;
     }
@@ -276,7 +282,12 @@ public final class Checkpoints {
         }
         if (Files.size(file) != entry.bytes()) {
           return Optional.of(
-              "%s has %d bytes, not %d".formatted(entry.name(), Files.size(file), entry.bytes()));
+              String.format(
+                  Locale.ROOT,
+                  "%s has %d bytes, not %d",
+                  entry.name(),
+                  Files.size(file),
+                  entry.bytes()));
         }
         if (!hash(file).equals(entry.sha256())) {
           return Optional.of(entry.name() + " does not have the hash that was written");
@@ -318,8 +329,13 @@ public final class Checkpoints {
       if (free < bytes) {
         throw new UserException(
             ExitCode.STORAGE,
-            "%s has %d MiB free, but the run needs %d MiB for its checkpoints: free some space or choose another folder"
-                .formatted(existing, free >> 20, Math.ceilDiv(bytes, 1L << 20)));
+            String.format(
+                Locale.ROOT,
+                "%s has %d MiB free, but the run needs %d MiB for its checkpoints: free some space"
+                    + " or choose another folder",
+                existing,
+                free >> 20,
+                Math.ceilDiv(bytes, 1L << 20)));
       }
     } catch (IOException e) {
       throw AtomicFile.unwritable(path, e);

@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.List;
+import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Stream;
@@ -140,7 +141,8 @@ public final class RunFolder implements AutoCloseable {
   private static UserException inUse(Path root, String holder) {
     return new UserException(
         ExitCode.STORAGE,
-        "%s is in use by %s: wait for it or name another folder".formatted(root, holder));
+        String.format(
+            Locale.ROOT, "%s is in use by %s: wait for it or name another folder", root, holder));
   }
 
   private static void closeQuietly(FileChannel channel) {

@@ -19,6 +19,7 @@ import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.LinkedHashMap;
+import java.util.Locale;
 import java.util.Map;
 
 /**
@@ -243,14 +244,17 @@ public final class SearchLoop {
     Path report = Divergence.write(root, line, supernet.store());
     return new UserException(
         ExitCode.DIVERGED,
-        "The %s step after step %d of epoch %d gave a loss of %s or a gradient that is no number; it touched no weight and the last checkpoint is good: start a new run with a lower %s or a higher --tau-end (%s says which tensors are no numbers)."
-            .formatted(
-                step.phase(),
-                step.position().steps() - 1,
-                step.position().epoch() + 1,
-                results.loss(),
-                step.theta() ? "--theta-rate" : "--rate",
-                report));
+        String.format(
+            Locale.ROOT,
+            "The %s step after step %d of epoch %d gave a loss of %s or a gradient that is no"
+                + " number; it touched no weight and the last checkpoint is good: start a new run"
+                + " with a lower %s or a higher --tau-end (%s says which tensors are no numbers).",
+            step.phase(),
+            step.position().steps() - 1,
+            step.position().epoch() + 1,
+            results.loss(),
+            step.theta() ? "--theta-rate" : "--rate",
+            report));
   }
 
   /** The epoch of the log's last epoch line, -1 if there is none. */

@@ -2,6 +2,7 @@ package io.fbnet.nas.space;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.stream.Collectors;
 
 /**
@@ -260,18 +261,19 @@ public record SearchSpace(
    * text} Classes and head are left out: they change only what a table calls fixed.
    */
   public String signature() {
-    return "input %dx%dx%d; stem %d/%d; stages %s; blocks %s; always_pw %s"
-        .formatted(
-            input.channels(),
-            input.height(),
-            input.width(),
-            stem.width(),
-            stem.stride(),
-            stages.stream()
-                .map(s -> s.width() + "x" + s.layers() + "/" + s.stride())
-                .collect(Collectors.joining(",")),
-            String.join(",", blockNames()),
-            alwaysPw);
+    return String.format(
+        Locale.ROOT,
+        "input %dx%dx%d; stem %d/%d; stages %s; blocks %s; always_pw %s",
+        input.channels(),
+        input.height(),
+        input.width(),
+        stem.width(),
+        stem.stride(),
+        stages.stream()
+            .map(s -> s.width() + "x" + s.layers() + "/" + s.stride())
+            .collect(Collectors.joining(",")),
+        String.join(",", blockNames()),
+        alwaysPw);
   }
 
   /**

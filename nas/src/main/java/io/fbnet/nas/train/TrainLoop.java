@@ -17,6 +17,7 @@ import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.LinkedHashMap;
+import java.util.Locale;
 import java.util.Map;
 
 /**
@@ -232,8 +233,16 @@ public final class TrainLoop {
     Path report = Divergence.write(root, line, trainer.store());
     return new UserException(
         ExitCode.DIVERGED,
-        "The step after step %d, in epoch %d, gave a loss of %s or a gradient that is no number; it touched no weight and the last checkpoint is good: start a new run with a lower --rate or a longer --warmup-epochs (%s says which tensors are no numbers)."
-            .formatted(part.step() - 1, part.epoch() + 1, (float) totals.loss(), report));
+        String.format(
+            Locale.ROOT,
+            "The step after step %d, in epoch %d, gave a loss of %s or a gradient that is no"
+                + " number; it touched no weight and the last checkpoint is good: start a new run"
+                + " with a lower --rate or a longer --warmup-epochs (%s says which tensors are no"
+                + " numbers).",
+            part.step() - 1,
+            part.epoch() + 1,
+            (float) totals.loss(),
+            report));
   }
 
   private void save(Checkpoints checkpoints, MetricsLog metrics) {

@@ -25,6 +25,12 @@ class MainTest {
 
   /** What one invocation printed and returned. */
   record Outcome(int code, String out, String err) {
+    /** Checks that it ended with code 0. */
+    Outcome succeeded() {
+      assertEquals(0, code, err);
+      return this;
+    }
+
     /** Checks that it ended with this code and one sentence that holds these words. */
     Outcome refused(int expected, String... words) {
       assertEquals(expected, code, err);
