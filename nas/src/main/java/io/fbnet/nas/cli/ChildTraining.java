@@ -27,6 +27,7 @@ final class ChildTraining {
   private final Backend backend;
   private final Dataset data;
   private final Recipe recipe;
+  private final boolean changedData;
   private final Console console;
   private final ProgressLine progress;
   private final StopSignals signals;
@@ -35,18 +36,21 @@ final class ChildTraining {
   /**
    * Trains by one recipe.
    *
+   * @param changedData whether a run goes on with images that are not its checkpoint's
    * @param resumeWith the command line that continues after a stop
    */
   ChildTraining(
       Backend backend,
       Dataset data,
       Recipe recipe,
+      boolean changedData,
       Console console,
       ProgressLine progress,
       String resumeWith) {
     this.backend = backend;
     this.data = data;
     this.recipe = recipe;
+    this.changedData = changedData;
     this.console = console;
     this.progress = progress;
     this.resumeWith = resumeWith;
@@ -101,6 +105,7 @@ final class ChildTraining {
     Optional<Checkpoints.Found> found =
         folder.checkpoints(Checkpoints.LEAST_KEPT).newestValid(console::warn);
     if (found.isPresent()) {
+      found.get().requireData(data.fingerprint(), changedData, console::warn);
       found.get().differences(backend.fingerprint()).forEach(console::warn);
       loop.restore(found.get());
       console.note("resumed after step " + loop.stepsDone());

@@ -52,6 +52,7 @@ final class Children {
    *
    * @param recipeText the recipe as lines of a configuration
    * @param dataAndDevice the search's data and device as lines of a configuration
+   * @param changedData whether children go on with images that are not their checkpoint's
    */
   Children(
       Search search,
@@ -59,6 +60,7 @@ final class Children {
       RecipeFlags flags,
       String recipeText,
       String dataAndDevice,
+      boolean changedData,
       Console console,
       ProgressLine progress) {
     this.search = search;
@@ -69,12 +71,14 @@ final class Children {
     // Rounded, so that the configuration is short and 1 - 0.8 is the 0.2 that people write.
     holdOut = Math.round(holdOut * 1e6) / 1e6;
     recipe = flags.recipe(holdOut);
+    recipe.require(search.data());
     this.recipeText = recipeText + "hold-out: " + holdOut + "\n";
     training =
         new ChildTraining(
             search.backend(),
             search.data(),
             recipe,
+            changedData,
             console,
             progress,
             "the same 'fbnet sample " + folder.root() + " --train' command");

@@ -39,7 +39,7 @@ final class DataCheckCommand implements Callable<Integer> {
   public Integer call() {
     Console console = new Console(spec);
     SearchSpace searched = SearchSpace.load(space);
-    int workers = threads == null ? Runtime.getRuntime().availableProcessors() : threads;
+    int workers = Ranges.threads(threads);
     DataCheck.Report report =
         DataCheck.run(data.options(searched, Preset.of(searched).data(), 1, workers, console));
     StringBuilder text = new StringBuilder();

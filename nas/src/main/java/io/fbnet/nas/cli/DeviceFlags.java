@@ -56,10 +56,7 @@ final class DeviceFlags {
   boolean deterministic;
 
   int threads() {
-    if (threads != null && threads < 1) {
-      throw UserException.usage("--threads must be at least 1, but is %d", threads);
-    }
-    return threads == null ? Runtime.getRuntime().availableProcessors() : threads;
+    return Ranges.threads(threads);
   }
 
   /** Opens the device and says which it is. */

@@ -42,7 +42,7 @@ final class LatencyKitCommand implements Callable<Integer> {
     if (out == null) {
       throw UserException.usage("--out DIR is missing: where is the kit to go?");
     }
-    Ranges.atLeast("--batch", batch, 1);
+    Ranges.batch(batch, 1);
     SearchSpace searched = space.load();
     int files;
     try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
@@ -104,7 +104,7 @@ final class LatencyKitCommand implements Callable<Integer> {
     public Integer call() {
       Path target = out == null ? kit.resolve(KitResult.NAME) : out;
       try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
-        new OrtMeter(MeasuringRuntime.threads(threads)).run(kit, device, target, progress::update);
+        new OrtMeter(Ranges.threads(threads)).run(kit, device, target, progress::update);
       }
       new Console(spec).note("written to " + target);
       return 0;

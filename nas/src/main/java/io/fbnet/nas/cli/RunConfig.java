@@ -12,6 +12,7 @@ import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
@@ -22,6 +23,10 @@ import java.util.Set;
  */
 final class RunConfig {
   static final String FILE = "config.yaml";
+
+  /** Where runs lie that the user gave no folder. */
+  static final Path RUNS = Path.of("runs");
+
   private static final DateTimeFormatter TIME =
       DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss", Locale.ROOT).withZone(ZoneOffset.UTC);
   private static final String RESUME = "--resume";
@@ -33,17 +38,28 @@ final class RunConfig {
 
   /** Flags that do not change what a run computes, or are checked against its checkpoint. */
   private static final Set<String> MAY_CHANGE =
-      Set.of(RESUME, "--device", "--threads", "--data-dir", "--offline");
+      Set.of(
+          RESUME, "--device", "--threads", "--data", "--data-dir", "--offline", ChangedData.NAME);
 
-  private static final String WITHOUT_VALUE = "--offline";
+  private static final Set<String> WITHOUT_VALUE = Set.of("--offline", ChangedData.NAME);
 
   private RunConfig() {}
 
+  /**
+   * A path from the root of the file system where a text names an existing file and no built-in
+   * thing; else the text.
+   */
+  static String anchored(String nameOrPath, Collection<String> builtIn) {
+    if (nameOrPath == null || nameOrPath.isEmpty() || builtIn.contains(nameOrPath)) {
+      return nameOrPath;
+    }
+    Path path = Path.of(nameOrPath);
+    return Files.exists(path) ? path.toAbsolutePath().normalize().toString() : nameOrPath;
+  }
+
   /** The folder of a new run: the one that the user named, or one of its own under runs. */
   static RunFolder newFolder(Path named, String what) {
-    return named == null
-        ? newFolder(Path.of("runs"), what, Instant.now())
-        : RunFolder.create(named);
+    return named == null ? newFolder(RUNS, what, Instant.now()) : RunFolder.create(named);
   }
 
   /**
@@ -103,12 +119,12 @@ final class RunConfig {
   }
 
   private static void requireUnchanged(List<String> arguments, Path config) {
-    String before = WITHOUT_VALUE;
+    String before = "";
     for (String argument : arguments) {
       String name =
           argument.contains("=") ? argument.substring(0, argument.indexOf('=')) : argument;
       boolean isValue =
-          before.startsWith("--") && !before.contains("=") && !before.equals(WITHOUT_VALUE);
+          before.startsWith("--") && !before.contains("=") && !WITHOUT_VALUE.contains(before);
       if (name.startsWith("--") ? !MAY_CHANGE.contains(name) : !isValue) {
         throw UserException.usage(
             "%s cannot be given with --resume: a resumed run keeps the configuration in %s",

@@ -4,15 +4,14 @@ import io.fbnet.engine.backend.DeviceFailure;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
-import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.run.Checkpoints;
 import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.search.Search;
 import io.fbnet.nas.search.SearchLoop;
 import io.fbnet.nas.search.SearchObserver;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -29,11 +28,13 @@ import picocli.CommandLine.Spec;
             + " and theta on the images, samples, and writes the best.")
 final class SearchCommand implements Callable<Integer> {
   private static final int CHECKPOINTS_ON_DISK = 3;
-  private static final Set<String> NOT_OF_THE_RUN = Set.of("out", "resume", "dry-run");
+  private static final Set<String> NOT_OF_THE_RUN =
+      Set.of("out", "resume", "dry-run", ChangedData.NAME.substring(2));
 
   @Spec private CommandSpec spec;
   @Mixin ConfigOption config;
   @Mixin SearchFlags flags;
+  @Mixin ChangedData changedData;
 
   @Option(
       names = "--out",
@@ -59,9 +60,16 @@ final class SearchCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     Console console = new Console(spec);
+    if (changedData.accepted && resume == null) {
+      throw UserException.usage("%s needs --resume", ChangedData.NAME);
+    }
     if (dryRun) {
+      if (out != null) {
+        RunFolder.requireNew(out);
+      }
       try (ProgressLine progress = progress();
-          SearchSession session = new SearchSession(flags, null, console, progress)) {
+          SearchSession session = new SearchSession(flags, Optional.empty(), console, progress)) {
+        requireFreeSpace(out == null ? RunConfig.RUNS : out, session.search);
         console.print(DryRun.of(session.search));
       }
       return 0;
@@ -78,32 +86,33 @@ final class SearchCommand implements Callable<Integer> {
     String space = Path.of(flags.space).getFileName().toString().replaceFirst("\\.ya?ml$", "");
     try (RunFolder folder = RunConfig.newFolder(out, space);
         ProgressLine progress = progress();
-        SearchSession session = new SearchSession(flags, null, console, progress)) {
-      Checkpoints.requireFreeSpace(
-          folder.root(), CHECKPOINTS_ON_DISK * session.search.supernet().checkpointBytes());
-      // The configuration first: it is what makes the folder a run that can be resumed.
+        SearchSession session = new SearchSession(flags, Optional.empty(), console, progress)) {
+      requireFreeSpace(folder.root(), session.search);
+      session.search.space().write(folder.files().space());
+      session.search.table().write(folder.latency());
+      // The configuration last: it is what makes the folder a run that can be resumed.
       AtomicFile.writeText(folder.config(), ConfigFile.resolved(spec, NOT_OF_THE_RUN));
       return train(session.search, folder, console, progress);
     }
   }
 
+  private static void requireFreeSpace(Path root, Search search) {
+    Checkpoints.requireFreeSpace(root, CHECKPOINTS_ON_DISK * search.supernet().checkpointBytes());
+  }
+
   private int resume(Console console) {
     try (RunFolder folder = RunFolder.open(resume);
         ProgressLine progress = progress();
-        SearchSession session = new SearchSession(flags, runTable(folder), console, progress)) {
+        SearchSession session =
+            new SearchSession(flags, Optional.of(folder.files()), console, progress)) {
       Search search = session.search;
-      if (search.restore(folder, console::warn)) {
+      if (search.restore(folder, changedData.accepted, console::warn)) {
         console.note("resumed after step " + search.loop().stepsDone());
       } else {
         console.note("no checkpoint yet: the run starts from its beginning");
       }
       return train(search, folder, console, progress);
     }
-  }
-
-  /** The run's own table; null where the run died before it wrote one. */
-  private static LatencyTable runTable(RunFolder folder) {
-    return Files.exists(folder.latency()) ? LatencyTable.load(folder.latency().toString()) : null;
   }
 
   private int train(Search search, RunFolder folder, Console console, ProgressLine progress) {

@@ -4,10 +4,14 @@ import io.fbnet.nas.UserException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.Set;
 import java.util.stream.Stream;
 
 /** Turns {@code --data} and {@code --data-dir} into a data set. */
 public final class DataSource {
+  /** What {@code --data} takes beside folders. */
+  public static final Set<String> NAMES = Set.of(FashionMnistSource.NAME, ShapesSource.NAME);
+
   private DataSource() {}
 
   /**

@@ -76,6 +76,7 @@ public final class Checkpoints {
    * @param phase where in the run, in its own words
    * @param files tensors by file name without ending, such as {@code weights}
    * @param environment conditions that decide the bits
+   * @param data the fingerprint of the images
    * @param state anything else
    */
   public record Snapshot(
@@ -84,6 +85,7 @@ public final class Checkpoints {
       String phase,
       Map<String, List<Tensor>> files,
       Map<String, String> environment,
+      String data,
       JsonNode state) {}
 
   /**
@@ -130,6 +132,34 @@ public final class Checkpoints {
               });
       return sentences;
     }
+
+    /**
+     * Refuses to go on with other images: labels are positions in the classes, and what theta and w
+     * learned of some images they would be scored with.
+     *
+     * @param fingerprint of the images of now
+     * @param accepted whether the user said that they may differ
+     * @param warnings told where they differ and that is accepted, or where it cannot be known
+     * @throws UserException (exit code 3) where they differ
+     */
+    public void requireData(String fingerprint, boolean accepted, Consumer<String> warnings) {
+      if (manifest.data().isEmpty()) {
+        warnings.accept(
+            "the checkpoint was written by an older version and does not say which images it was"
+                + " made from: whether they are the same cannot be checked");
+      } else if (!manifest.data().equals(fingerprint)) {
+        if (!accepted) {
+          throw UserException.data(
+              "the data has changed since the checkpoint %s was written (its images, labels or"
+                  + " class names): put it back, name it by --data if it was moved, or go on with"
+                  + " what is there by --accept-changed-data",
+              folder);
+        }
+        warnings.accept(
+            "the data has changed since the checkpoint was written, and the run goes on with what"
+                + " is there, as --accept-changed-data says");
+      }
+    }
   }
 
   /**
@@ -166,6 +196,7 @@ public final class Checkpoints {
               snapshot.phase(),
               entries,
               environment,
+              snapshot.data(),
               snapshot.state());
       byte[] text = manifest.text().getBytes(StandardCharsets.UTF_8);
       AtomicFile.write(

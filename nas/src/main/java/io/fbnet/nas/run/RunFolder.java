@@ -54,12 +54,9 @@ public final class RunFolder implements AutoCloseable {
    *     be made or another process is making it
    */
   public static RunFolder create(Path root) {
-    if (Files.exists(root) && !Files.isDirectory(root)) {
-      throw UserException.usage("%s is a file: name a new folder for the run", root);
-    }
+    requireNew(root);
     try {
       Files.createDirectories(root);
-      requireEmpty(root);
       RunFolder folder = lock(root);
       try {
         // Again, because another process may have been quicker.
@@ -69,6 +66,27 @@ public final class RunFolder implements AutoCloseable {
         folder.close();
         throw e;
       }
+    } catch (IOException e) {
+      throw AtomicFile.unwritable(root, e);
+    }
+  }
+
+  /**
+   * Refuses what {@link #create} would refuse, and makes nothing.
+   *
+   * @param root the folder
+   * @throws UserException (exit code 2) if something is there already, (exit code 5) if it cannot
+   *     be looked at
+   */
+  public static void requireNew(Path root) {
+    if (!Files.exists(root)) {
+      return;
+    }
+    if (!Files.isDirectory(root)) {
+      throw UserException.usage("%s is a file: name a new folder for the run", root);
+    }
+    try {
+      requireEmpty(root);
     } catch (IOException e) {
       throw AtomicFile.unwritable(root, e);
     }
@@ -205,9 +223,19 @@ public final class RunFolder implements AutoCloseable {
     return root.resolve(MODEL);
   }
 
-  /** Releases the lock; harmless a second time. */
+  /** Releases the lock; harmless a second time. A folder that never became a run goes. */
   @Override
   public void close() {
+    if (lock.isValid() && !Files.exists(config())) {
+      try (Stream<Path> entries = Files.list(root)) {
+        if (entries.allMatch(entry -> entry.getFileName().toString().equals(LOCK))) {
+          Files.delete(root.resolve(LOCK));
+          Files.delete(root);
+        }
+      } catch (IOException e) {
+        // An empty folder is in nobody's way.
+      }
+    }
     try {
       if (lock.isValid()) {
         lock.release();

@@ -248,12 +248,12 @@ public final class SearchLoop {
             Locale.ROOT,
             "The %s step after step %d of epoch %d gave a loss of %s or a gradient that is no"
                 + " number; it touched no weight and the last checkpoint is good: start a new run"
-                + " with a lower %s or a higher --tau-end (%s says which tensors are no numbers).",
+                + " with %s (%s says which tensors are no numbers).",
             step.phase(),
             step.position().steps() - 1,
             step.position().epoch() + 1,
             results.loss(),
-            step.theta() ? "--theta-rate" : "--rate",
+            DivergenceAdvice.of(step.theta(), step.tau(), results.latencyMs(), settings),
             report));
   }
 
@@ -298,6 +298,7 @@ public final class SearchLoop {
               position.phase().name(),
               supernet.tensors(arena),
               backend.fingerprint(),
+              data.fingerprint(),
               state));
     }
     lastSave = System.nanoTime();

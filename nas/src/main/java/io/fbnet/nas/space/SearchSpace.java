@@ -1,5 +1,8 @@
 package io.fbnet.nas.space;
 
+import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.file.JsonText;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -172,6 +175,16 @@ public record SearchSpace(
    */
   public static SearchSpace load(String nameOrPath) {
     return SpaceFile.load(nameOrPath);
+  }
+
+  /**
+   * Writes the space as a file that {@link #load} reads.
+   *
+   * @param file to write
+   * @throws io.fbnet.nas.UserException (exit code 5) if it cannot be written
+   */
+  public void write(Path file) {
+    AtomicFile.writeText(file, JsonText.of(SpaceFile.tree(this)));
   }
 
   /** {@return the names of the spaces that come with the program} */

@@ -66,13 +66,7 @@ public final class TrainLoop {
     this.data = data;
     recipe = trainer.recipe();
     images = recipe.trained(data.train());
-    stepsPerEpoch = images.length / recipe.batch() / recipe.accumulate();
-    if (stepsPerEpoch == 0) {
-      throw UserException.data(
-          "%s has %d images to train on, fewer than one step of %d batches of %d: lower --batch or"
-              + " --accumulate, or give more images",
-          data.name(), images.length, recipe.accumulate(), recipe.batch());
-    }
+    stepsPerEpoch = recipe.stepsPerEpoch(images.length, data.name());
   }
 
   /** {@return whether every epoch is done} */
@@ -254,7 +248,13 @@ public final class TrainLoop {
       state.put("seed", recipe.seed());
       checkpoints.write(
           new Checkpoints.Snapshot(
-              steps, epoch, PHASE, trainer.tensors(arena), backend.fingerprint(), state));
+              steps,
+              epoch,
+              PHASE,
+              trainer.tensors(arena),
+              backend.fingerprint(),
+              data.fingerprint(),
+              state));
     }
     lastSave = System.nanoTime();
   }

@@ -7,6 +7,8 @@ import java.io.StringWriter;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
 
@@ -85,23 +87,31 @@ final class SmallRuns {
     return new Outcome(code, out.toString(), err.toString());
   }
 
-  /** A search of 12 steps and its flags beyond the space, the table and the data. */
-  Outcome search(String... more) {
-    return run(searchFlags(more));
+  /** A short search; what is given here takes the place of what is usual. */
+  Outcome search(String... given) {
+    return run(searchFlags(given));
   }
 
-  String[] searchFlags(String... more) {
-    return Stream.concat(
-            Stream.of(
-                "search",
-                "--space=" + space,
-                "--lut=" + table,
-                "--data=" + data,
-                "--device=cpu",
-                "--threads=1",
-                "--batch=4",
-                "--samples=2"),
-            Stream.of(more))
-        .toArray(String[]::new);
+  String[] searchFlags(String... given) {
+    List<String> usual =
+        List.of(
+            "--space=" + space,
+            "--lut=" + table,
+            "--data=" + data,
+            "--device=cpu",
+            "--threads=1",
+            "--epochs=2",
+            "--warmup-epochs=1",
+            "--batch=4",
+            "--samples=2");
+    List<String> all = new ArrayList<>(List.of("search"));
+    for (String flag : usual) {
+      String name = flag.substring(0, flag.indexOf('=') + 1);
+      if (Stream.of(given).noneMatch(g -> g.startsWith(name))) {
+        all.add(flag);
+      }
+    }
+    all.addAll(List.of(given));
+    return all.toArray(String[]::new);
   }
 }
