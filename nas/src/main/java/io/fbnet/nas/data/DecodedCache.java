@@ -28,7 +28,7 @@ import java.util.stream.Stream;
  */
 final class DecodedCache {
   /** Raise it when decoding or resizing changes, so that older files are not taken. */
-  private static final int DECODER_VERSION = 1;
+  private static final int DECODER_VERSION = 2;
 
   private static final String EXTENSION = ".pixels";
   private static final Duration ABANDONED = Duration.ofDays(1);
