@@ -143,6 +143,7 @@ public class LoaderBenchmark {
               true,
               BadSamplePolicy.fail(),
               root.resolve("cache" + caches++),
+              false,
               line -> {}));
     }
 

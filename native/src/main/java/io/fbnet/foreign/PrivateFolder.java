@@ -53,8 +53,7 @@ final class PrivateFolder {
     return folder;
   }
 
-  private static void requireUsers(Path folder, PosixFileAttributes attributes)
-      throws IOException {
+  private static void requireUsers(Path folder, PosixFileAttributes attributes) throws IOException {
     String owner = attributes.owner().getName();
     String user = System.getProperty("user.name", "");
     if (!owner.equals(user)) {

@@ -90,8 +90,7 @@ class BundledLibrariesTest {
     assumeTrue(!Files.getOwner(others).getName().equals(System.getProperty("user.name")));
     Path refused = others;
     IOException e =
-        assertThrows(
-            IOException.class, () -> BundledLibraries.extract(LIBRARY, List.of(refused)));
+        assertThrows(IOException.class, () -> BundledLibraries.extract(LIBRARY, List.of(refused)));
     assertTrue(e.getMessage().contains(others + " belongs to the user "), e.getMessage());
     assertTrue(e.getMessage().contains("XDG_CACHE_HOME"), e.getMessage());
     Path next = folder.resolve("next");

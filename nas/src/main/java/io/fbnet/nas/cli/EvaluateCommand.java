@@ -3,6 +3,7 @@ package io.fbnet.nas.cli;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.data.DataOptions;
 import io.fbnet.nas.data.DataSource;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.ImageSet;
@@ -89,7 +90,8 @@ final class EvaluateCommand implements Callable<Integer> {
           "%s was trained on '%s', which is no name of a data set: name a folder with --data",
           file, network.data());
     }
-    try (Dataset data = dataFlags.open(space, network.data(), seed, device.threads(), console);
+    DataOptions options = dataFlags.options(space, network.data(), seed, device.threads(), console);
+    try (Dataset data = DataSource.open(split == Split.TEST ? options.withWhole() : options);
         Backend backend = device.open(console)) {
       ImageSet images =
           relabelled(network, split == Split.TEST ? data.test() : data.train(), data.name());

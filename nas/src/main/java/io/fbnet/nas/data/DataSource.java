@@ -27,7 +27,9 @@ public final class DataSource {
     BadSamples bad = new BadSamples(options.badSamples());
     Dataset dataset = source.load(options, bad);
     try {
-      requireImages(options, dataset.train());
+      if (!options.whole()) {
+        requireImages(options, dataset.train());
+      }
       requireImages(options, dataset.test());
     } catch (UserException e) {
       dataset.close();

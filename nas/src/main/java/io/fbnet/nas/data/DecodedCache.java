@@ -44,7 +44,11 @@ final class DecodedCache {
     this.name = name;
     this.options = options;
     directory = options.cacheDir().resolve("decoded");
-    String place = folder.toAbsolutePath().normalize() + "\n" + options.shape() + "\n";
+    String place =
+        folder.toAbsolutePath().normalize()
+            + "\n"
+            + options.shape()
+            + (options.whole() ? " whole\n" : "\n");
     family = name.replaceAll("[^A-Za-z0-9._-]", "_") + "-" + sha256(place).substring(0, 12);
     key = sha256(place + DECODER_VERSION + "\n" + listingDigest);
     path = directory.resolve(family + "-" + key.substring(0, 16) + EXTENSION);

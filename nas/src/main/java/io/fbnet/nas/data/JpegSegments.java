@@ -22,7 +22,9 @@ final class JpegSegments {
   private static final byte[] ADOBE = "Adobe".getBytes(StandardCharsets.ISO_8859_1);
   private static final byte[] RGB = "RGB".getBytes(StandardCharsets.ISO_8859_1);
 
-  /** What begins a file whose three components are YCbCr: version 1.1, square pixels, no preview. */
+  /**
+   * What begins a file whose three components are YCbCr: version 1.1, square pixels, no preview.
+   */
   private static final byte[] YCBCR_SEGMENT =
       HexFormat.of().parseHex("ffe000104a46494600010100000100010000");
 

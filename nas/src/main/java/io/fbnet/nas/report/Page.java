@@ -55,19 +55,21 @@ final class Page {
     head.words("title", title() + " - " + name());
     return String.format(
         Locale.ROOT,
-        "<!DOCTYPE html>\n"
-            + "<html lang=\"en\">\n"
-            + "<head>\n"
-            + "%s\n"
-            + "<style>\n"
-            + "%s</style>\n"
-            + "</head>\n"
-            + "<body>\n"
-            + "<main>\n"
-            + "%s</main>\n"
-            + "<script>%s</script>\n"
-            + "</body>\n"
-            + "</html>\n",
+        """
+        <!DOCTYPE html>
+        <html lang="en">
+        <head>
+        %s
+        <style>
+        %s</style>
+        </head>
+        <body>
+        <main>
+        %s</main>
+        <script>%s</script>
+        </body>
+        </html>
+        """,
         head,
         ResourceText.of(Page.class, "report.css"),
         body,

@@ -83,8 +83,7 @@ class JpegColoursTest {
             }
             for (int c = 0; c < 3; c++) {
               int actual = image.planes[c * SIDE * SIDE + i] & 255;
-              assertEquals(
-                  expected[c], actual, 2, kind + ", pixel " + i + ", halved " + halved);
+              assertEquals(expected[c], actual, 2, kind + ", pixel " + i + ", halved " + halved);
             }
           }
         }
