@@ -180,7 +180,7 @@ final class ImageFolderListing {
         throw e;
       }
 
-      /** A link to nothing, or round in a circle; decoding one that is called an image says so. */
+      // To nothing, or round in a circle; decoding one that is called an image says so.
       private FileVisitResult leadsNowhere(Path file) {
         if (!isHidden(file)) {
           if (READ.contains(ending(file))) {

@@ -67,7 +67,6 @@ class LocaleTest {
   @Test
   void aTableOfProxylessNasKeepsItsKeys() throws IOException {
     Locale.setDefault(Locale.forLanguageTag("fa-IR"));
-    SmallRuns runs = new SmallRuns(folder);
     Path space =
         Files.writeString(
             folder.resolve("plain.yaml"),

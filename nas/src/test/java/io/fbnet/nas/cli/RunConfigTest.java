@@ -9,7 +9,6 @@ import java.nio.file.Path;
 import java.time.Instant;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.CountDownLatch;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -23,7 +22,6 @@ class RunConfigTest {
     Instant now = Instant.parse("2026-03-01T23:30:59Z");
     int many = 8;
     Set<Path> made = ConcurrentHashMap.newKeySet();
-    CountDownLatch ready = new CountDownLatch(many);
     Thread[] threads =
         IntStream.range(0, many)
             .mapToObj(
@@ -31,7 +29,6 @@ class RunConfigTest {
                     Thread.ofPlatform()
                         .start(
                             () -> {
-                              ready.countDown();
                               try (RunFolder run = RunConfig.newFolder(parent, "tiny", now)) {
                                 made.add(run.root());
                               }
