@@ -14,22 +14,32 @@ public final class Start {
 
   /** Runs the program, or ends the process with exit code 4 where this Java is too old. */
   public static void main(String[] arguments) throws Exception {
-    String version = System.getProperty("java.specification.version", "");
-    if (number(version) < NEEDED) {
-      System.err.println(
-          "fbnet: Java "
-              + NEEDED
-              + " is needed, but this is Java "
-              + System.getProperty("java.version")
-              + " in "
-              + System.getProperty("java.home")
-              + ": "
-              + remedy(new File("/usr/lib/jvm")));
+    String complaint =
+        complaint(
+            System.getProperty("java.specification.version", ""),
+            System.getProperty("java.version"),
+            System.getProperty("java.home"));
+    if (!complaint.isEmpty()) {
+      System.err.println(complaint);
       System.exit(EXIT_CODE);
     }
     Class.forName("io.fbnet.nas.cli.Main")
         .getMethod("main", String[].class)
         .invoke(null, (Object) arguments);
+  }
+
+  /** The sentence about a Java that is too old; empty about one that serves. */
+  static String complaint(String specification, String version, String home) {
+    return number(specification) >= NEEDED
+        ? ""
+        : "fbnet: Java "
+            + NEEDED
+            + " is needed, but this is Java "
+            + version
+            + " in "
+            + home
+            + ": "
+            + remedy(new File("/usr/lib/jvm"));
   }
 
   /** Of 1.8 it is 8, of 17 17. */
