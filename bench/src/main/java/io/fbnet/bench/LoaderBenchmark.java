@@ -155,6 +155,7 @@ public class LoaderBenchmark {
               true,
               BadSamplePolicy.fail(),
               root.resolve("cache" + caches++),
+              false,
               line -> {}));
     }
 

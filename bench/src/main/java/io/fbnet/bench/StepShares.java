@@ -24,6 +24,7 @@ public final class StepShares {
     try (Backend backend = CpuBackend.open(threads);
         CpuBackend narrow = CpuBackend.open(threads, Precision.BF16)) {
       System.out.printf(
+          Locale.ROOT,
           "| space:batch | theta / w | lean w / w | bf16 w / w, multiplied as %s |%n"
               + "| --- | --- | --- | --- |%n",
           narrow.multipliesBf16() ? "bf16" : "f32");

@@ -1,7 +1,11 @@
 package io.fbnet.nas;
 
+import static com.tngtech.archunit.core.domain.JavaCall.Predicates.target;
 import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAPackage;
+import static com.tngtech.archunit.core.domain.JavaClass.Predicates.type;
 import static com.tngtech.archunit.core.domain.properties.HasName.Predicates.name;
+import static com.tngtech.archunit.core.domain.properties.HasName.Predicates.nameMatching;
+import static com.tngtech.archunit.core.domain.properties.HasOwner.Predicates.With.owner;
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
 import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
 
@@ -13,6 +17,10 @@ import com.tngtech.archunit.junit.ArchTest;
 import com.tngtech.archunit.lang.ArchRule;
 import java.lang.foreign.Linker;
 import java.lang.foreign.SymbolLookup;
+import java.nio.charset.Charset;
+import java.time.ZoneId;
+import java.util.Locale;
+import java.util.TimeZone;
 
 /** The floor of search spaces and training stands on the engine, and on nothing below it. */
 @AnalyzeClasses(
@@ -65,6 +73,25 @@ class FloorsTest {
           .resideInAPackage("io.fbnet.engine..")
           .should()
           .dependOnClassesThat(resideInAPackage("io.fbnet.nas.."));
+
+  /**
+   * The compiler's checks find calls that take a default silently; these ask for it by its name.
+   * What a program reads and writes is the same wherever it runs.
+   */
+  @ArchTest
+  static final ArchRule nothingAsksForTheDefaultLocaleCharsetOrZone =
+      noClasses()
+          .should()
+          .callMethodWhere(
+              target(owner(type(Locale.class)))
+                  .and(target(nameMatching("getDefault|setDefault")))
+                  .or(
+                      target(owner(type(Charset.class)))
+                          .and(target(nameMatching("defaultCharset"))))
+                  .or(target(owner(type(ZoneId.class))).and(target(nameMatching("systemDefault"))))
+                  .or(
+                      target(owner(type(TimeZone.class)))
+                          .and(target(nameMatching("getDefault|setDefault")))));
 
   @ArchTest
   static final ArchRule packagesAreFreeOfCycles =

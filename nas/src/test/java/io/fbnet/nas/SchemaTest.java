@@ -129,6 +129,7 @@ class SchemaTest {
                     "w",
                     Map.of("weights", List.of(Tensor.of("w", Tensor.Type.F32, data, 1))),
                     Map.of("threads", "2"),
+                    "sha256:00",
                     JSON.createObjectNode().put("tau", 5.0)));
     ObjectNode good =
         (ObjectNode) JSON.readTree(Files.readString(checkpoint.resolve("manifest.json")));

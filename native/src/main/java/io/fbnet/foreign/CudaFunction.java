@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Locale;
 
 /** A kernel of a loaded module. */
 @SuppressWarnings("restricted")
@@ -75,21 +76,28 @@ public final class CudaFunction {
         int status = (int) CudaRaw.FUNCTION_PARAMETER.invokeExact(handle, (long) i, offset, size);
         if (status == Cuda.INVALID_VALUE) {
           throw new IllegalArgumentException(
-              "kernel %s takes %d parameters, not %d".formatted(name, i, arguments.count()));
+              String.format(
+                  Locale.ROOT,
+                  "kernel %s takes %d parameters, not %d",
+                  name,
+                  i,
+                  arguments.count()));
         }
         Cuda.check(status, "cuFuncGetParamInfo");
         long alignment = arguments.alignment(i);
         at = (at + alignment - 1) / alignment * alignment;
         if (offset.get(JAVA_LONG, 0) != at || size.get(JAVA_LONG, 0) != arguments.bytes(i)) {
           throw new IllegalArgumentException(
-              "parameter %d of kernel %s has %d bytes at offset %d, but the argument has %d at %d"
-                  .formatted(
-                      i,
-                      name,
-                      size.get(JAVA_LONG, 0),
-                      offset.get(JAVA_LONG, 0),
-                      arguments.bytes(i),
-                      at));
+              String.format(
+                  Locale.ROOT,
+                  "parameter %d of kernel %s has %d bytes at offset %d, but the argument has %d at"
+                      + " %d",
+                  i,
+                  name,
+                  size.get(JAVA_LONG, 0),
+                  offset.get(JAVA_LONG, 0),
+                  arguments.bytes(i),
+                  at));
         }
         at += arguments.bytes(i);
       }
@@ -99,7 +107,8 @@ public final class CudaFunction {
                   handle, (long) arguments.count(), offset, size);
       if (more == Cuda.SUCCESS) {
         throw new IllegalArgumentException(
-            "kernel %s takes more than %d parameters".formatted(name, arguments.count()));
+            String.format(
+                Locale.ROOT, "kernel %s takes more than %d parameters", name, arguments.count()));
       }
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);

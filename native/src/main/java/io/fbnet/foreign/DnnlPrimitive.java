@@ -8,6 +8,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /**
@@ -157,7 +158,7 @@ public final class DnnlPrimitive implements AutoCloseable {
   private static void requireRoom(Argument argument, long bytes, long room) {
     if (room < bytes) {
       throw new IllegalArgumentException(
-          "%s needs %d bytes, has %d".formatted(argument, bytes, room));
+          String.format(Locale.ROOT, "%s needs %d bytes, has %d", argument, bytes, room));
     }
   }
 

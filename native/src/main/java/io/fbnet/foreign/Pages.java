@@ -13,6 +13,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Locale;
 
 /**
  * Large blocks of Linux's memory. The system zeroes a page when it is first touched, by the thread
@@ -58,7 +59,8 @@ public final class Pages {
               Calls.MMAP.invokeExact(
                   MemorySegment.NULL, bytes, READ_AND_WRITE, PRIVATE_AND_ANONYMOUS, -1, 0L);
       if (block.address() == FAILED) {
-        throw new OutOfMemoryError("the system refused to map %d bytes".formatted(bytes));
+        throw new OutOfMemoryError(
+            String.format(Locale.ROOT, "the system refused to map %d bytes", bytes));
       }
       return block.reinterpret(bytes, arena, gone -> unmap(gone, bytes));
     } catch (Throwable t) {
@@ -70,7 +72,8 @@ public final class Pages {
     try {
       int status = (int) Calls.MUNMAP.invokeExact(block, bytes);
       if (status != 0) {
-        throw new IllegalStateException("munmap of %d bytes failed".formatted(bytes));
+        throw new IllegalStateException(
+            String.format(Locale.ROOT, "munmap of %d bytes failed", bytes));
       }
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);

@@ -120,13 +120,14 @@ public final class KernelBandwidth {
       row.put("skipped", e.getMessage());
     }
     System.out.println(
-        "%-52s %-5s %10.4f ms %8.0f GB/s %6.3f of floor"
-            .formatted(
-                c.name(),
-                precision,
-                row.path("milliseconds").path("median").asDouble(),
-                row.path("gigabytes_per_second").asDouble(),
-                row.path("share_of_floor").asDouble()));
+        String.format(
+            Locale.ROOT,
+            "%-52s %-5s %10.4f ms %8.0f GB/s %6.3f of floor",
+            c.name(),
+            precision,
+            row.path("milliseconds").path("median").asDouble(),
+            row.path("gigabytes_per_second").asDouble(),
+            row.path("share_of_floor").asDouble()));
     return row;
   }
 }

@@ -10,6 +10,7 @@ import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Function;
@@ -63,7 +64,7 @@ final class MemoryCases {
   }
 
   private static String words(int[] s) {
-    return "%dx%dx%dx%d".formatted(s[0], s[1], s[2], s[3]);
+    return String.format(Locale.ROOT, "%dx%dx%dx%d", s[0], s[1], s[2], s[3]);
   }
 
   private void add(
@@ -184,7 +185,7 @@ final class MemoryCases {
       for (int stride : new int[] {1, 2}) {
         double arrays = 1 + 1.0 / (stride * stride);
         int[] s = shape(144, 56, arrays);
-        String name = "depthwise %dx%d s%d".formatted(kernel, kernel, stride);
+        String name = String.format(Locale.ROOT, "depthwise %dx%d s%d", kernel, kernel, stride);
         Function<GraphBuilder, Value> w =
             b -> b.parameter(WEIGHTS, "w", true, new Initial.Constant(1), s[1], 1, kernel, kernel);
         Function<GraphBuilder, Value> forward =

@@ -8,6 +8,7 @@ import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 
 /**
  * 1x1 convolutions of the ImageNet supernet, and the stem. The ceiling of their arithmetic is a
@@ -52,13 +53,14 @@ final class ProductCases {
               : full;
       int batch = tiny ? 2 : BATCH;
       String name =
-          "convolution %dx%d %d to %d%s"
-              .formatted(
-                  c.kernel,
-                  c.kernel,
-                  c.in,
-                  c.out,
-                  c.groups > 1 ? " in " + c.groups + " groups" : "");
+          String.format(
+              Locale.ROOT,
+              "convolution %dx%d %d to %d%s",
+              c.kernel,
+              c.kernel,
+              c.in,
+              c.out,
+              c.groups > 1 ? " in " + c.groups + " groups" : "");
       cases.add(of(c, batch, name, Op.Convolution.class));
       if (c.kernel == 1) {
         cases.add(of(c, batch, name + ", gradient of images", Op.ConvolutionBackwardData.class));
@@ -91,7 +93,7 @@ final class ProductCases {
     long weights = w.shape().elements();
     return new KernelCase(
         name,
-        "%dx%dx%dx%d".formatted(batch, c.in, c.side, c.side),
+        String.format(Locale.ROOT, "%dx%dx%dx%d", batch, c.in, c.side, c.side),
         KernelCase.only(b, kind),
         x.shape().elements() + y.shape().elements(),
         weights * Float.BYTES,

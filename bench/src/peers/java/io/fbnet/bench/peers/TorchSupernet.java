@@ -7,6 +7,7 @@ import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.function.UnaryOperator;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Adam;
@@ -121,8 +122,13 @@ final class TorchSupernet implements AutoCloseable {
   private void requireSameNetwork(StepSetting setting) {
     if (parameters != setting.parameters() || macs != setting.macs()) {
       throw new IllegalStateException(
-          "not the same network: %d parameters and %d multiply-adds here, %d and %d in ours"
-              .formatted(parameters, macs, setting.parameters(), setting.macs()));
+          String.format(
+              Locale.ROOT,
+              "not the same network: %d parameters and %d multiply-adds here, %d and %d in ours",
+              parameters,
+              macs,
+              setting.parameters(),
+              setting.macs()));
     }
   }
 

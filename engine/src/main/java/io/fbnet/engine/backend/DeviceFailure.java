@@ -1,5 +1,7 @@
 package io.fbnet.engine.backend;
 
+import java.util.Locale;
+
 /** The device, or a library on it, reported an error that is not a lack of memory. */
 public final class DeviceFailure extends RuntimeException {
   private static final long serialVersionUID = 1L;
@@ -16,9 +18,13 @@ public final class DeviceFailure extends RuntimeException {
   public DeviceFailure(String device, boolean lost, Throwable cause) {
     super(
         lost
-            ? "the device %s is lost to this process (%s); what was saved is good, start again from it"
-                .formatted(device, cause.getMessage())
-            : "the device %s failed: %s".formatted(device, cause.getMessage()),
+            ? String.format(
+                Locale.ROOT,
+                "the device %s is lost to this process (%s); what was saved is good, start again"
+                    + " from it",
+                device,
+                cause.getMessage())
+            : String.format(Locale.ROOT, "the device %s failed: %s", device, cause.getMessage()),
         cause);
     this.lost = lost;
   }

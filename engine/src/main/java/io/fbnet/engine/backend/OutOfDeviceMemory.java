@@ -1,5 +1,7 @@
 package io.fbnet.engine.backend;
 
+import java.util.Locale;
+
 /** The device has not enough memory for what was asked. */
 public final class OutOfDeviceMemory extends RuntimeException {
   private static final long serialVersionUID = 1L;
@@ -72,8 +74,12 @@ public final class OutOfDeviceMemory extends RuntimeException {
    */
   public OutOfDeviceMemory forParameters(long planned) {
     return new OutOfDeviceMemory(
-        "%s: parameters and their gradients plan %s whatever the batch%s; free some of it"
-            .formatted(what(asked, device), mib(planned), left(free)),
+        String.format(
+            Locale.ROOT,
+            "%s: parameters and their gradients plan %s whatever the batch%s; free some of it",
+            what(asked, device),
+            mib(planned),
+            left(free)),
         asked,
         free,
         device,

@@ -8,6 +8,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 
@@ -118,8 +119,15 @@ final class ConvolutionPrimitives implements AutoCloseable {
   }
 
   private static String describe(Key key) {
-    return "%s %s -> %s k%d s%d g%d"
-        .formatted(key.kind().words, key.x(), key.y(), key.w().get(2), key.stride(), key.groups());
+    return String.format(
+        Locale.ROOT,
+        "%s %s -> %s k%d s%d g%d",
+        key.kind().words,
+        key.x(),
+        key.y(),
+        key.w().get(2),
+        key.stride(),
+        key.groups());
   }
 
   /** The primitive for a number of images, on the lane of a share. */

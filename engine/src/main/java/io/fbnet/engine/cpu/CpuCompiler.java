@@ -11,6 +11,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Function;
@@ -131,7 +132,11 @@ final class CpuCompiler implements GraphCompiler {
       case Op.AdamUpdate a -> CpuUpdates.adam(a, memory);
       case Op.WeightedSum w ->
           throw new IllegalArgumentException(
-              "the cpu back end has %s for images only, not for %s".formatted(op.name(), w.y()));
+              String.format(
+                  Locale.ROOT,
+                  "the cpu back end has %s for images only, not for %s",
+                  op.name(),
+                  w.y()));
       default -> CpuVectors.prepare(op, memory);
     };
   }

@@ -3,6 +3,7 @@ package io.fbnet.engine.cpu;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Value;
 import java.lang.foreign.MemorySegment;
+import java.util.Locale;
 import java.util.function.Function;
 
 /**
@@ -46,8 +47,11 @@ record PieceMaker(
       case Op.GlobalPoolBackward p -> CpuImages.globalPoolBackward(this, p);
       default ->
           throw new IllegalArgumentException(
-              "the cpu back end has no %s for images such as %s"
-                  .formatted(part.op().name(), Stages.images(part).getFirst()));
+              String.format(
+                  Locale.ROOT,
+                  "the cpu back end has no %s for images such as %s",
+                  part.op().name(),
+                  Stages.images(part).getFirst()));
     };
   }
 }

@@ -5,6 +5,7 @@ import io.fbnet.foreign.CudaDevice;
 import io.fbnet.foreign.CudaGraph;
 import io.fbnet.foreign.ForeignException;
 import java.util.List;
+import java.util.Locale;
 
 /**
  * A step as one graph. The first run launches every kernel by itself, since libraries load code and
@@ -65,8 +66,11 @@ final class CapturedStep implements Kernel {
       }
       refused = true;
       backend.note(
-          "a step could not be captured as a CUDA graph (%s), so its kernels are launched one by one, which is slower"
-              .formatted(e.getMessage()));
+          String.format(
+              Locale.ROOT,
+              "a step could not be captured as a CUDA graph (%s), so its kernels are launched one"
+                  + " by one, which is slower",
+              e.getMessage()));
       return false;
     }
   }

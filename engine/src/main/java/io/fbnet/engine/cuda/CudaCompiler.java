@@ -12,6 +12,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.function.Function;
 import java.util.stream.Stream;
@@ -114,7 +115,11 @@ final class CudaCompiler implements GraphCompiler {
         .ifPresent(
             image -> {
               throw new IllegalArgumentException(
-                  "the cuda back end has no %s for images such as %s".formatted(op.name(), image));
+                  String.format(
+                      Locale.ROOT,
+                      "the cuda back end has no %s for images such as %s",
+                      op.name(),
+                      image));
             });
   }
 

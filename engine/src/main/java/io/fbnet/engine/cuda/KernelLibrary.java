@@ -20,6 +20,7 @@ import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.function.Consumer;
 import java.util.regex.Matcher;
@@ -105,8 +106,12 @@ final class KernelLibrary implements AutoCloseable {
     collectHeaders(source, headers);
     int architecture = device.computeCapability();
     sayOnce(
-        "%s, so NVRTC compiles them for sm_%d, once (kept in %s)"
-            .formatted(reason, architecture, cache));
+        String.format(
+            Locale.ROOT,
+            "%s, so NVRTC compiles them for sm_%d, once (kept in %s)",
+            reason,
+            architecture,
+            cache));
     Path kept = cache.resolve(key(file, source, headers, architecture) + ".cubin");
     if (Files.isRegularFile(kept)) {
       try {

@@ -4,6 +4,7 @@ import io.fbnet.engine.graph.ParameterSpec.Initial;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /**
@@ -674,7 +675,7 @@ public final class GraphBuilder {
   @com.google.errorprone.annotations.FormatMethod
   private static void require(boolean condition, String format, Object... arguments) {
     if (!condition) {
-      throw new IllegalArgumentException(String.format(java.util.Locale.ROOT, format, arguments));
+      throw new IllegalArgumentException(String.format(Locale.ROOT, format, arguments));
     }
   }
 }

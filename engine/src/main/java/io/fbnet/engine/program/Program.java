@@ -22,6 +22,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
@@ -184,8 +185,12 @@ public final class Program implements AutoCloseable {
     long size = store.layout(flat.set()).size();
     if (size != value.shape().elements()) {
       throw new IllegalArgumentException(
-          "%s of the graph does not cover parameter set %s of %d elements"
-              .formatted(value, flat.set(), size));
+          String.format(
+              Locale.ROOT,
+              "%s of the graph does not cover parameter set %s of %d elements",
+              value,
+              flat.set(),
+              size));
     }
     return store.buffer(flat.set(), flat.buffer());
   }

@@ -50,6 +50,13 @@ final class BudgetFlags {
     if (targetLatency != null) {
       limits.add(Limit.latency(table, milliseconds(targetLatency)));
     }
+    limits.addAll(withoutTable(space).limits());
+    return new Budget(limits);
+  }
+
+  /** Those of them that can be checked before a table is measured. */
+  Budget withoutTable(SearchSpace space) {
+    List<Limit> limits = new ArrayList<>();
     if (maxMacs != null) {
       limits.add(Limit.macs(space, count("--max-macs", maxMacs)));
     }

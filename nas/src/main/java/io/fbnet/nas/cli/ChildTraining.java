@@ -27,6 +27,7 @@ final class ChildTraining {
   private final Backend backend;
   private final Dataset data;
   private final Recipe recipe;
+  private final boolean changedData;
   private final Console console;
   private final ProgressLine progress;
   private final StopSignals signals;
@@ -35,18 +36,21 @@ final class ChildTraining {
   /**
    * Trains by one recipe.
    *
+   * @param changedData whether a run goes on with images that are not its checkpoint's
    * @param resumeWith the command line that continues after a stop
    */
   ChildTraining(
       Backend backend,
       Dataset data,
       Recipe recipe,
+      boolean changedData,
       Console console,
       ProgressLine progress,
       String resumeWith) {
     this.backend = backend;
     this.data = data;
     this.recipe = recipe;
+    this.changedData = changedData;
     this.console = console;
     this.progress = progress;
     this.resumeWith = resumeWith;
@@ -80,14 +84,18 @@ final class ChildTraining {
         progress.clear();
         throw new UserException(
             ExitCode.DEVICE_OR_MEMORY,
-            "%s; continue with: %s".formatted(e.getMessage(), resumeWith));
+            String.format(Locale.ROOT, "%s; continue with: %s", e.getMessage(), resumeWith));
       }
       progress.clear();
       if (!finished) {
         throw new UserException(
             signals.received(),
-            "stopped and saved after step %d of %d; continue with: %s"
-                .formatted(loop.stepsDone(), loop.totalSteps(), resumeWith));
+            String.format(
+                Locale.ROOT,
+                "stopped and saved after step %d of %d; continue with: %s",
+                loop.stepsDone(),
+                loop.totalSteps(),
+                resumeWith));
       }
       return trainer.network(data, latency);
     }
@@ -97,6 +105,7 @@ final class ChildTraining {
     Optional<Checkpoints.Found> found =
         folder.checkpoints(Checkpoints.LEAST_KEPT).newestValid(console::warn);
     if (found.isPresent()) {
+      found.get().requireData(data.fingerprint(), changedData, console::warn);
       found.get().differences(backend.fingerprint()).forEach(console::warn);
       loop.restore(found.get());
       console.note("resumed after step " + loop.stepsDone());
@@ -106,21 +115,30 @@ final class ChildTraining {
 
   private void say(RunFolder folder, TrainLoop loop) {
     console.note(
-        "run folder %s, seed %d, %d images train, %d steps"
-            .formatted(folder.root(), recipe.seed(), loop.images(), loop.totalSteps()));
+        String.format(
+            Locale.ROOT,
+            "run folder %s, seed %d, %d images train, %d steps",
+            folder.root(),
+            recipe.seed(),
+            loop.images(),
+            loop.totalSteps()));
     if (loop.droppedImages() > 0) {
       console.note(
-          "%d images an epoch fill no whole step and are left out, others each time"
-              .formatted(loop.droppedImages()));
+          String.format(
+              Locale.ROOT,
+              "%d images an epoch fill no whole step and are left out, others each time",
+              loop.droppedImages()));
     }
     if (recipe.accumulate() > 1) {
       console.note(
-          "each step adds up the gradients of %d batches of %d; batch norms use the statistics of each %d images, so this is not quite a batch of %d"
-              .formatted(
-                  recipe.accumulate(),
-                  recipe.batch(),
-                  recipe.batch(),
-                  recipe.accumulate() * recipe.batch()));
+          String.format(
+              Locale.ROOT,
+              "each step adds up the gradients of %d batches of %d; batch norms use the statistics"
+                  + " of each %d images, so this is not quite a batch of %d",
+              recipe.accumulate(),
+              recipe.batch(),
+              recipe.batch(),
+              recipe.accumulate() * recipe.batch()));
     }
   }
 

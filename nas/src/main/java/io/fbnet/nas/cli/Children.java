@@ -52,6 +52,7 @@ final class Children {
    *
    * @param recipeText the recipe as lines of a configuration
    * @param dataAndDevice the search's data and device as lines of a configuration
+   * @param changedData whether children go on with images that are not their checkpoint's
    */
   Children(
       Search search,
@@ -59,6 +60,7 @@ final class Children {
       RecipeFlags flags,
       String recipeText,
       String dataAndDevice,
+      boolean changedData,
       Console console,
       ProgressLine progress) {
     this.search = search;
@@ -69,12 +71,14 @@ final class Children {
     // Rounded, so that the configuration is short and 1 - 0.8 is the 0.2 that people write.
     holdOut = Math.round(holdOut * 1e6) / 1e6;
     recipe = flags.recipe(holdOut);
+    recipe.require(search.data());
     this.recipeText = recipeText + "hold-out: " + holdOut + "\n";
     training =
         new ChildTraining(
             search.backend(),
             search.data(),
             recipe,
+            changedData,
             console,
             progress,
             "the same 'fbnet sample " + folder.root() + " --train' command");
@@ -93,7 +97,9 @@ final class Children {
               .findFirst()
               .orElse(-1);
       if (same >= 0) {
-        console.note("draw %d is draw %d again, and trained once".formatted(i + 1, same + 1));
+        console.note(
+            String.format(
+                Locale.ROOT, "draw %d is draw %d again, and trained once", i + 1, same + 1));
         continue;
       }
       children.add(child(i + 1, Architecture.of("", search.space(), choice), count));
@@ -103,7 +109,7 @@ final class Children {
   }
 
   private Child child(int number, Architecture architecture, int count) {
-    Path root = folder.root().resolve(FOLDER).resolve("%02d".formatted(number));
+    Path root = folder.root().resolve(FOLDER).resolve(String.format(Locale.ROOT, "%02d", number));
     TrainedNetwork.Latency latency =
         new TrainedNetwork.Latency(
             search.table().device(),
@@ -112,10 +118,11 @@ final class Children {
     TrainedNetwork network;
     try (RunFolder child = open(root, architecture)) {
       if (Files.exists(child.model())) {
-        console.note("child %d of %d is trained already".formatted(number, count));
+        console.note(
+            String.format(Locale.ROOT, "child %d of %d is trained already", number, count));
         network = TrainedNetwork.read(child.model());
       } else {
-        String what = "child %d of %d, ".formatted(number, count);
+        String what = String.format(Locale.ROOT, "child %d of %d, ", number, count);
         network = training.train(child, architecture, Optional.of(latency), what);
         network.write(child.model());
       }

@@ -170,6 +170,10 @@ final class ConfigFile {
       requireConvertible(option.converters()[0], text, node);
       return text;
     }
+    String written = node.scalar().orElse("");
+    if (isAsOnTheCommandLine(type, written)) {
+      return written;
+    }
     if (type == boolean.class || type == Boolean.class) {
       return Boolean.toString(node.flag());
     }
@@ -188,7 +192,31 @@ final class ConfigFile {
     if (type.isEnum()) {
       return enumConstant(type, node);
     }
-    return node.text();
+    if (written.isBlank()) {
+      return node.text();
+    }
+    return written;
+  }
+
+  /** Whether a value serves as it is written, quoted or not, and whatever YAML takes it for. */
+  private static boolean isAsOnTheCommandLine(Class<?> type, String written) {
+    try {
+      if (type == boolean.class || type == Boolean.class) {
+        return written.equals("true") || written.equals("false");
+      }
+      if (type == int.class || type == Integer.class) {
+        var _ = Integer.parseInt(written);
+        return true;
+      }
+      if (type == long.class || type == Long.class) {
+        var _ = Long.parseLong(written);
+        return true;
+      }
+      return (type == double.class || type == Double.class)
+          && Double.isFinite(Double.parseDouble(written));
+    } catch (NumberFormatException e) {
+      return false;
+    }
   }
 
   private static void requireConvertible(ITypeConverter<?> converter, String text, Node node) {

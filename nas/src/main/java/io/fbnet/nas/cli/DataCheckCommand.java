@@ -4,6 +4,7 @@ import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.data.DataCheck;
 import io.fbnet.nas.data.Problem;
 import io.fbnet.nas.space.SearchSpace;
+import java.util.Locale;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -38,28 +39,30 @@ final class DataCheckCommand implements Callable<Integer> {
   public Integer call() {
     Console console = new Console(spec);
     SearchSpace searched = SearchSpace.load(space);
-    int workers = threads == null ? Runtime.getRuntime().availableProcessors() : threads;
+    int workers = Ranges.threads(threads);
     DataCheck.Report report =
         DataCheck.run(data.options(searched, Preset.of(searched).data(), 1, workers, console));
     StringBuilder text = new StringBuilder();
     for (int i = 0; i < report.classes().size(); i++) {
       text.append(
-          "%-20s %8d train %8d test%n"
-              .formatted(
-                  report.classes().get(i),
-                  i < report.trainCounts().size() ? report.trainCounts().get(i) : 0,
-                  i < report.testCounts().size() ? report.testCounts().get(i) : 0));
+          String.format(
+              Locale.ROOT,
+              "%-20s %8d train %8d test%n",
+              report.classes().get(i),
+              i < report.trainCounts().size() ? report.trainCounts().get(i) : 0,
+              i < report.testCounts().size() ? report.testCounts().get(i) : 0));
     }
     for (Problem problem : report.problems().stream().limit(MOST_SHOWN).toList()) {
       text.append(problem).append('\n');
     }
     if (report.problems().size() > MOST_SHOWN) {
-      text.append("... and %d more%n".formatted(report.problems().size() - MOST_SHOWN));
+      text.append(
+          String.format(Locale.ROOT, "... and %d more%n", report.problems().size() - MOST_SHOWN));
     }
     text.append(
         report.problems().isEmpty()
             ? "no problem found\n"
-            : "%d problems found%n".formatted(report.problems().size()));
+            : String.format(Locale.ROOT, "%d problems found%n", report.problems().size()));
     console.print(text.toString());
     return report.problems().isEmpty() ? ExitCode.OK.code() : ExitCode.DATA_OR_CONFIGURATION.code();
   }

@@ -7,6 +7,7 @@ import io.fbnet.nas.data.DataSource;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.ImageShape;
 import io.fbnet.nas.space.SearchSpace;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import picocli.CommandLine.Option;
 
@@ -38,6 +39,18 @@ final class DataFlags {
               + " skip:1%% or skip:20.")
   String onBadSample;
 
+  /** Fills in the name, and makes paths whole: a run may be continued from another folder. */
+  void resolve(String presetData) {
+    data = data == null ? presetData : data;
+    if (dataDir != null) {
+      Path within = dataDir.resolve(data);
+      boolean here = DataSource.NAMES.contains(data) || Files.exists(Path.of(data));
+      data = here || !Files.exists(within) ? data : within.toString();
+      dataDir = dataDir.toAbsolutePath().normalize();
+    }
+    data = RunConfig.anchored(data, DataSource.NAMES);
+  }
+
   /** What to load for a space. */
   DataOptions options(
       SearchSpace space, String presetData, long seed, int threads, Console console) {
@@ -47,6 +60,12 @@ final class DataFlags {
           "the space %s has no data of its own: name a folder of images with --data", space.name());
     }
     SearchSpace.Input in = space.input();
+    if (in.channels() != 1 && in.channels() != 3) {
+      throw UserException.data(
+          "the space '%s' takes images of %d channels, but images have 1 (grey) or 3 (colour): set"
+              + " input.channels to one of these",
+          space.name(), in.channels());
+    }
     DataOptions options =
         DataOptions.of(name, new ImageShape(in.channels(), in.height(), in.width()))
             .withSeed(seed)

@@ -56,10 +56,7 @@ final class DeviceFlags {
   boolean deterministic;
 
   int threads() {
-    if (threads != null && threads < 1) {
-      throw UserException.usage("--threads must be at least 1, but is %d", threads);
-    }
-    return threads == null ? Runtime.getRuntime().availableProcessors() : threads;
+    return Ranges.threads(threads);
   }
 
   /** Opens the device and says which it is. */
@@ -69,7 +66,8 @@ final class DeviceFlags {
         String obstacle = CudaBackend.obstacle();
         if (!obstacle.isEmpty()) {
           throw new UserException(
-              ExitCode.DEVICE_OR_MEMORY, "--device cuda needs a GPU, but %s".formatted(obstacle));
+              ExitCode.DEVICE_OR_MEMORY,
+              String.format(Locale.ROOT, "--device cuda needs a GPU, but %s", obstacle));
         }
         Backend backend = cuda(options(), console::note);
         console.note("device: " + backend.device());
@@ -108,10 +106,12 @@ final class DeviceFlags {
     }
     refuseBf16("the reference back end, which serves because oneDNN was not found,");
     console.warn(
-        "oneDNN was not found (%s), so the reference back end serves, hundreds of times slower: %s"
-            .formatted(
-                String.join("; ", CpuBackend.availability().tried()),
-                CpuBackend.availability().remedy()));
+        String.format(
+            Locale.ROOT,
+            "oneDNN was not found (%s), so the reference back end serves, hundreds of times slower:"
+                + " %s",
+            String.join("; ", CpuBackend.availability().tried()),
+            CpuBackend.availability().remedy()));
     return new ReferenceBackend();
   }
 
@@ -164,10 +164,11 @@ final class DeviceFlags {
     if (!CpuBackend.availability().found()) {
       throw new UserException(
           ExitCode.DEVICE_OR_MEMORY,
-          "--device cpu needs oneDNN, which was not found (%s): %s"
-              .formatted(
-                  String.join("; ", CpuBackend.availability().tried()),
-                  CpuBackend.availability().remedy()));
+          String.format(
+              Locale.ROOT,
+              "--device cpu needs oneDNN, which was not found (%s): %s",
+              String.join("; ", CpuBackend.availability().tried()),
+              CpuBackend.availability().remedy()));
     }
     CpuBackend backend = CpuBackend.open(threads(), precision);
     console.note("device: " + backend.device() + why);

@@ -14,6 +14,7 @@ import io.fbnet.foreign.Availability;
 import io.fbnet.nas.ExitCode;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.function.Supplier;
 import picocli.CommandLine.Command;
@@ -119,40 +120,47 @@ final class DoctorCommand implements Callable<Integer> {
   private static String text(ObjectNode report) {
     StringBuilder text = new StringBuilder();
     text.append(
-        "Java       %s, vector module %s%n"
-            .formatted(
-                report.at("/java/version").asText(),
-                report.at("/java/vector_module").asBoolean()
-                    ? "present"
-                    : "missing: " + report.at("/java/remedy").asText()));
+        String.format(
+            Locale.ROOT,
+            "Java       %s, vector module %s%n",
+            report.at("/java/version").asText(),
+            report.at("/java/vector_module").asBoolean()
+                ? "present"
+                : "missing: " + report.at("/java/remedy").asText()));
     text.append(
-        "System     %s, %s, %d processors%n"
-            .formatted(
-                report.path("system").asText(),
-                report.path("processor").asText(),
-                report.path("processors").asInt()));
+        String.format(
+            Locale.ROOT,
+            "System     %s, %s, %d processors%n",
+            report.path("system").asText(),
+            report.path("processor").asText(),
+            report.path("processors").asInt()));
     for (var library : report.path("libraries")) {
       text.append(
-          "Library    %s %s%n"
-              .formatted(
-                  library.path("name").asText(),
-                  library.path("found").asBoolean()
-                      ? library.path("version").asText()
-                      : "missing: " + library.path("remedy").asText()));
+          String.format(
+              Locale.ROOT,
+              "Library    %s %s%n",
+              library.path("name").asText(),
+              library.path("found").asBoolean()
+                  ? library.path("version").asText()
+                  : "missing: " + library.path("remedy").asText()));
       library.path("tried").forEach(t -> text.append("           " + t.asText() + "\n"));
     }
     for (var backend : report.path("backends")) {
       text.append(
-          "Back end   %s: %s%n"
-              .formatted(
-                  backend.path("name").asText(),
-                  backend.path("works").asBoolean()
-                      ? "works, " + backend.path("device").asText()
-                      : "does not work. " + backend.path("remedy").asText()));
+          String.format(
+              Locale.ROOT,
+              "Back end   %s: %s%n",
+              backend.path("name").asText(),
+              backend.path("works").asBoolean()
+                  ? "works, " + backend.path("device").asText()
+                  : "does not work. " + backend.path("remedy").asText()));
       if (backend.has("kernel_error")) {
         text.append(
-            "           convolutions and batch norm differ from the reference by at most %.2g%n"
-                .formatted(backend.path("kernel_error").asDouble()));
+            String.format(
+                Locale.ROOT,
+                "           convolutions and batch norm differ from the reference by at most"
+                    + " %.2g%n",
+                backend.path("kernel_error").asDouble()));
       }
       if (backend.has("note")) {
         text.append("           " + backend.path("note").asText() + "\n");

@@ -3,6 +3,8 @@ package io.fbnet.nas.cli;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.data.DataOptions;
+import io.fbnet.nas.data.DataSource;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.ImageSet;
 import io.fbnet.nas.measure.LatencyMeter;
@@ -18,7 +20,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.stream.IntStream;
 import picocli.CommandLine.Command;
@@ -41,9 +42,6 @@ final class EvaluateCommand implements Callable<Integer> {
     TRAIN,
     TEST
   }
-
-  /** Data sets that a model file's record of its data names, and that need no path. */
-  private static final Set<String> NAMED = Set.of("fashion-mnist", "shapes");
 
   @Spec private CommandSpec spec;
   @Mixin ConfigOption config;
@@ -82,21 +80,23 @@ final class EvaluateCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     Ranges.atLeast("--batch", batch, 1);
+    device.threads = device.threads();
     Console console = new Console(spec);
     Path file = file();
     TrainedNetwork network = TrainedNetwork.read(file);
     SearchSpace space = network.architecture().space();
-    if (dataFlags.data == null && !NAMED.contains(network.data())) {
+    if (dataFlags.data == null && !DataSource.NAMES.contains(network.data())) {
       throw UserException.usage(
           "%s was trained on '%s', which is no name of a data set: name a folder with --data",
           file, network.data());
     }
-    try (Dataset data = dataFlags.open(space, network.data(), seed, device.threads(), console);
+    DataOptions options = dataFlags.options(space, network.data(), seed, device.threads(), console);
+    try (Dataset data = DataSource.open(split == Split.TEST ? options.withWhole() : options);
         Backend backend = device.open(console)) {
       ImageSet images =
           relabelled(network, split == Split.TEST ? data.test() : data.train(), data.name());
       int[] all = IntStream.range(0, images.size()).toArray();
-      Quality quality = Quality.of(backend, network, images, all, batch);
+      Quality quality = Quality.of(backend, network, images, all, Math.min(batch, all.length));
       Double ms =
           latency ? (Double) new LatencyMeter(backend, 1).measure(network.architecture()) : null;
       Description description = Description.of(network.architecture());

@@ -1,6 +1,7 @@
 package io.fbnet.nas.cli;
 
 import java.util.LinkedHashMap;
+import java.util.Locale;
 import java.util.Map;
 import java.util.function.Supplier;
 import picocli.CommandLine;
@@ -79,12 +80,13 @@ final class FbnetCommand {
       String version = FbnetCommand.class.getPackage().getImplementationVersion();
       return new String[] {
         "fbnet " + (version == null ? "(unpackaged)" : version),
-        "Java %s (%s), %s %s"
-            .formatted(
-                System.getProperty("java.version"),
-                System.getProperty("java.vm.vendor"),
-                System.getProperty("os.name"),
-                System.getProperty("os.arch"))
+        String.format(
+            Locale.ROOT,
+            "Java %s (%s), %s %s",
+            System.getProperty("java.version"),
+            System.getProperty("java.vm.vendor"),
+            System.getProperty("os.name"),
+            System.getProperty("os.arch"))
       };
     }
   }

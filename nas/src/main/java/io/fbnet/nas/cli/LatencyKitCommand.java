@@ -6,6 +6,7 @@ import io.fbnet.nas.kit.KitResult;
 import io.fbnet.nas.kit.OrtMeter;
 import io.fbnet.nas.space.SearchSpace;
 import java.nio.file.Path;
+import java.util.Locale;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help;
@@ -41,7 +42,7 @@ final class LatencyKitCommand implements Callable<Integer> {
     if (out == null) {
       throw UserException.usage("--out DIR is missing: where is the kit to go?");
     }
-    Ranges.atLeast("--batch", batch, 1);
+    Ranges.batch(batch, 1);
     SearchSpace searched = space.load();
     int files;
     try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
@@ -49,10 +50,18 @@ final class LatencyKitCommand implements Callable<Integer> {
     }
     Console console = new Console(spec);
     console.note(
-        "written to %s: %d ONNX files of the space %s".formatted(out, files, searched.name()));
+        String.format(
+            Locale.ROOT,
+            "written to %s: %d ONNX files of the space %s",
+            out,
+            files,
+            searched.name()));
     console.note(
-        "copy it to the device, run 'python3 run.py' there, and come back with %s; or here: 'fbnet"
-                .formatted(KitResult.NAME)
+        String.format(
+                Locale.ROOT,
+                "copy it to the device, run 'python3 run.py' there, and come back with %s; or here:"
+                    + " 'fbnet",
+                KitResult.NAME)
             + " latency kit run "
             + out
             + "'");
@@ -95,7 +104,7 @@ final class LatencyKitCommand implements Callable<Integer> {
     public Integer call() {
       Path target = out == null ? kit.resolve(KitResult.NAME) : out;
       try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
-        new OrtMeter(MeasuringRuntime.threads(threads)).run(kit, device, target, progress::update);
+        new OrtMeter(Ranges.threads(threads)).run(kit, device, target, progress::update);
       }
       new Console(spec).note("written to " + target);
       return 0;

@@ -77,7 +77,7 @@ final class LatencyListCommand implements Callable<Integer> {
         }
       }
     } catch (IOException e) {
-      console.warn("%s cannot be read (%s)".formatted(folder, e));
+      console.warn(String.format(Locale.ROOT, "%s cannot be read (%s)", folder, e));
     }
     return found;
   }

@@ -36,7 +36,7 @@ final class LatencyMeasureCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    Ranges.atLeast("--batch", batch, 1);
+    Ranges.batch(batch, 1);
     Console console = new Console(spec);
     SearchSpace searched = space.load();
     Path target = out == null ? Path.of(searched.name() + "-latency.json") : out;

@@ -4,11 +4,15 @@ import io.fbnet.engine.backend.DeviceFailure;
 import io.fbnet.engine.backend.OutOfDeviceMemory;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
+import java.util.Locale;
 import picocli.CommandLine;
 
 /**
@@ -25,10 +29,14 @@ public final class Main {
   /** Runs the verb that the arguments name and ends the process with its exit code. */
   public static void main(String[] arguments) {
     Relaunch.ifNeeded(Main.class, arguments);
-    PrintWriter out = new PrintWriter(System.out, true, System.out.charset());
     PrintWriter err = new PrintWriter(System.err, true, System.err.charset());
+    Results results = new Results(new FileOutputStream(FileDescriptor.out));
+    PrintWriter out = new PrintWriter(results, true, System.out.charset());
     int code = run(arguments, out, err, isDebug());
     out.flush();
+    if (code == ExitCode.OK.code() && results.failure().isPresent()) {
+      code = report(results.failure().get(), err, isDebug());
+    }
     err.flush();
     System.exit(code);
   }
@@ -53,6 +61,7 @@ public final class Main {
     root.setParameterExceptionHandler((e, args) -> usage(e, err, debug));
     root.setExecutionExceptionHandler((e, command, result) -> report(e, err, debug));
     try {
+      Names.requireReadable(arguments);
       return root.execute(ConfigFile.apply(root, RunConfig.expandResume(arguments)));
     } catch (Throwable e) {
       // picocli lets errors, such as a full heap, through.
@@ -82,11 +91,23 @@ public final class Main {
         code = user.exitCode();
         sentence = user.getMessage();
       }
+      case InvalidPathException path -> {
+        code = ExitCode.DATA_OR_CONFIGURATION;
+        sentence =
+            String.format(
+                Locale.ROOT,
+                "'%s' cannot be the name of a file here (%s): %s",
+                path.getInput(),
+                path.getReason(),
+                Names.REMEDY);
+      }
       case OutOfMemoryError full -> {
         code = ExitCode.DEVICE_OR_MEMORY;
         sentence =
-            "out of memory (%s): give Java more with -Xmx, or choose a smaller batch"
-                .formatted(full.getMessage());
+            String.format(
+                Locale.ROOT,
+                "out of memory (%s): give Java more with -Xmx, or choose a smaller batch",
+                full.getMessage());
       }
       case OutOfDeviceMemory full -> {
         code = ExitCode.DEVICE_OR_MEMORY;

@@ -13,14 +13,6 @@ enum MeasuringRuntime {
       "What runs the networks: engine (this program's own) or onnxruntime (ONNX Runtime for Java on"
           + " the CPU, batch norms folded).";
 
-  /** The threads that a flag names, or as many as processors. */
-  static int threads(Integer threads) {
-    if (threads != null && threads < 1) {
-      throw UserException.usage("--threads must be at least 1, but is %d", threads);
-    }
-    return threads == null ? Runtime.getRuntime().availableProcessors() : threads;
-  }
-
   /** ONNX Runtime as the flags of a device ask for it. */
   static OrtMeter onnxRuntime(DeviceFlags flags) {
     if (flags.device != DeviceFlags.Device.AUTO && flags.device != DeviceFlags.Device.CPU) {

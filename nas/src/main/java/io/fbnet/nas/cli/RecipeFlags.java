@@ -116,12 +116,12 @@ final class RecipeFlags {
   void resolve(long otherSeed, int otherImages) {
     seed = seed == null ? (Long) otherSeed : seed;
     trainImages = trainImages == null ? (Integer) otherImages : trainImages;
-    Ranges.atLeast("--epochs", epochs, 1);
-    Ranges.atLeast("--batch", batch, 2);
+    Ranges.epochs("--epochs", epochs);
+    Ranges.batch(batch, 2);
     Ranges.atLeast("--accumulate", accumulate, 1);
     Ranges.atLeast("--train-images", trainImages, 0);
     Ranges.atLeast("--warmup-epochs", warmupEpochs, 0);
-    Ranges.atLeast("--crop-padding", cropPadding, 0);
+    Ranges.cropPadding(cropPadding);
     Ranges.positive("--rate", rate);
     Ranges.notNegative("--weight-decay", weightDecay);
     belowOne("--momentum", momentum);

@@ -51,6 +51,9 @@ final class Relaunch {
         return;
       }
       Libc.setEnvironment(GUARD, self, true);
+      if (Names.areAscii()) {
+        Libc.setEnvironment("LC_ALL", "C.UTF-8", true);
+      }
       execute(command(main, arguments));
       warn("Java could not be started again with " + MODULE);
     } catch (RuntimeException e) {
@@ -78,7 +81,7 @@ final class Relaunch {
     command.add("-cp");
     command.add(System.getProperty("java.class.path"));
     command.add(main.getName());
-    command.addAll(List.of(arguments));
+    command.addAll(Names.given(List.of(arguments)));
     return command;
   }
 

@@ -3,6 +3,7 @@ package io.fbnet.nas.cli;
 import io.fbnet.nas.report.Report;
 import io.fbnet.nas.run.RunFiles;
 import java.nio.file.Path;
+import java.util.Locale;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -41,6 +42,6 @@ final class ReportCommand implements Callable<Integer> {
   /** Writes the page that belongs to a run's folder, at the end of another verb, and says so. */
   static void write(RunFiles files, Console console) {
     Report.write(files.root(), files.report());
-    console.print("  report in %s%n".formatted(files.report()));
+    console.print(String.format(Locale.ROOT, "  report in %s%n", files.report()));
   }
 }

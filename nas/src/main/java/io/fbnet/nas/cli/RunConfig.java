@@ -1,15 +1,20 @@
 package io.fbnet.nas.cli;
 
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.run.RunFolder;
 import java.io.IOException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.LocalDateTime;
-import java.time.ZoneId;
+import java.time.Instant;
+import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.List;
+import java.util.Locale;
 import java.util.Set;
 
 /**
@@ -18,6 +23,12 @@ import java.util.Set;
  */
 final class RunConfig {
   static final String FILE = "config.yaml";
+
+  /** Where runs lie that the user gave no folder. */
+  static final Path RUNS = Path.of("runs");
+
+  private static final DateTimeFormatter TIME =
+      DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss", Locale.ROOT).withZone(ZoneOffset.UTC);
   private static final String RESUME = "--resume";
   private static final String SEARCH = "search";
   private static final String TRAIN = "train";
@@ -27,18 +38,50 @@ final class RunConfig {
 
   /** Flags that do not change what a run computes, or are checked against its checkpoint. */
   private static final Set<String> MAY_CHANGE =
-      Set.of(RESUME, "--device", "--threads", "--data-dir", "--offline");
+      Set.of(
+          RESUME, "--device", "--threads", "--data", "--data-dir", "--offline", ChangedData.NAME);
 
-  private static final String WITHOUT_VALUE = "--offline";
+  private static final Set<String> WITHOUT_VALUE = Set.of("--offline", ChangedData.NAME);
 
   private RunConfig() {}
 
-  /** The folder of a new run that the user did not name. */
-  static Path newFolder(String what) {
-    String time =
-        LocalDateTime.now(ZoneId.systemDefault())
-            .format(DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss"));
-    return Path.of("runs", what + "-" + time);
+  /**
+   * A path from the root of the file system where a text names an existing file and no built-in
+   * thing; else the text.
+   */
+  static String anchored(String nameOrPath, Collection<String> builtIn) {
+    if (nameOrPath == null || nameOrPath.isEmpty() || builtIn.contains(nameOrPath)) {
+      return nameOrPath;
+    }
+    Path path = Path.of(nameOrPath);
+    return Files.exists(path) ? path.toAbsolutePath().normalize().toString() : nameOrPath;
+  }
+
+  /** The folder of a new run: the one that the user named, or one of its own under runs. */
+  static RunFolder newFolder(Path named, String what) {
+    return named == null ? newFolder(RUNS, what, Instant.now()) : RunFolder.create(named);
+  }
+
+  /**
+   * Makes WHAT-TIME, or WHAT-TIME-2 and so on where runs began in the same second. The time is UTC,
+   * so that names sort by it everywhere.
+   */
+  static RunFolder newFolder(Path parent, String what, Instant now) {
+    String name = what + "-" + TIME.format(now);
+    try {
+      Files.createDirectories(parent);
+      for (int i = 1; ; i++) {
+        Path root = parent.resolve(i == 1 ? name : name + "-" + i);
+        try {
+          // Fails where the folder is there, be it for a moment: whoever makes it has it.
+          return RunFolder.create(Files.createDirectory(root));
+        } catch (FileAlreadyExistsException taken) {
+          // The next number.
+        }
+      }
+    } catch (IOException e) {
+      throw AtomicFile.unwritable(parent, e);
+    }
   }
 
   /**
@@ -76,12 +119,12 @@ final class RunConfig {
   }
 
   private static void requireUnchanged(List<String> arguments, Path config) {
-    String before = WITHOUT_VALUE;
+    String before = "";
     for (String argument : arguments) {
       String name =
           argument.contains("=") ? argument.substring(0, argument.indexOf('=')) : argument;
       boolean isValue =
-          before.startsWith("--") && !before.contains("=") && !before.equals(WITHOUT_VALUE);
+          before.startsWith("--") && !before.contains("=") && !WITHOUT_VALUE.contains(before);
       if (name.startsWith("--") ? !MAY_CHANGE.contains(name) : !isValue) {
         throw UserException.usage(
             "%s cannot be given with --resume: a resumed run keeps the configuration in %s",

@@ -1,11 +1,11 @@
 package io.fbnet.nas.cli;
 
 import io.fbnet.nas.UserException;
-import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.search.Search;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -55,6 +55,7 @@ final class SampleCommand implements Callable<Integer> {
   private Integer train;
 
   @Mixin RecipeFlags recipe;
+  @Mixin ChangedData changedData;
 
   /** The run's own configuration, read by the flags it was written from. */
   @Command(name = "search")
@@ -65,17 +66,17 @@ final class SampleCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    Ranges.atLeast("--count", count, 1);
+    Ranges.architectures("--count", count);
     requireTogether();
     Console console = new Console(spec);
     try (RunFolder folder = RunFolder.open(run)) {
       CommandLine stored = stored(folder);
       SearchFlags flags = ((Stored) stored.getCommand()).flags;
-      LatencyTable table = LatencyTable.load(folder.latency().toString());
       try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr());
-          SearchSession session = new SearchSession(flags, table, console, progress)) {
+          SearchSession session =
+              new SearchSession(flags, Optional.of(folder.files()), console, progress)) {
         Search search = session.search;
-        if (!search.restore(folder, console::warn)) {
+        if (!search.restore(folder, changedData.accepted, console::warn)) {
           throw UserException.data(
               "%s has no whole checkpoint: run fbnet search --resume %s first", run, run);
         }
@@ -89,7 +90,15 @@ final class SampleCommand implements Callable<Integer> {
         } else {
           recipe.resolve(flags.seed, flags.trainImages);
           String dataAndDevice = resolved(stored, "data") + resolved(stored, "device");
-          new Children(search, folder, recipe, recipeText(), dataAndDevice, console, progress)
+          new Children(
+                  search,
+                  folder,
+                  recipe,
+                  recipeText(),
+                  dataAndDevice,
+                  changedData.accepted,
+                  console,
+                  progress)
               .train(train);
         }
       }
@@ -111,7 +120,7 @@ final class SampleCommand implements Callable<Integer> {
               });
       return;
     }
-    Ranges.atLeast("--train", train, 1);
+    Ranges.architectures("--train", train);
     for (OptionSpec option : given) {
       if (option.longestName().equals("--count") || option.longestName().equals("--uniform")) {
         throw UserException.usage("%s and --train do not go together", option.longestName());

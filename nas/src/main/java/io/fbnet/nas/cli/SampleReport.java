@@ -43,13 +43,20 @@ final class SampleReport {
     selection.write(folder.files().samples());
     if (drawn.size() < count) {
       console.warn(
-          "only %d of %d architectures were found within the budget"
-              .formatted(drawn.size(), count));
+          String.format(
+              Locale.ROOT,
+              "only %d of %d architectures were found within the budget",
+              drawn.size(),
+              count));
     }
     if (uniform && baseline.size() < count) {
       console.warn(
-          "only %d of %d uniform draws are as slow as the best: there are hardly any such networks"
-              .formatted(baseline.size(), count));
+          String.format(
+              Locale.ROOT,
+              "only %d of %d uniform draws are as slow as the best: there are hardly any such"
+                  + " networks",
+              baseline.size(),
+              count));
     }
     StringBuilder text = new StringBuilder();
     table(text, "drawn from theta", drawn, best);
@@ -91,7 +98,11 @@ final class SampleReport {
     long inside =
         LongStream.range(0, INSIDE_DRAWS).filter(i -> budget.met(theta.sample(seed, i))).count();
     return text.append(
-            "  %d of %d draws from theta are within the budget%n".formatted(inside, INSIDE_DRAWS))
+            String.format(
+                Locale.ROOT,
+                "  %d of %d draws from theta are within the budget%n",
+                inside,
+                INSIDE_DRAWS))
         .toString();
   }
 

@@ -4,15 +4,14 @@ import io.fbnet.engine.backend.DeviceFailure;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
-import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.run.Checkpoints;
 import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.search.Search;
 import io.fbnet.nas.search.SearchLoop;
 import io.fbnet.nas.search.SearchObserver;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -29,11 +28,13 @@ import picocli.CommandLine.Spec;
             + " and theta on the images, samples, and writes the best.")
 final class SearchCommand implements Callable<Integer> {
   private static final int CHECKPOINTS_ON_DISK = 3;
-  private static final Set<String> NOT_OF_THE_RUN = Set.of("out", "resume", "dry-run");
+  private static final Set<String> NOT_OF_THE_RUN =
+      Set.of("out", "resume", "dry-run", ChangedData.NAME.substring(2));
 
   @Spec private CommandSpec spec;
   @Mixin ConfigOption config;
   @Mixin SearchFlags flags;
+  @Mixin ChangedData changedData;
 
   @Option(
       names = "--out",
@@ -59,9 +60,16 @@ final class SearchCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     Console console = new Console(spec);
+    if (changedData.accepted && resume == null) {
+      throw UserException.usage("%s needs --resume", ChangedData.NAME);
+    }
     if (dryRun) {
+      if (out != null) {
+        RunFolder.requireNew(out);
+      }
       try (ProgressLine progress = progress();
-          SearchSession session = new SearchSession(flags, null, console, progress)) {
+          SearchSession session = new SearchSession(flags, Optional.empty(), console, progress)) {
+        requireFreeSpace(out == null ? RunConfig.RUNS : out, session.search);
         console.print(DryRun.of(session.search));
       }
       return 0;
@@ -76,24 +84,29 @@ final class SearchCommand implements Callable<Integer> {
   private int begin(Console console) {
     flags.resolve();
     String space = Path.of(flags.space).getFileName().toString().replaceFirst("\\.ya?ml$", "");
-    Path root = out == null ? RunConfig.newFolder(space) : out;
-    try (RunFolder folder = RunFolder.create(root);
+    try (RunFolder folder = RunConfig.newFolder(out, space);
         ProgressLine progress = progress();
-        SearchSession session = new SearchSession(flags, null, console, progress)) {
-      Checkpoints.requireFreeSpace(
-          root, CHECKPOINTS_ON_DISK * session.search.supernet().checkpointBytes());
-      // The configuration first: it is what makes the folder a run that can be resumed.
+        SearchSession session = new SearchSession(flags, Optional.empty(), console, progress)) {
+      requireFreeSpace(folder.root(), session.search);
+      session.search.space().write(folder.files().space());
+      session.search.table().write(folder.latency());
+      // The configuration last: it is what makes the folder a run that can be resumed.
       AtomicFile.writeText(folder.config(), ConfigFile.resolved(spec, NOT_OF_THE_RUN));
       return train(session.search, folder, console, progress);
     }
   }
 
+  private static void requireFreeSpace(Path root, Search search) {
+    Checkpoints.requireFreeSpace(root, CHECKPOINTS_ON_DISK * search.supernet().checkpointBytes());
+  }
+
   private int resume(Console console) {
     try (RunFolder folder = RunFolder.open(resume);
         ProgressLine progress = progress();
-        SearchSession session = new SearchSession(flags, runTable(folder), console, progress)) {
+        SearchSession session =
+            new SearchSession(flags, Optional.of(folder.files()), console, progress)) {
       Search search = session.search;
-      if (search.restore(folder, console::warn)) {
+      if (search.restore(folder, changedData.accepted, console::warn)) {
         console.note("resumed after step " + search.loop().stepsDone());
       } else {
         console.note("no checkpoint yet: the run starts from its beginning");
@@ -102,25 +115,23 @@ final class SearchCommand implements Callable<Integer> {
     }
   }
 
-  /** The run's own table; null where the run died before it wrote one. */
-  private static LatencyTable runTable(RunFolder folder) {
-    return Files.exists(folder.latency()) ? LatencyTable.load(folder.latency().toString()) : null;
-  }
-
   private int train(Search search, RunFolder folder, Console console, ProgressLine progress) {
     StopSignals signals = StopSignals.take(console);
     SearchLoop loop = search.loop();
     console.note(
-        "run folder %s, seed %d, %d images train w, %d train theta"
-            .formatted(
-                folder.root(),
-                flags.seed,
-                loop.splits().first().length,
-                loop.splits().second().length));
+        String.format(
+            Locale.ROOT,
+            "run folder %s, seed %d, %d images train w, %d train theta",
+            folder.root(),
+            flags.seed,
+            loop.splits().first().length,
+            loop.splits().second().length));
     if (loop.droppedImages() > 0) {
       console.note(
-          "%d images an epoch fill no whole batch and are left out, others each time"
-              .formatted(loop.droppedImages()));
+          String.format(
+              Locale.ROOT,
+              "%d images an epoch fill no whole batch and are left out, others each time",
+              loop.droppedImages()));
     }
     search.supernet().weightStep().slowKernels().forEach(console::warn);
     boolean finished;
@@ -135,14 +146,22 @@ final class SearchCommand implements Callable<Integer> {
       progress.clear();
       throw new UserException(
           ExitCode.DEVICE_OR_MEMORY,
-          "%s; continue with: fbnet search --resume %s".formatted(e.getMessage(), folder.root()));
+          String.format(
+              Locale.ROOT,
+              "%s; continue with: fbnet search --resume %s",
+              e.getMessage(),
+              folder.root()));
     }
     progress.close();
     if (!finished) {
       throw new UserException(
           signals.received(),
-          "stopped and saved after step %d of %d; continue with: fbnet search --resume %s"
-              .formatted(loop.stepsDone(), loop.totalSteps(), folder.root()));
+          String.format(
+              Locale.ROOT,
+              "stopped and saved after step %d of %d; continue with: fbnet search --resume %s",
+              loop.stepsDone(),
+              loop.totalSteps(),
+              folder.root()));
     }
     SampleReport.run(search, folder, flags.samples, false, console, progress);
     ReportCommand.write(folder.files(), console);

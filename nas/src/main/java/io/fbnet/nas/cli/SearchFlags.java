@@ -2,6 +2,7 @@ package io.fbnet.nas.cli;
 
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.Augmentation;
+import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.network.SupernetGraphs.LossSettings;
 import io.fbnet.nas.search.SearchSettings;
 import io.fbnet.nas.space.SearchSpace;
@@ -172,13 +173,21 @@ final class SearchFlags {
   SearchSpace resolve() {
     space = space != null ? space : lut == null ? "fashion" : TableSource.spaceOf(lut);
     SearchSpace loaded = spaceFlags.apply(SearchSpace.load(space));
+    // A run may be continued from another folder.
+    space = RunConfig.anchored(space, SearchSpace.builtIns());
+    lut = RunConfig.anchored(lut, LatencyTable.builtIns());
+    return resolve(loaded);
+  }
+
+  /** The same for a space that is known, with all its changes. */
+  SearchSpace resolve(SearchSpace loaded) {
     budget.check();
     if (budget.targetLatency != null && (alpha != null || beta != null)) {
       throw UserException.usage(
           "--target-latency has a loss of its own: leave out --alpha and --beta, or the target");
     }
     Preset preset = Preset.of(loaded);
-    data.data = data.data == null ? preset.data() : data.data;
+    data.resolve(preset.data());
     device.threads = device.threads();
     epochs = epochs == null ? (Integer) preset.epochs() : epochs;
     warmupEpochs = warmupEpochs == null ? (Integer) preset.warmupEpochs() : warmupEpochs;
@@ -193,20 +202,22 @@ final class SearchFlags {
       Ranges.positive("--alpha", alpha);
       Ranges.notNegative("--beta", beta);
     }
-    Ranges.atLeast("--epochs", epochs, 1);
+    Ranges.epochs("--epochs", epochs);
     Ranges.atLeast("--warmup-epochs", warmupEpochs, 0);
-    Ranges.atLeast("--batch", batch, 2);
+    Ranges.batch(batch, 2);
     Ranges.atLeast("--train-images", trainImages, 0);
-    Ranges.atLeast("--samples", samples, 1);
-    Ranges.atLeast("--crop-padding", cropPadding, 0);
+    Ranges.architectures("--samples", samples);
+    Ranges.cropPadding(cropPadding);
     Ranges.positive("--rate", rate);
     Ranges.positive("--theta-rate", thetaRate);
-    Ranges.positive("--tau", tau);
-    Ranges.notNegative("--tau-end", tauEnd);
+    Ranges.temperature("--tau", tau);
+    if (tauEnd != 0) {
+      Ranges.temperature("--tau-end", tauEnd);
+    }
     Ranges.notNegative("--momentum", momentum);
     Ranges.notNegative("--weight-decay", weightDecay);
     Ranges.notNegative("--theta-weight-decay", thetaWeightDecay);
-    if (warmupEpochs > epochs) {
+    if (warmupEpochs >= epochs) {
       throw UserException.usage(
           "--warmup-epochs %d leaves theta untrained in --epochs %d: lower the one or raise the"
               + " other",

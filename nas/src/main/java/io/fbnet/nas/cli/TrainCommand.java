@@ -12,6 +12,7 @@ import io.fbnet.nas.search.Search;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.train.Quality;
 import io.fbnet.nas.train.Recipe;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Optional;
@@ -37,7 +38,16 @@ import picocli.CommandLine.Spec;
 final class TrainCommand implements Callable<Integer> {
   /** Flags that the run folder's architecture has in it already, and those that name a folder. */
   private static final Set<String> NOT_OF_THE_RUN =
-      Set.of("out", "resume", "width", "resolution", "head", "always-pw", "skips", "classes");
+      Set.of(
+          "out",
+          "resume",
+          ChangedData.NAME.substring(2),
+          "width",
+          "resolution",
+          "head",
+          "always-pw",
+          "skips",
+          "classes");
 
   @Spec private CommandSpec spec;
   @Mixin ConfigOption config;
@@ -45,6 +55,7 @@ final class TrainCommand implements Callable<Integer> {
   @Mixin DataFlags dataFlags;
   @Mixin DeviceFlags device;
   @Mixin RecipeFlags recipe;
+  @Mixin ChangedData changedData;
 
   @Option(
       names = "--hold-out",
@@ -78,6 +89,9 @@ final class TrainCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     Console console = new Console(spec);
+    if (changedData.accepted && resume == null) {
+      throw UserException.usage("%s needs --resume", ChangedData.NAME);
+    }
     recipe.resolve(1, 0);
     if (!(holdOut >= 0 && holdOut < 1)) {
       throw UserException.usage("--hold-out must lie from 0 to below 1, but is %s", holdOut);
@@ -89,24 +103,33 @@ final class TrainCommand implements Callable<Integer> {
     }
     Architecture read = architecture.load();
     Preset preset = Preset.of(read.space());
-    dataFlags.data = dataFlags.data == null ? preset.data() : dataFlags.data;
+    dataFlags.resolve(preset.data());
     device.threads = device.threads();
+    lut = RunConfig.anchored(lut, LatencyTable.builtIns());
+    Recipe how = recipe.recipe(holdOut);
     try (RunFolder folder = resume == null ? create(read) : RunFolder.open(resume);
-        Dataset data =
-            dataFlags.open(read.space(), preset.data(), recipe.seed, device.threads(), console);
+        Dataset data = opened(read, how, console);
         Backend backend = device.open(console);
         ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
       Architecture network = forData(read, data);
+      Optional<LatencyTable> table = table(network, folder, console);
       if (resume == null) {
+        table.ifPresent(t -> t.write(folder.latency()));
         // The configuration last: it is what makes the folder a run that can be resumed.
         network.write(folder.architecture());
         AtomicFile.writeText(folder.config(), ConfigFile.resolved(spec, NOT_OF_THE_RUN));
       }
-      Optional<TrainedNetwork.Latency> latency = latency(network, console);
-      Recipe how = recipe.recipe(holdOut);
+      Optional<TrainedNetwork.Latency> latency =
+          table.map(t -> new TrainedNetwork.Latency(t.device(), t.latencyOf(network), lut));
       TrainedNetwork trained =
           new ChildTraining(
-                  backend, data, how, console, progress, "fbnet train --resume " + folder.root())
+                  backend,
+                  data,
+                  how,
+                  changedData.accepted,
+                  console,
+                  progress,
+                  "fbnet train --resume " + folder.root())
               .train(folder, network, latency, "");
       report(folder, trained, how, backend, data, console);
     }
@@ -116,7 +139,7 @@ final class TrainCommand implements Callable<Integer> {
   private RunFolder create(Architecture read) {
     String file = Path.of(architecture.architecture).getFileName().toString();
     String name = read.name().matches("[\\w.-]+") ? read.name() : file.replaceFirst("\\.json$", "");
-    return RunFolder.create(out == null ? RunConfig.newFolder(name) : out);
+    return RunConfig.newFolder(out, name);
   }
 
   /** The architecture with as many classes as the data has. */
@@ -124,13 +147,28 @@ final class TrainCommand implements Callable<Integer> {
     return new Architecture(read.name(), Search.fitted(read.space(), data), read.blocks());
   }
 
-  private Optional<TrainedNetwork.Latency> latency(Architecture network, Console console) {
+  /** The images, refused before a device is opened where they make no step. */
+  private Dataset opened(Architecture read, Recipe how, Console console) {
+    Dataset data =
+        dataFlags.open(read.space(), dataFlags.data, recipe.seed, device.threads(), console);
+    try {
+      how.require(data);
+      return data;
+    } catch (RuntimeException e) {
+      data.close();
+      throw e;
+    }
+  }
+
+  /** The table that the flag names; of a resumed run the copy in its folder. */
+  private Optional<LatencyTable> table(Architecture network, RunFolder folder, Console console) {
     if (lut == null) {
       return Optional.empty();
     }
-    LatencyTable table = LatencyTable.load(lut);
+    boolean kept = resume != null && Files.exists(folder.latency());
+    LatencyTable table = LatencyTable.load(kept ? folder.latency().toString() : lut);
     table.requireFits(network.space(), console::warn);
-    return Optional.of(new TrainedNetwork.Latency(table.device(), table.latencyOf(network), lut));
+    return Optional.of(table);
   }
 
   private static void report(

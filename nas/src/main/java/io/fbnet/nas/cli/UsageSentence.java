@@ -3,6 +3,7 @@ package io.fbnet.nas.cli;
 import io.fbnet.nas.file.Nearest;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import picocli.CommandLine;
 import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.UnmatchedArgumentException;
@@ -29,7 +30,7 @@ final class UsageSentence {
       hint = ": one of " + String.join(", ", command.getSubcommands().keySet());
     }
     String name = command.getCommandSpec().qualifiedName();
-    return "%s%s (see '%s --help')".formatted(what, hint, name);
+    return String.format(Locale.ROOT, "%s%s (see '%s --help')", what, hint, name);
   }
 
   private static List<String> candidates(CommandLine command, String word) {

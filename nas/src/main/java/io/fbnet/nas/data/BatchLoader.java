@@ -7,6 +7,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.SegmentAllocator;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Objects;
 import java.util.Optional;
 
@@ -51,8 +52,12 @@ public final class BatchLoader implements AutoCloseable {
       ownArena.ifPresent(Arena::close);
       throw new UserException(
           ExitCode.DEVICE_OR_MEMORY,
-          "There is no memory for %d batches of %d images of %s; lower the batch size."
-              .formatted(builder.slots, batchSize, builder.set.shape()),
+          String.format(
+              Locale.ROOT,
+              "There is no memory for %d batches of %d images of %s; lower the batch size.",
+              builder.slots,
+              batchSize,
+              builder.set.shape()),
           e);
     }
   }

@@ -17,6 +17,7 @@ import java.util.function.Consumer;
  * @param offline true: nothing is fetched
  * @param badSamples what to do about images that cannot be read
  * @param cacheDir where fetched files and decoded images are kept
+ * @param whole true: only the test split is wanted, and a folder that is not divided is all of it
  * @param notices takes one line at a time: what is fetched, decoded, left out or done instead;
  *     progress is told from decoding threads
  */
@@ -29,6 +30,7 @@ public record DataOptions(
     boolean offline,
     BadSamplePolicy badSamples,
     Path cacheDir,
+    boolean whole,
     Consumer<String> notices) {
   /**
    * Checks the threads.
@@ -59,6 +61,7 @@ public record DataOptions(
         false,
         BadSamplePolicy.fail(),
         CacheDirectory.ofUser(System.getenv()),
+        false,
         line -> {});
   }
 
@@ -69,7 +72,16 @@ public record DataOptions(
    */
   public DataOptions withDataDir(Path dir) {
     return new DataOptions(
-        data, Optional.of(dir), shape, threads, seed, offline, badSamples, cacheDir, notices);
+        data,
+        Optional.of(dir),
+        shape,
+        threads,
+        seed,
+        offline,
+        badSamples,
+        cacheDir,
+        whole,
+        notices);
   }
 
   /**
@@ -80,7 +92,7 @@ public record DataOptions(
    */
   public DataOptions withThreads(int count) {
     return new DataOptions(
-        data, dataDir, shape, count, seed, offline, badSamples, cacheDir, notices);
+        data, dataDir, shape, count, seed, offline, badSamples, cacheDir, whole, notices);
   }
 
   /**
@@ -90,7 +102,7 @@ public record DataOptions(
    */
   public DataOptions withSeed(long drawSeed) {
     return new DataOptions(
-        data, dataDir, shape, threads, drawSeed, offline, badSamples, cacheDir, notices);
+        data, dataDir, shape, threads, drawSeed, offline, badSamples, cacheDir, whole, notices);
   }
 
   /**
@@ -99,7 +111,8 @@ public record DataOptions(
    * @param on true: nothing is fetched
    */
   public DataOptions withOffline(boolean on) {
-    return new DataOptions(data, dataDir, shape, threads, seed, on, badSamples, cacheDir, notices);
+    return new DataOptions(
+        data, dataDir, shape, threads, seed, on, badSamples, cacheDir, whole, notices);
   }
 
   /**
@@ -108,7 +121,8 @@ public record DataOptions(
    * @param policy what to do about images that cannot be read
    */
   public DataOptions withBadSamples(BadSamplePolicy policy) {
-    return new DataOptions(data, dataDir, shape, threads, seed, offline, policy, cacheDir, notices);
+    return new DataOptions(
+        data, dataDir, shape, threads, seed, offline, policy, cacheDir, whole, notices);
   }
 
   /**
@@ -117,7 +131,8 @@ public record DataOptions(
    * @param dir where fetched files and decoded images are kept
    */
   public DataOptions withCacheDir(Path dir) {
-    return new DataOptions(data, dataDir, shape, threads, seed, offline, badSamples, dir, notices);
+    return new DataOptions(
+        data, dataDir, shape, threads, seed, offline, badSamples, dir, whole, notices);
   }
 
   /**
@@ -127,6 +142,12 @@ public record DataOptions(
    */
   public DataOptions withNotices(Consumer<String> sink) {
     return new DataOptions(
-        data, dataDir, shape, threads, seed, offline, badSamples, cacheDir, sink);
+        data, dataDir, shape, threads, seed, offline, badSamples, cacheDir, whole, sink);
+  }
+
+  /** {@return these options where only the test split is wanted} */
+  public DataOptions withWhole() {
+    return new DataOptions(
+        data, dataDir, shape, threads, seed, offline, badSamples, cacheDir, true, notices);
   }
 }

@@ -4,10 +4,14 @@ import io.fbnet.nas.UserException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.Set;
 import java.util.stream.Stream;
 
 /** Turns {@code --data} and {@code --data-dir} into a data set. */
 public final class DataSource {
+  /** What {@code --data} takes beside folders. */
+  public static final Set<String> NAMES = Set.of(FashionMnistSource.NAME, ShapesSource.NAME);
+
   private DataSource() {}
 
   /**
@@ -23,7 +27,9 @@ public final class DataSource {
     BadSamples bad = new BadSamples(options.badSamples());
     Dataset dataset = source.load(options, bad);
     try {
-      requireImages(options, dataset.train());
+      if (!options.whole()) {
+        requireImages(options, dataset.train());
+      }
       requireImages(options, dataset.test());
     } catch (UserException e) {
       dataset.close();

@@ -27,7 +27,7 @@ import java.util.stream.Stream;
  */
 final class DecodedCache {
   /** Raise it when decoding or resizing changes, so that older files are not taken. */
-  private static final int DECODER_VERSION = 1;
+  private static final int DECODER_VERSION = 2;
 
   private static final String EXTENSION = ".pixels";
   private static final Duration ABANDONED = Duration.ofDays(1);
@@ -43,7 +43,11 @@ final class DecodedCache {
     this.name = name;
     this.options = options;
     directory = options.cacheDir().resolve("decoded");
-    String place = folder.toAbsolutePath().normalize() + "\n" + options.shape() + "\n";
+    String place =
+        folder.toAbsolutePath().normalize()
+            + "\n"
+            + options.shape()
+            + (options.whole() ? " whole\n" : "\n");
     family = name.replaceAll("[^A-Za-z0-9._-]", "_") + "-" + sha256(place).substring(0, 12);
     key = sha256(place + DECODER_VERSION + "\n" + listingDigest);
     path = directory.resolve(family + "-" + key.substring(0, 16) + EXTENSION);

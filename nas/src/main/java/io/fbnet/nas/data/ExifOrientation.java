@@ -6,7 +6,9 @@ import java.nio.ByteOrder;
 /** Reads one tag out of an Exif block: how the camera was held. */
 final class ExifOrientation {
   private static final int TAG = 0x0112;
+  private static final int BYTE = 1;
   private static final int SHORT = 3;
+  private static final int LONG = 4;
 
   private ExifOrientation() {}
 
@@ -38,8 +40,15 @@ final class ExifOrientation {
       if (at > block.limit() - 12) {
         return 1;
       }
-      if (Short.toUnsignedInt(block.getShort(at)) == TAG && block.getShort(at + 2) == SHORT) {
-        int value = Short.toUnsignedInt(block.getShort(at + 8));
+      if (Short.toUnsignedInt(block.getShort(at)) == TAG) {
+        // The standard says SHORT; some cameras write the same number in another width.
+        int value =
+            switch (block.getShort(at + 2)) {
+              case BYTE -> block.get(at + 8);
+              case SHORT -> block.getShort(at + 8);
+              case LONG -> block.getInt(at + 8);
+              default -> 1;
+            };
         return value >= 1 && value <= 8 ? value : 1;
       }
     }

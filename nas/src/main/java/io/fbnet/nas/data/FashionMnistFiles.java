@@ -35,6 +35,7 @@ final class FashionMnistFiles {
           "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34");
 
   private final Map<String, String> digests;
+  private final Optional<Path> named;
   private final List<Path> folders;
   private final Path cache;
   private final List<FileFetcher> fetchers;
@@ -45,16 +46,19 @@ final class FashionMnistFiles {
    * A search with injected places and ways.
    *
    * @param digests SHA-256 in hex of each file's unpacked content, by name without {@code .gz}
-   * @param folders where to look, in order; the cache comes after them
+   * @param named the folder that the user named: it serves, or is an error
+   * @param folders where else to look, in order; the cache comes after them
    */
   FashionMnistFiles(
       Map<String, String> digests,
+      Optional<Path> named,
       List<Path> folders,
       Path cache,
       List<FileFetcher> fetchers,
       boolean offline,
       Consumer<String> notices) {
     this.digests = new TreeMap<>(digests);
+    this.named = named;
     this.folders = List.copyOf(folders);
     this.cache = cache;
     this.fetchers = List.copyOf(fetchers);
@@ -64,13 +68,10 @@ final class FashionMnistFiles {
 
   /** The usual search of these options. */
   static FashionMnistFiles of(DataOptions options) {
-    List<Path> folders =
-        Stream.concat(
-                options.dataDir().stream(), Stream.of(Path.of("/usr/share/datasets/fashion-mnist")))
-            .toList();
     return new FashionMnistFiles(
         SHA256,
-        folders,
+        options.dataDir(),
+        List.of(Path.of("/usr/share/datasets/fashion-mnist")),
         options.cacheDir().resolve("fashion-mnist"),
         List.of(DebianPackageFetcher.fashionMnist(), HttpFetcher.fashionMnist()),
         options.offline(),
@@ -84,6 +85,15 @@ final class FashionMnistFiles {
    */
   Map<String, byte[]> locate() {
     SequencedMap<String, String> tried = new LinkedHashMap<>();
+    if (named.isPresent()) {
+      return readAll(named.get(), tried)
+          .orElseThrow(
+              () ->
+                  UserException.data(
+                      "--data-dir %s cannot serve Fashion-MNIST: %s; put its four files there, or"
+                          + " leave the flag out to look elsewhere.",
+                      named.get(), tried.get(named.get().toString())));
+    }
     for (Path folder : Stream.concat(folders.stream(), Stream.of(cache)).toList()) {
       Optional<Map<String, byte[]>> found = readAll(folder, tried);
       if (found.isPresent()) {
@@ -126,7 +136,9 @@ final class FashionMnistFiles {
       }
       Optional<String> wrong = read(place.get(), file.getKey(), file.getValue(), all);
       if (wrong.isPresent()) {
-        notices.accept(wrong.get() + "; looking elsewhere");
+        if (named.isEmpty()) {
+          notices.accept(wrong.get() + "; looking elsewhere");
+        }
         tried.put(folder.toString(), wrong.get());
         return Optional.empty();
       }

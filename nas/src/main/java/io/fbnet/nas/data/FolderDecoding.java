@@ -3,7 +3,9 @@ package io.fbnet.nas.data;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
 import java.io.IOException;
+import java.nio.file.FileSystemLoopException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -109,6 +111,11 @@ final class FolderDecoding {
   private static byte[] read(ImageFolderListing.Entry entry) throws BadImageException {
     try {
       return Files.readAllBytes(entry.file());
+    } catch (NoSuchFileException | FileSystemLoopException e) {
+      if (Files.isSymbolicLink(entry.file())) {
+        throw new BadImageException("is a link that leads nowhere", e);
+      }
+      throw new BadImageException("cannot be read: " + FileContent.reason(e), e);
     } catch (IOException e) {
       throw new BadImageException("cannot be read: " + FileContent.reason(e), e);
     }

@@ -17,8 +17,10 @@ record FolderSource(String name, Path folder) implements ImageSource {
 
   @Override
   public Dataset load(DataOptions options, BadSamples bad) {
-    ImageFolderListing listing = ImageFolderListing.of(folder, options.notices());
-    requireFullClasses(listing);
+    ImageFolderListing listing = ImageFolderListing.of(folder, options.whole(), options.notices());
+    if (!options.whole()) {
+      requireFullClasses(listing);
+    }
     bad.expect(listing.train().size() + listing.test().size());
     DecodedCache cache = new DecodedCache(name, folder, listing.digest(), options);
     Optional<Dataset> kept = cache.open(bad);
@@ -50,7 +52,8 @@ record FolderSource(String name, Path folder) implements ImageSource {
   public void check(DataCheck check) {
     Optional<ImageFolderListing> found =
         check.attempt(
-            folder.toString(), () -> ImageFolderListing.of(folder, check.options().notices()));
+            folder.toString(),
+            () -> ImageFolderListing.of(folder, false, check.options().notices()));
     if (found.isEmpty()) {
       return;
     }

@@ -62,6 +62,13 @@ final class ImageFileDecoder implements AutoCloseable {
         content.length == 0 ? "is empty" : "is none of JPEG, PNG, PGM and PPM, whatever its name");
   }
 
+  /** Whether a file that begins so is of one of these kinds. */
+  static boolean isImage(byte[] start) {
+    return JpegSegments.isJpeg(start)
+        || PngChunks.isPng(start)
+        || NetpbmImage.isNetpbm(start) && start[1] >= '5' && start[2] <= ' ';
+  }
+
   static void requireReasonable(int height, int width) throws BadImageException {
     if (height < 1 || width < 1 || (long) height * width > MOST_PIXELS) {
       throw new BadImageException("has an impossible size, " + width + " x " + height + " pixels");

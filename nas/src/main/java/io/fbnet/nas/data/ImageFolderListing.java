@@ -3,15 +3,20 @@ package io.fbnet.nas.data;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.Sha256;
 import java.io.IOException;
-import java.io.UncheckedIOException;
+import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.FileVisitOption;
+import java.nio.file.FileVisitResult;
+import java.nio.file.FileVisitor;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.SimpleFileVisitor;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.EnumSet;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
@@ -21,14 +26,17 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
-import java.util.stream.Stream;
 import java.util.zip.CRC32C;
 
 /** The image files of a folder, a class a subfolder, and which of them are for testing. */
 final class ImageFolderListing {
-  private static final Set<String> READ = Set.of("jpg", "jpeg", "jpe", "png", "ppm", "pgm", "pnm");
-  private static final Set<String> OTHER_IMAGES =
-      Set.of("gif", "bmp", "tif", "tiff", "webp", "avif", "heic", "jp2", "jxl");
+  private static final Set<String> READ =
+      Set.of("jpg", "jpeg", "jpe", "jfif", "png", "ppm", "pgm", "pnm");
+
+  /** What systems leave in folders of images. */
+  private static final Set<String> BESIDE = Set.of("thumbs.db", "desktop.ini");
+
+  private static final int MOST_LEVELS = 64;
 
   /**
    * One image file.
@@ -49,14 +57,21 @@ final class ImageFolderListing {
   }
 
   /**
-   * Lists {@code train/} and {@code test/} (else {@code val/}) where the folder has them, else its
-   * own subfolders.
+   * Lists the training and the test folder where there are such, else the folder's own subfolders.
+   *
+   * @param whole what is not divided is all for testing, and a test folder does by itself
    */
-  static ImageFolderListing of(Path root, Consumer<String> notices) {
-    Path train = root.resolve("train");
-    boolean divided = Files.isDirectory(train) && !subfolders(train).isEmpty();
-    Path training = divided ? train : root;
-    List<String> classes = subfolders(training);
+  static ImageFolderListing of(Path root, boolean whole, Consumer<String> notices) {
+    SplitFolders splits = SplitFolders.of(root, notices);
+    boolean undivided = splits.training().equals(Optional.of(root));
+    Path training = splits.training().orElse(null);
+    if (training == null && !(whole && splits.testing().isPresent())) {
+      throw UserException.data(
+          "%s has no folder of training images; arrange them as %s/train/<class>/<image>.",
+          root, root);
+    }
+    Path named = training == null ? splits.testing().orElseThrow() : training;
+    List<String> classes = SplitFolders.subfolders(named);
     if (classes.isEmpty()) {
       throw UserException.data(
           "%s holds neither IDX nor CIFAR binary files nor a folder of images for each class;"
@@ -64,12 +79,14 @@ final class ImageFolderListing {
           root, root);
     }
     ImageFolderListing listing = new ImageFolderListing(root, classes);
-    for (int label = 0; label < classes.size(); label++) {
+    for (int label = 0; training != null && label < classes.size(); label++) {
       listing.add(training.resolve(classes.get(label)), label, listing.train);
     }
-    Optional<Path> testing = divided ? testFolder(root, notices) : Optional.empty();
-    if (testing.isPresent()) {
-      listing.addTest(testing.get());
+    if (undivided && whole) {
+      listing.test.addAll(listing.train);
+      listing.train.clear();
+    } else if (splits.testing().isPresent()) {
+      listing.addTest(splits.testing().get(), named);
     } else {
       listing.holdOut(notices);
     }
@@ -78,9 +95,7 @@ final class ImageFolderListing {
             notices.accept(
                 "left out "
                     + count
-                    + " ."
-                    + kind
-                    + " files of "
+                    + (kind.isEmpty() ? " files without an ending of " : " ." + kind + " files of ")
                     + root
                     + ": only JPEG, PNG, PGM and PPM are read"));
     return listing;
@@ -111,28 +126,13 @@ final class ImageFolderListing {
     return HexFormat.of().formatHex(digest.digest());
   }
 
-  private static Optional<Path> testFolder(Path root, Consumer<String> notices) {
-    // A "test" without subfolders has no labels, as ImageNet's.
-    List<Path> found =
-        Stream.of("test", "val")
-            .map(root::resolve)
-            .filter(Files::isDirectory)
-            .filter(p -> !subfolders(p).isEmpty())
-            .toList();
-    if (found.size() > 1) {
-      notices.accept(
-          "test images are taken from " + found.getFirst() + ", not from " + found.getLast());
-    }
-    return found.stream().findFirst();
-  }
-
-  private void addTest(Path folder) {
-    for (String name : subfolders(folder)) {
+  private void addTest(Path folder, Path training) {
+    for (String name : SplitFolders.subfolders(folder)) {
       int label = classes.indexOf(name);
       if (label < 0) {
         throw UserException.data(
             "%s is no class that %s has; sort the test images into the same class folders.",
-            folder.resolve(name), root.resolve("train"));
+            folder.resolve(name), training);
       }
       add(folder.resolve(name), label, test);
     }
@@ -141,46 +141,94 @@ final class ImageFolderListing {
 
   private void add(Path folder, int label, List<Entry> to) {
     List<Entry> found = new ArrayList<>();
-    try (Stream<Path> walk = Files.walk(folder, FileVisitOption.FOLLOW_LINKS)) {
-      for (Path file : (Iterable<Path>) walk::iterator) {
-        BasicFileAttributes attributes = Files.readAttributes(file, BasicFileAttributes.class);
-        if (attributes.isRegularFile() && !isHidden(folder.relativize(file)) && isRead(file)) {
-          found.add(
-              new Entry(
-                  file,
-                  root.relativize(file).toString().replace('\\', '/'),
-                  label,
-                  attributes.size(),
-                  attributes.lastModifiedTime().toMillis()));
-        }
-      }
+    try {
+      Files.walkFileTree(
+          folder, EnumSet.of(FileVisitOption.FOLLOW_LINKS), MOST_LEVELS, visitor(label, found));
     } catch (IOException e) {
       throw UserException.data("%s cannot be listed: %s.", folder, FileContent.reason(e));
-    } catch (UncheckedIOException e) {
-      throw UserException.data(
-          "%s cannot be listed: %s.", folder, FileContent.reason(e.getCause()));
     }
     found.sort(Comparator.comparing(Entry::relative));
     to.addAll(found);
   }
 
-  /** Whether a file or a folder above it is hidden, as what editors and notebooks leave behind. */
-  private static boolean isHidden(Path relative) {
-    for (Path part : relative) {
-      if (part.toString().startsWith(".")) {
-        return true;
+  private FileVisitor<Path> visitor(int label, List<Entry> found) {
+    return new SimpleFileVisitor<>() {
+      @Override
+      public FileVisitResult preVisitDirectory(Path folder, BasicFileAttributes attributes) {
+        return SplitFolders.isHidden(folder.getFileName().toString())
+            ? FileVisitResult.SKIP_SUBTREE
+            : FileVisitResult.CONTINUE;
       }
+
+      @Override
+      public FileVisitResult visitFile(Path file, BasicFileAttributes attributes)
+          throws IOException {
+        if (attributes.isSymbolicLink()) {
+          return leadsNowhere(file);
+        }
+        if (attributes.isRegularFile() && !isHidden(file) && isRead(file)) {
+          add(file, attributes.size(), attributes.lastModifiedTime().toMillis());
+        }
+        return FileVisitResult.CONTINUE;
+      }
+
+      @Override
+      public FileVisitResult visitFileFailed(Path file, IOException e) throws IOException {
+        if (Files.isSymbolicLink(file)) {
+          return leadsNowhere(file);
+        }
+        throw e;
+      }
+
+      // To nothing, or round in a circle; decoding one that is called an image says so.
+      private FileVisitResult leadsNowhere(Path file) {
+        if (!isHidden(file)) {
+          if (READ.contains(ending(file))) {
+            add(file, 0, 0);
+          } else {
+            leftOut.merge(ending(file), 1, Integer::sum);
+          }
+        }
+        return FileVisitResult.CONTINUE;
+      }
+
+      private boolean isHidden(Path file) {
+        return SplitFolders.isHidden(file.getFileName().toString());
+      }
+
+      private void add(Path file, long bytes, long modifiedMillis) {
+        String relative = root.relativize(file).toString().replace('\\', '/');
+        found.add(new Entry(file, relative, label, bytes, modifiedMillis));
+      }
+    };
+  }
+
+  /** Whether a file is taken for an image: by its ending, and by its first bytes if that is odd. */
+  private boolean isRead(Path file) throws IOException {
+    String ending = ending(file);
+    if (READ.contains(ending)) {
+      return true;
+    }
+    byte[] start;
+    try (InputStream in = Files.newInputStream(file)) {
+      start = in.readNBytes(8);
+    } catch (AccessDeniedException e) {
+      start = new byte[0];
+    }
+    if (ImageFileDecoder.isImage(start)) {
+      return true;
+    }
+    if (!BESIDE.contains(file.getFileName().toString().toLowerCase(Locale.ROOT))) {
+      leftOut.merge(ending, 1, Integer::sum);
     }
     return false;
   }
 
-  private boolean isRead(Path file) {
+  /** What follows the last point of a name, in lower case; empty without a point. */
+  private static String ending(Path file) {
     String name = file.getFileName().toString();
-    String extension = name.substring(name.lastIndexOf('.') + 1).toLowerCase(Locale.ROOT);
-    if (OTHER_IMAGES.contains(extension)) {
-      leftOut.merge(extension, 1, Integer::sum);
-    }
-    return READ.contains(extension);
+    int point = name.lastIndexOf('.');
+    return point < 0 ? "" : name.substring(point + 1).toLowerCase(Locale.ROOT);
   }
 
   /**
@@ -218,17 +266,5 @@ final class ImageFolderListing {
     CRC32C crc = new CRC32C();
     crc.update(name.getBytes(StandardCharsets.UTF_8));
     return philox.at((int) crc.getValue(), 0, 0, DrawPurpose.HOLD_OUT).w0;
-  }
-
-  private static List<String> subfolders(Path folder) {
-    try (Stream<Path> list = Files.list(folder)) {
-      return list.filter(Files::isDirectory)
-          .map(p -> p.getFileName().toString())
-          .filter(name -> !name.startsWith("."))
-          .sorted()
-          .toList();
-    } catch (IOException e) {
-      throw UserException.data("%s cannot be listed: %s.", folder, FileContent.reason(e));
-    }
   }
 }

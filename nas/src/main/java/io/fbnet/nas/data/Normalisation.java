@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 
 /**
  * What is done to every pixel, on the scale 0 to 1, before a network sees it: {@code (pixel -
@@ -24,8 +25,11 @@ public record Normalisation(List<Float> mean, List<Float> std) {
     std = List.copyOf(std);
     if (mean.size() != std.size() || mean.isEmpty()) {
       throw new IllegalArgumentException(
-          "mean and std need one number a channel, but have %d and %d"
-              .formatted(mean.size(), std.size()));
+          String.format(
+              Locale.ROOT,
+              "mean and std need one number a channel, but have %d and %d",
+              mean.size(),
+              std.size()));
     }
     for (float m : mean) {
       if (!Float.isFinite(m)) {

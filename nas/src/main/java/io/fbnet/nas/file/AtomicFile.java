@@ -1,7 +1,9 @@
 package io.fbnet.nas.file;
 
 import io.fbnet.nas.UserException;
+import java.io.FileOutputStream;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
@@ -40,8 +42,26 @@ public final class AtomicFile {
     }
   }
 
-  /** Writes what {@code body} gives; a failure leaves neither the target nor the temporary file. */
-  public static void write(Path target, Body body) throws IOException {
+  /**
+   * Writes what {@code body} gives; a failure leaves neither the target nor the temporary file. A
+   * symbolic link stays one: what it leads to is replaced. What is no regular file, as a pipe or a
+   * device, gets the bytes once they are whole.
+   */
+  public static void write(Path name, Body body) throws IOException {
+    Path target = name;
+    if (Files.isSymbolicLink(name)) {
+      if (!Files.exists(name)) {
+        throw new IOException("it is a link that leads nowhere");
+      }
+      target = name.toRealPath();
+    }
+    if (Files.isDirectory(target)) {
+      throw new IOException("it is a folder");
+    }
+    if (Files.exists(target) && !Files.isRegularFile(target)) {
+      passOn(target, body);
+      return;
+    }
     Path folder = target.toAbsolutePath().getParent();
     Files.createDirectories(folder);
     // Not Files.createTempFile, which makes files that only their owner may read.
@@ -62,6 +82,18 @@ public final class AtomicFile {
       syncFolder(folder);
     } finally {
       Files.deleteIfExists(temporary);
+    }
+  }
+
+  private static void passOn(Path target, Body body) throws IOException {
+    Path whole = Files.createTempFile("fbnet", ".tmp");
+    try (FileChannel channel =
+            FileChannel.open(whole, StandardOpenOption.READ, StandardOpenOption.WRITE);
+        OutputStream out = new FileOutputStream(target.toFile())) {
+      body.writeTo(channel);
+      Files.copy(whole, out);
+    } finally {
+      Files.deleteIfExists(whole);
     }
   }
 

@@ -90,7 +90,9 @@ public final class Document {
             "%s has %d bytes, more than the %d that such a file can have: is it the right one?",
             path, size, LARGEST);
       }
-      return Files.readString(path, StandardCharsets.UTF_8);
+      String text = Files.readString(path, StandardCharsets.UTF_8);
+      // What some editors and spreadsheets write first to say that it is UTF-8.
+      return text.startsWith("\uFEFF") ? text.substring(1) : text;
     } catch (NoSuchFileException e) {
       throw UserException.data("there is no file %s", path);
     } catch (CharacterCodingException e) {
@@ -142,6 +144,7 @@ public final class Document {
           "%s, line %d: YAML aliases (*name) are not taken here; write the value out", file, line);
     }
     JsonToken token = parser.currentToken();
+    String written = token.isScalarValue() ? parser.getText() : "";
     Object value =
         switch (token) {
           case START_OBJECT -> mapping(key);
@@ -155,7 +158,7 @@ public final class Document {
           default ->
               throw UserException.data("%s, line %d: not valid %s here", file, line, language);
         };
-    return new Node(file, line, key, value);
+    return new Node(file, line, key, value, written);
   }
 
   private Map<String, Node> mapping(String key) throws IOException {

@@ -17,16 +17,19 @@ public final class Node {
   private final int line;
   private final String key;
   private final Object value;
+  private final String written;
 
   /**
    * @param value a {@code Map<String, Node>}, a {@code List<Node>}, a String, a BigInteger, a
    *     Double, a Boolean or null
+   * @param written a scalar as it stands in the file
    */
-  Node(String file, int line, String key, Object value) {
+  Node(String file, int line, String key, Object value, String written) {
     this.file = file;
     this.line = line;
     this.key = key;
     this.value = value;
+    this.written = written;
   }
 
   /** The line of the file on which this value starts, from 1. */
@@ -164,11 +167,9 @@ public final class Node {
     return value instanceof List<?>;
   }
 
-  /** The written form of a text, number or truth value; empty for a mapping, a list and null. */
+  /** A text, number or truth value as it is written; empty for a mapping, a list and null. */
   public Optional<String> scalar() {
-    return isMapping() || isList() || value == null
-        ? Optional.empty()
-        : Optional.of(value.toString());
+    return isMapping() || isList() || value == null ? Optional.empty() : Optional.of(written);
   }
 
   /** This value in a few words, for a complaint. */

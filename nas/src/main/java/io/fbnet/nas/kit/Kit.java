@@ -71,11 +71,13 @@ public final class Kit {
         throw AtomicFile.unwritable(folder, e);
       }
       throw new UserException(
-          ExitCode.STORAGE, "the folder %s is not empty: choose another".formatted(folder));
+          ExitCode.STORAGE,
+          String.format(Locale.ROOT, "the folder %s is not empty: choose another", folder));
     }
     if (Files.exists(folder)) {
       throw new UserException(
-          ExitCode.STORAGE, "%s is a file, not a folder: choose another".formatted(folder));
+          ExitCode.STORAGE,
+          String.format(Locale.ROOT, "%s is a file, not a folder: choose another", folder));
     }
   }
 

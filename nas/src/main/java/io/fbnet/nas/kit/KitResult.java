@@ -17,6 +17,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
@@ -119,8 +120,10 @@ public record KitResult(
     Node sha256 = fields.required("kit_sha256");
     if (!sha256.text().equals(Hash.of(folder.resolve(KitManifest.NAME)))) {
       throw sha256.wrong(
-          "is not that of %s: the result is of another kit"
-              .formatted(folder.resolve(KitManifest.NAME)));
+          String.format(
+              Locale.ROOT,
+              "is not that of %s: the result is of another kit",
+              folder.resolve(KitManifest.NAME)));
     }
     Node list = fields.required("times");
     KitResult result =
@@ -141,12 +144,13 @@ public record KitResult(
             .toList();
     if (!missing.isEmpty()) {
       throw list.wrong(
-          "lacks %d of the kit's %d files: %s%s"
-              .formatted(
-                  missing.size(),
-                  manifest.files().size(),
-                  String.join(", ", missing.subList(0, Math.min(NAMED, missing.size()))),
-                  missing.size() > NAMED ? ", ..." : ""));
+          String.format(
+              Locale.ROOT,
+              "lacks %d of the kit's %d files: %s%s",
+              missing.size(),
+              manifest.files().size(),
+              String.join(", ", missing.subList(0, Math.min(NAMED, missing.size()))),
+              missing.size() > NAMED ? ", ..." : ""));
     }
     return new OfKit(result, manifest);
   }
@@ -166,8 +170,11 @@ public record KitResult(
       throw named.wrong("is no path: " + e.getReason());
     }
     throw named.wrong(
-        "names a folder without a %s, nor is there one beside the result: name the kit's folder by"
-                .formatted(KitManifest.NAME)
+        String.format(
+                Locale.ROOT,
+                "names a folder without a %s, nor is there one beside the result: name the kit's"
+                    + " folder by",
+                KitManifest.NAME)
             + " --kit");
   }
 
@@ -223,8 +230,10 @@ public record KitResult(
     }
     if (!nothing.isEmpty()) {
       warnings.accept(
-          "%s take no longer than an empty call and count as 0 ms"
-              .formatted(String.join(", ", nothing)));
+          String.format(
+              Locale.ROOT,
+              "%s take no longer than an empty call and count as 0 ms",
+              String.join(", ", nothing)));
     }
     Time stem = times.get(manifest.only(KitManifest.Part.STEM).name());
     Time head = times.get(manifest.only(KitManifest.Part.HEAD).name());

@@ -12,6 +12,7 @@ import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
 
@@ -74,8 +75,11 @@ final class OrtFile implements Rounds.Timed {
       String reason = e.getCause() == null ? e.getMessage() : e.getCause().getMessage();
       throw new UserException(
           ExitCode.DEVICE_OR_MEMORY,
-          "ONNX Runtime for Java does not load on this machine (%s): time the kit by its run.py"
-              .formatted(String.valueOf(reason).lines().findFirst().orElse("")),
+          String.format(
+              Locale.ROOT,
+              "ONNX Runtime for Java does not load on this machine (%s): time the kit by its"
+                  + " run.py",
+              String.valueOf(reason).lines().findFirst().orElse("")),
           e);
     }
   }

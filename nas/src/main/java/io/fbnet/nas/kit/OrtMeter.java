@@ -20,6 +20,7 @@ import java.time.ZoneOffset;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.function.Consumer;
 import java.util.function.Function;
@@ -81,8 +82,12 @@ public final class OrtMeter {
   }
 
   private String device() {
-    return "%s, %d thread%s, ONNX Runtime"
-        .formatted(CpuBackend.processor(), threads, threads == 1 ? "" : "s");
+    return String.format(
+        Locale.ROOT,
+        "%s, %d thread%s, ONNX Runtime",
+        CpuBackend.processor(),
+        threads,
+        threads == 1 ? "" : "s");
   }
 
   /** Under what conditions this meter measures. */

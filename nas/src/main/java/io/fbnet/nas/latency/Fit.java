@@ -3,6 +3,7 @@ package io.fbnet.nas.latency;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.space.SearchSpace;
 import java.util.List;
+import java.util.Locale;
 import java.util.TreeSet;
 import java.util.function.Consumer;
 
@@ -19,12 +20,13 @@ final class Fit {
       throw refused(
           table,
           needs,
-          "for a stem of width %d and stride %d, not %d and %d"
-              .formatted(
-                  has.stem().width(),
-                  has.stem().stride(),
-                  needs.stem().width(),
-                  needs.stem().stride()));
+          String.format(
+              Locale.ROOT,
+              "for a stem of width %d and stride %d, not %d and %d",
+              has.stem().width(),
+              has.stem().stride(),
+              needs.stem().width(),
+              needs.stem().stride()));
     }
     if (has.widths().size() != needs.widths().size()) {
       throw refused(
@@ -46,7 +48,11 @@ final class Fit {
       throw refused(
           table,
           needs,
-          "for blocks with always_pw %s, not %s".formatted(has.alwaysPw(), needs.alwaysPw()));
+          String.format(
+              Locale.ROOT,
+              "for blocks with always_pw %s, not %s",
+              has.alwaysPw(),
+              needs.alwaysPw()));
     }
     warnIfOther(table, "classes", has.classes(), needs.classes(), warnings);
     warnIfOther(table, "head width", has.head(), needs.head(), warnings);
@@ -59,7 +65,13 @@ final class Fit {
         throw refused(
             table,
             needs,
-            "for %s %d in layer L%d, not %d".formatted(what, has.get(l), l + 1, wanted.get(l)));
+            String.format(
+                Locale.ROOT,
+                "for %s %d in layer L%d, not %d",
+                what,
+                has.get(l),
+                l + 1,
+                wanted.get(l)));
       }
     }
   }
@@ -68,8 +80,13 @@ final class Fit {
       String table, String what, int has, int needs, Consumer<String> warnings) {
     if (has != needs) {
       warnings.accept(
-          "%s was made with %s %d, the space has %d: the fixed share is off by that much"
-              .formatted(table, what, has, needs));
+          String.format(
+              Locale.ROOT,
+              "%s was made with %s %d, the space has %d: the fixed share is off by that much",
+              table,
+              what,
+              has,
+              needs));
     }
   }
 
@@ -103,7 +120,9 @@ final class Fit {
   private static void differ(
       String table, String what, String has, String here, Consumer<String> warnings) {
     if (!has.isEmpty() && !here.isEmpty() && !has.equals(here)) {
-      warnings.accept("%s was made with %s %s, here it is %s".formatted(table, what, has, here));
+      warnings.accept(
+          String.format(
+              Locale.ROOT, "%s was made with %s %s, here it is %s", table, what, has, here));
     }
   }
 }

@@ -103,8 +103,12 @@ final class FittedTable {
     List<String> names = blocks.list(1, MANY).stream().map(Node::text).toList();
     if (!names.equals(key.blocks())) {
       throw blocks.wrong(
-          "are %s, but the space '%s' has %s"
-              .formatted(String.join(", ", names), key.name(), String.join(", ", key.blocks())));
+          String.format(
+              Locale.ROOT,
+              "are %s, but the space '%s' has %s",
+              String.join(", ", names),
+              key.name(),
+              String.join(", ", key.blocks())));
     }
   }
 
@@ -135,17 +139,18 @@ final class FittedTable {
         .put("batch", table.fingerprint().batch())
         .put(
             "macro",
-            "%s (%dx%dx%d input, %d classes; stem %d, stride %d; %d layers; head %d)"
-                .formatted(
-                    space.name(),
-                    space.input().channels(),
-                    space.input().height(),
-                    space.input().width(),
-                    space.classes(),
-                    space.stem().width(),
-                    space.stem().stride(),
-                    space.widths().size(),
-                    space.head()));
+            String.format(
+                Locale.ROOT,
+                "%s (%dx%dx%d input, %d classes; stem %d, stride %d; %d layers; head %d)",
+                space.name(),
+                space.input().channels(),
+                space.input().height(),
+                space.input().width(),
+                space.classes(),
+                space.stem().width(),
+                space.stem().stride(),
+                space.widths().size(),
+                space.head()));
     space.blocks().forEach(tree.putArray("blocks")::add);
     tree.put("fixed", table.fixed());
     if (table.relative()) {

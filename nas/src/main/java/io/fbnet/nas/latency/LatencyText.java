@@ -17,15 +17,16 @@ final class LatencyText {
     line(
         out,
         "space",
-        "%s (input %dx%dx%d, %d layers, head %d, %d classes)"
-            .formatted(
-                space.name(),
-                space.input().channels(),
-                space.input().height(),
-                space.input().width(),
-                space.widths().size(),
-                space.head(),
-                space.classes()));
+        String.format(
+            Locale.ROOT,
+            "%s (input %dx%dx%d, %d layers, head %d, %d classes)",
+            space.name(),
+            space.input().channels(),
+            space.input().height(),
+            space.input().width(),
+            space.widths().size(),
+            space.head(),
+            space.classes()));
     line(out, "batch", Integer.toString(made.batch()));
     line(out, "precision", made.precision());
     line(out, "threads", made.threads() == 0 ? "" : Integer.toString(made.threads()));
@@ -43,18 +44,18 @@ final class LatencyText {
             : "ms; fixed is stem, head, pooling and classifier");
     out.append(System.lineSeparator());
 
-    out.append("%-6s".formatted("layer"));
+    out.append(String.format(Locale.ROOT, "%-6s", "layer"));
     for (String block : space.blocks()) {
-      out.append(" %10s".formatted(block));
+      out.append(String.format(Locale.ROOT, " %10s", block));
     }
     out.append(System.lineSeparator());
     double[][] layers = table.layers();
     for (int l = 0; l < layers.length; l++) {
-      out.append("%-6s".formatted("L" + (l + 1)));
+      out.append(String.format(Locale.ROOT, "%-6s", "L" + (l + 1)));
       for (int k = 0; k < layers[l].length; k++) {
         out.append(
             table.isReference(k)
-                ? " %10s".formatted("ref")
+                ? String.format(Locale.ROOT, " %10s", "ref")
                 : String.format(Locale.ROOT, " %10.4f", layers[l][k]));
       }
       out.append(System.lineSeparator());
@@ -88,7 +89,7 @@ final class LatencyText {
 
   private static void line(StringBuilder out, String what, String value) {
     if (!value.isEmpty()) {
-      out.append("%-11s%s%n".formatted(what, value));
+      out.append(String.format(Locale.ROOT, "%-11s%s%n", what, value));
     }
   }
 }

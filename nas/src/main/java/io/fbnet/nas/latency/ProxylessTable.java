@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -88,9 +89,14 @@ final class ProxylessTable {
       request
           .notes()
           .accept(
-              "%s: %d of %d keys stand for nothing in the space '%s' and were left out: %s"
-                  .formatted(
-                      file, others.size(), entries.size(), space.name(), TableImport.some(others)));
+              String.format(
+                  Locale.ROOT,
+                  "%s: %d of %d keys stand for nothing in the space '%s' and were left out: %s",
+                  file,
+                  others.size(),
+                  entries.size(),
+                  space.name(),
+                  TableImport.some(others)));
     }
     String device =
         request
@@ -170,9 +176,13 @@ final class ProxylessTable {
     }
     return Optional.of(
         operator("expanded_conv", in, out)
-            + "-expand:%d-kernel:%d-stride:%d-idskip:%d"
-                .formatted(
-                    type.expansion(), type.kernel(), layer.stride(), layer.keepsShape() ? 1 : 0));
+            + String.format(
+                Locale.ROOT,
+                "-expand:%d-kernel:%d-stride:%d-idskip:%d",
+                type.expansion(),
+                type.kernel(),
+                layer.stride(),
+                layer.keepsShape() ? 1 : 0));
   }
 
   private static String operator(String kind, String in, String out) {
@@ -222,13 +232,19 @@ final class ProxylessTable {
     List<String> notes = new ArrayList<>();
     if (!wordless.isEmpty()) {
       notes.add(
-          "%d entries have no key in a ProxylessNAS table and were left out: %s"
-              .formatted(wordless.size(), TableImport.some(wordless)));
+          String.format(
+              Locale.ROOT,
+              "%d entries have no key in a ProxylessNAS table and were left out: %s",
+              wordless.size(),
+              TableImport.some(wordless)));
     }
     if (!differing.isEmpty()) {
       notes.add(
-          "%d keys stand for layers of the same shapes but different times; the first layer's was"
-                  .formatted(differing.size())
+          String.format(
+                  Locale.ROOT,
+                  "%d keys stand for layers of the same shapes but different times; the first"
+                      + " layer's was",
+                  differing.size())
               + " written");
     }
     notes.add(

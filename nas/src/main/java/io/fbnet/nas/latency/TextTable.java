@@ -10,7 +10,9 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.SequencedMap;
 import java.util.Set;
+import java.util.stream.IntStream;
 
 /**
  * Rows of numbers, one a layer, one number a block, apart by spaces, tabs, commas or semicolons.
@@ -33,6 +35,13 @@ final class TextTable {
 
   /** How many columns the file has. */
   private int width;
+
+  /**
+   * The column that numbers the layers, -1 without one; its numbers, with the lines they are in.
+   */
+  private int label = -1;
+
+  private final SequencedMap<Integer, Integer> labels = new LinkedHashMap<>();
 
   private TextTable(String file, TableImport.Request request) {
     this.file = file;
@@ -60,6 +69,7 @@ final class TextTable {
           "%s has %d rows of numbers, the space '%s' %d layers",
           file, rows.size(), space.name(), space.layerCount());
     }
+    sort();
     TableImport.Unit unit = unit();
     boolean relative = request.relative() || said.containsKey("relative_to");
     if (!relative) {
@@ -95,12 +105,8 @@ final class TextTable {
       }
       return;
     }
-    List<String> cells =
-        Arrays.stream(line.split("[\\s,;]+")).filter(cell -> !cell.isEmpty()).toList();
-    if (!cells.isEmpty() && cells.getFirst().equals("layer")) {
-      cells = cells.subList(1, cells.size());
-    }
-    if (!cells.isEmpty() && cells.getFirst().matches("L\\d+")) {
+    List<String> cells = cells(line);
+    if (label < 0 && !cells.isEmpty() && cells.getFirst().matches("L\\d+")) {
       String wanted = "L" + (rows.size() + 1);
       if (!cells.getFirst().equals(wanted)) {
         throw wrong(number, "here is " + cells.getFirst() + ", but " + wanted + " is next");
@@ -114,42 +120,113 @@ final class TextTable {
     row(cells, number);
   }
 
+  /** The cells of a line, apart by commas too unless they stand where decimal points would. */
+  private List<String> cells(String line) {
+    List<String> cells = split(line, "[\\s,;]+");
+    List<String> decimal = split(line, "[\\s;]+");
+    boolean commas =
+        cells.size() != width
+            && decimal.size() < cells.size()
+            && decimal.stream().allMatch(cell -> cell.matches("[-+]?\\d*,?\\d+|L\\d+"));
+    return commas ? decimal.stream().map(cell -> cell.replace(',', '.')).toList() : cells;
+  }
+
+  private static List<String> split(String line, String separators) {
+    return Arrays.stream(line.split(separators)).filter(cell -> !cell.isEmpty()).toList();
+  }
+
   private void header(List<String> cells, int number) {
     List<String> missing =
         space.blockNames().stream().filter(name -> !cells.contains(name)).toList();
     if (!missing.isEmpty()) {
       throw wrong(
           number,
-          "the header lacks %d of the %d blocks of the space '%s': %s"
-              .formatted(
-                  missing.size(), space.blocks().size(), space.name(), TableImport.some(missing)));
+          String.format(
+              Locale.ROOT,
+              "the header lacks %d of the %d blocks of the space '%s': %s",
+              missing.size(),
+              space.blocks().size(),
+              space.name(),
+              TableImport.some(missing)));
     }
     if (cells.stream().distinct().count() != cells.size()) {
       throw wrong(number, "the header names a block twice");
     }
     List<String> others =
-        cells.stream().filter(name -> !space.blockNames().contains(name)).toList();
+        cells.stream()
+            .filter(name -> !space.blockNames().contains(name) && !isLabel(name))
+            .toList();
+    label =
+        IntStream.range(0, cells.size()).filter(i -> isLabel(cells.get(i))).findFirst().orElse(-1);
     if (!others.isEmpty()) {
       request
           .notes()
           .accept(
-              "%s: %d columns are no blocks of the space '%s' and were left out: %s"
-                  .formatted(file, others.size(), space.name(), TableImport.some(others)));
+              String.format(
+                  Locale.ROOT,
+                  "%s: %d columns are no blocks of the space '%s' and were left out: %s",
+                  file,
+                  others.size(),
+                  space.name(),
+                  TableImport.some(others)));
     }
     columns = space.blockNames().stream().mapToInt(cells::indexOf).toArray();
     width = cells.size();
   }
 
+  private static boolean isLabel(String name) {
+    return name.toLowerCase(Locale.ROOT).matches("layer([_-]?(id|index|idx|number|nr|no))?");
+  }
+
+  /** Notes which layer a row says it is of. */
+  private void label(String cell, int number) {
+    if (!cell.matches("L?\\d{1,6}")) {
+      throw wrong(number, "'" + cell + "' is no number of a layer");
+    }
+    int layer = Integer.parseInt(cell.replace("L", ""));
+    Integer before = labels.putIfAbsent(layer, number);
+    if (before != null) {
+      throw wrong(
+          number, "layer " + layer + " stands a second time (first in line " + before + ")");
+    }
+  }
+
+  /** Brings rows that are numbered into the order of their layers, from 1 or from 0. */
+  private void sort() {
+    if (labels.isEmpty()) {
+      return;
+    }
+    List<double[]> read = List.copyOf(rows);
+    List<Integer> order = List.copyOf(labels.sequencedKeySet());
+    int first = labels.containsKey(0) ? 0 : 1;
+    for (int l = 0; l < rows.size(); l++) {
+      int at = order.indexOf(first + l);
+      if (at < 0) {
+        throw UserException.data("%s numbers its layers, but has no layer %d", file, first + l);
+      }
+      rows.set(l, read.get(at));
+    }
+  }
+
   private void row(List<String> cells, int number) {
     if (cells.size() != width) {
       throw wrong(
-          number, "%d numbers are needed, one a block, not %d".formatted(width, cells.size()));
+          number,
+          String.format(
+              Locale.ROOT, "%d numbers are needed, one a block, not %d", width, cells.size()));
     }
     if (rows.size() == space.layerCount()) {
       throw wrong(
           number,
-          "this is row %d, but the space '%s' has %d layers"
-              .formatted(rows.size() + 1, space.name(), space.layerCount()));
+          String.format(
+              Locale.ROOT,
+              "this is row %d, but the space '%s' has %d layers",
+              rows.size() + 1,
+              space.name(),
+              space.layerCount()));
+    }
+    if (label >= 0) {
+      label(cells.get(label), number);
     }
     double[] row = new double[space.blocks().size()];
     for (int k = 0; k < row.length; k++) {

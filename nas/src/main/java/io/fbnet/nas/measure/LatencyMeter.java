@@ -15,6 +15,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.function.DoubleSupplier;
 import java.util.stream.IntStream;
@@ -206,11 +207,20 @@ public final class LatencyMeter {
         .yardstick(unit)
         .relative(false)
         .validated(
-            "sums were fitted to %d random whole networks, mean relative error there %.1f%%; 'fbnet latency verify' measures others"
-                .formatted(whole.length, 100 * fit.error()))
+            String.format(
+                Locale.ROOT,
+                "sums were fitted to %d random whole networks, mean relative error there %.1f%%;"
+                    + " 'fbnet latency verify' measures others",
+                whole.length,
+                100 * fit.error()))
         .origin(
-            "measured by fbnet latency measure: %.3f times a block in a row and %.3f times in turn with others, less %.4f ms"
-                .formatted(fit.warm(), fit.cold(), fit.start()))
+            String.format(
+                Locale.ROOT,
+                "measured by fbnet latency measure: %.3f times a block in a row and %.3f times in"
+                    + " turn with others, less %.4f ms",
+                fit.warm(),
+                fit.cold(),
+                fit.start()))
         .fingerprint(fingerprint())
         .build();
   }

@@ -20,6 +20,7 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
@@ -136,8 +137,12 @@ final class ModelFile {
               .collect(Collectors.toSet());
       if (!counters.isEmpty()) {
         notes.accept(
-            "%s: %d tensors '*%s' are passed over, nothing here counts batches"
-                .formatted(file, counters.size(), BATCH_COUNTER));
+            String.format(
+                Locale.ROOT,
+                "%s: %d tensors '*%s' are passed over, nothing here counts batches",
+                file,
+                counters.size(),
+                BATCH_COUNTER));
       }
       return tensors(reader, file, architecture, counters);
     }

@@ -19,6 +19,7 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
@@ -79,27 +80,40 @@ public record TrainedNetwork(
       float[] values = tensors.get(spec.name());
       if (values == null || values.length != spec.shape().elements()) {
         throw new IllegalArgumentException(
-            "the tensor '%s' must have %d numbers, but has %s"
-                .formatted(
-                    spec.name(), spec.shape().elements(), values == null ? "none" : values.length));
+            String.format(
+                Locale.ROOT,
+                "the tensor '%s' must have %d numbers, but has %s",
+                spec.name(),
+                spec.shape().elements(),
+                values == null ? "none" : values.length));
       }
       ordered.put(spec.name(), values);
     }
     if (tensors.size() != ordered.size()) {
       throw new IllegalArgumentException(
-          "the architecture has %d tensors, not %d".formatted(ordered.size(), tensors.size()));
+          String.format(
+              Locale.ROOT,
+              "the architecture has %d tensors, not %d",
+              ordered.size(),
+              tensors.size()));
     }
     tensors = Collections.unmodifiableMap(ordered);
     int channels = architecture.space().input().channels();
     if (normalisation.channels() != channels) {
       throw new IllegalArgumentException(
-          "mean and std have %d numbers, but images have %d channels"
-              .formatted(normalisation.channels(), channels));
+          String.format(
+              Locale.ROOT,
+              "mean and std have %d numbers, but images have %d channels",
+              normalisation.channels(),
+              channels));
     }
     if (classes.size() != architecture.space().classes()) {
       throw new IllegalArgumentException(
-          "%d classes are named, but the network tells %d apart"
-              .formatted(classes.size(), architecture.space().classes()));
+          String.format(
+              Locale.ROOT,
+              "%d classes are named, but the network tells %d apart",
+              classes.size(),
+              architecture.space().classes()));
     }
     if (classes.stream().anyMatch(String::isBlank)) {
       throw new IllegalArgumentException("a class has an empty name");

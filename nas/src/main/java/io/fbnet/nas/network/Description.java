@@ -126,20 +126,24 @@ public record Description(Architecture architecture, List<Layer> layers, Optiona
     StringBuilder out = new StringBuilder();
     SearchSpace space = architecture.space();
     out.append(
-        "%s of the space %s: input %dx%dx%d, %d classes, head %d%n"
-            .formatted(
-                architecture.name().isEmpty() ? "An architecture" : architecture.name(),
-                space.name(),
-                space.input().channels(),
-                space.input().height(),
-                space.input().width(),
-                space.classes(),
-                space.head()));
+        String.format(
+            Locale.ROOT,
+            "%s of the space %s: input %dx%dx%d, %d classes, head %d%n",
+            architecture.name().isEmpty() ? "An architecture" : architecture.name(),
+            space.name(),
+            space.input().channels(),
+            space.input().height(),
+            space.input().width(),
+            space.classes(),
+            space.head()));
     String row = "%-10s  %-12s  %13s  %13s  %13s  %11s%n";
-    out.append(row.formatted("layer", "block", "input", "output", "MACs", "parameters"));
+    out.append(
+        String.format(Locale.ROOT, row, "layer", "block", "input", "output", "MACs", "parameters"));
     for (Layer layer : layers) {
       out.append(
-          row.formatted(
+          String.format(
+              Locale.ROOT,
+              row,
               layer.name(),
               layer.block(),
               layer.input(),
@@ -147,7 +151,9 @@ public record Description(Architecture architecture, List<Layer> layers, Optiona
               grouped(layer.macs()),
               grouped(layer.parameters())));
     }
-    out.append(row.formatted("total", "", "", "", grouped(macs()), grouped(parameters())));
+    out.append(
+        String.format(
+            Locale.ROOT, row, "total", "", "", "", grouped(macs()), grouped(parameters())));
     out.append(
         String.format(
             Locale.ROOT, "%.1fM MACs, %.3fM parameters", macs() / 1e6, parameters() / 1e6));

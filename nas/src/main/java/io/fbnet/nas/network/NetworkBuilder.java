@@ -12,6 +12,7 @@ import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 
 /**
  * Appends the parts of a network to a graph. Parameters carry the same names in the supernet and in
@@ -81,8 +82,13 @@ public final class NetworkBuilder {
         Shape.of(x.shape().get(0), layer.outChannels(), layer.outHeight(), layer.outWidth());
     if (!shape.equals(wanted)) {
       throw new IllegalArgumentException(
-          "the block %s gives %s in layer %s, which needs %s"
-              .formatted(block.name(), shape, layer.name(), wanted));
+          String.format(
+              Locale.ROOT,
+              "the block %s gives %s in layer %s, which needs %s",
+              block.name(),
+              shape,
+              layer.name(),
+              wanted));
     }
     return y;
   }

@@ -41,7 +41,7 @@ public record Published(String name, double megaMacs, double megaParameters, Str
     }
 
     String words() {
-      return "head %d, always_pw %s".formatted(head, alwaysPw ? "on" : "off");
+      return String.format(Locale.ROOT, "head %d, always_pw %s", head, alwaysPw ? "on" : "off");
     }
   }
 
@@ -70,7 +70,8 @@ public record Published(String name, double megaMacs, double megaParameters, Str
             megaParameters > 0 ? shown(megaParameters) + " parameters, " : "",
             other));
     text.append(
-        String.format("%-34s %10s %8s %12s %8s%n", "counted", "MACs", "", "parameters", ""));
+        String.format(
+            Locale.ROOT, "%-34s %10s %8s %12s %8s%n", "counted", "MACs", "", "parameters", ""));
     Architecture paper = Architecture.load(name);
     Reading here = Reading.of(architecture);
     row(text, "as described above", here);
@@ -87,16 +88,21 @@ public record Published(String name, double megaMacs, double megaParameters, Str
       Reading parameters = nearest(readings, Reading::megaParameters, megaParameters);
       text.append(
           macs.equals(parameters)
-              ? "Both published figures are nearest to %s.%n".formatted(macs.words())
-              : ("The published MACs are nearest to %s, the published parameters to %s: no single"
-                      + " reading gives both.%n")
-                  .formatted(macs.words(), parameters.words()));
+              ? String.format(
+                  Locale.ROOT, "Both published figures are nearest to %s.%n", macs.words())
+              : String.format(
+                  Locale.ROOT,
+                  "The published MACs are nearest to %s, the published parameters to %s: no single"
+                      + " reading gives both.%n",
+                  macs.words(),
+                  parameters.words()));
       text.append(
           "The paper names neither the head's width nor whether the first 1x1 convolution stands at"
               + " expansion 1 (always_pw). Parameters here include batch norm's weight and"
-              + " bias.%n".formatted());
+              + String.format(Locale.ROOT, " bias.%n"));
     } else {
-      text.append("The paper's counts of this network are not known here.%n".formatted());
+      text.append(
+          String.format(Locale.ROOT, "The paper's counts of this network are not known here.%n"));
     }
     return text.toString();
   }

@@ -79,7 +79,7 @@ final class HeatMap {
         out.open("g", "class", "cell " + shade(p[l][k]), "data-cell", l + "," + k);
         out.tipped(
             "rect",
-            "L%d %s: %.1f%%".formatted(l + 1, name(k), 100 * p[l][k]),
+            String.format(Locale.ROOT, "L%d %s: %.1f%%", l + 1, name(k), 100 * p[l][k]),
             "x",
             x + 1,
             "y",

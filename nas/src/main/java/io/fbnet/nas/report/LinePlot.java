@@ -253,7 +253,7 @@ final class LinePlot {
   }
 
   private static String point(Axis x, Axis y, double step, double value) {
-    return "%s %s".formatted(tenth(x.at(step)), tenth(y.at(value)));
+    return String.format(Locale.ROOT, "%s %s", tenth(x.at(step)), tenth(y.at(value)));
   }
 
   private static String tenth(double pixel) {

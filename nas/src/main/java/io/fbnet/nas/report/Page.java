@@ -41,8 +41,10 @@ final class Page {
     String script = ResourceText.of(Page.class, "report.js");
     // The page may load nothing, and run nothing but the script it was made with.
     String policy =
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-%s'"
-            .formatted(sha256(script));
+        String.format(
+            Locale.ROOT,
+            "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-%s'",
+            sha256(script));
     Svg head = new Svg();
     head.leaf("meta", "charset", "utf-8").newline();
     head.leaf("meta", "http-equiv", "Content-Security-Policy", "content", policy).newline();
@@ -51,8 +53,27 @@ final class Page {
     // An empty icon, or browsers ask the server for one.
     head.leaf("link", "rel", "icon", "href", "data:,").newline();
     head.words("title", title() + " - " + name());
-    return "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n%s\n<style>\n%s</style>\n</head>\n<body>\n<main>\n%s</main>\n<script>%s</script>\n</body>\n</html>\n"
-        .formatted(head, ResourceText.of(Page.class, "report.css"), body, script);
+    return String.format(
+        Locale.ROOT,
+        """
+        <!DOCTYPE html>
+        <html lang="en">
+        <head>
+        %s
+        <style>
+        %s</style>
+        </head>
+        <body>
+        <main>
+        %s</main>
+        <script>%s</script>
+        </body>
+        </html>
+        """,
+        head,
+        ResourceText.of(Page.class, "report.css"),
+        body,
+        script);
   }
 
   private static String sha256(String text) {
@@ -88,7 +109,8 @@ final class Page {
     }
     facts.add(
         run.plannedEpochs().isPresent()
-            ? "%d of %d epochs".formatted(run.epochsDone(), run.plannedEpochs().getAsInt())
+            ? String.format(
+                Locale.ROOT, "%d of %d epochs", run.epochsDone(), run.plannedEpochs().getAsInt())
             : run.epochsDone() + " epochs");
     facts.add(format("%,d steps", run.steps()));
     out.words("p", String.join(" \u00b7 ", facts), "class", "facts");
@@ -411,14 +433,15 @@ final class Page {
   }
 
   private static String space(SpaceKey space) {
-    return "%s, input %dx%dx%d, %d layers, %d blocks"
-        .formatted(
-            space.name(),
-            space.input().channels(),
-            space.input().height(),
-            space.input().width(),
-            space.widths().size(),
-            space.blocks().size());
+    return String.format(
+        Locale.ROOT,
+        "%s, input %dx%dx%d, %d layers, %d blocks",
+        space.name(),
+        space.input().channels(),
+        space.input().height(),
+        space.input().width(),
+        space.widths().size(),
+        space.blocks().size());
   }
 
   private static void pair(Svg out, String key, String value) {

@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
@@ -195,8 +196,12 @@ final class RunRecord {
     if (!finished()) {
       missing.add(
           plannedEpochs().isPresent()
-              ? "The search is not finished: %d of %d epochs are done. fbnet search --resume RUN continues it."
-                  .formatted(epochsDone(), plannedEpochs().getAsInt())
+              ? String.format(
+                  Locale.ROOT,
+                  "The search is not finished: %d of %d epochs are done. fbnet search --resume RUN"
+                      + " continues it.",
+                  epochsDone(),
+                  plannedEpochs().getAsInt())
               : "The configuration names no number of epochs, so whether the search is finished is"
                   + " unknown.");
     }

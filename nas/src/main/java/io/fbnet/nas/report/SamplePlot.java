@@ -153,7 +153,12 @@ final class SamplePlot {
         out.tipped("path", tip, "class", style + " star", "d", star(cx, cy, 11));
       } else if (sample.uniform()) {
         out.tipped(
-            "path", tip, "class", style, "d", "M%s %sl5 5-5 5-5-5z".formatted(n(cx), n(cy - 5)));
+            "path",
+            tip,
+            "class",
+            style,
+            "d",
+            String.format(Locale.ROOT, "M%s %sl5 5-5 5-5-5z", n(cx), n(cy - 5)));
       } else {
         out.tipped("circle", tip, "class", style, "cx", cx, "cy", cy, "r", 5);
       }

@@ -17,6 +17,7 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SortedMap;
@@ -75,6 +76,7 @@ public final class Checkpoints {
    * @param phase where in the run, in its own words
    * @param files tensors by file name without ending, such as {@code weights}
    * @param environment conditions that decide the bits
+   * @param data the fingerprint of the images
    * @param state anything else
    */
   public record Snapshot(
@@ -83,6 +85,7 @@ public final class Checkpoints {
       String phase,
       Map<String, List<Tensor>> files,
       Map<String, String> environment,
+      String data,
       JsonNode state) {}
 
   /**
@@ -118,11 +121,44 @@ public final class Checkpoints {
                 String then = manifest.environment().get(key);
                 if (then != null && !then.equals(now)) {
                   sentences.add(
-                      "the checkpoint was made with %s %s, now it is %s: the run goes on, but not bit for bit as it would have"
-                          .formatted(key, then, now));
+                      String.format(
+                          Locale.ROOT,
+                          "the checkpoint was made with %s %s, now it is %s: the run goes on, but"
+                              + " not bit for bit as it would have",
+                          key,
+                          then,
+                          now));
                 }
               });
       return sentences;
+    }
+
+    /**
+     * Refuses to go on with other images: labels are positions in the classes, and what theta and w
+     * learned of some images they would be scored with.
+     *
+     * @param fingerprint of the images of now
+     * @param accepted whether the user said that they may differ
+     * @param warnings told where they differ and that is accepted, or where it cannot be known
+     * @throws UserException (exit code 3) where they differ
+     */
+    public void requireData(String fingerprint, boolean accepted, Consumer<String> warnings) {
+      if (manifest.data().isEmpty()) {
+        warnings.accept(
+            "the checkpoint was written by an older version and does not say which images it was"
+                + " made from: whether they are the same cannot be checked");
+      } else if (!manifest.data().equals(fingerprint)) {
+        if (!accepted) {
+          throw UserException.data(
+              "the data has changed since the checkpoint %s was written (its images, labels or"
+                  + " class names): put it back, name it by --data if it was moved, or go on with"
+                  + " what is there by --accept-changed-data",
+              folder);
+        }
+        warnings.accept(
+            "the data has changed since the checkpoint was written, and the run goes on with what"
+                + " is there, as --accept-changed-data says");
+      }
     }
   }
 
@@ -135,7 +171,7 @@ public final class Checkpoints {
    * @throws UserException (exit code 5) if the disk is full or unwritable; older checkpoints stay
    */
   public Path write(Snapshot snapshot) {
-    Path target = folder.resolve("step-%08d".formatted(snapshot.step()));
+    Path target = folder.resolve(String.format(Locale.ROOT, "step-%08d", snapshot.step()));
     if (isSaved(target, snapshot)) {
       return target;
     }
@@ -160,6 +196,7 @@ public final class Checkpoints {
               snapshot.phase(),
               entries,
               environment,
+              snapshot.data(),
               snapshot.state());
       byte[] text = manifest.text().getBytes(StandardCharsets.UTF_8);
       AtomicFile.write(
@@ -276,7 +313,12 @@ public final class Checkpoints {
         }
         if (Files.size(file) != entry.bytes()) {
           return Optional.of(
-              "%s has %d bytes, not %d".formatted(entry.name(), Files.size(file), entry.bytes()));
+              String.format(
+                  Locale.ROOT,
+                  "%s has %d bytes, not %d",
+                  entry.name(),
+                  Files.size(file),
+                  entry.bytes()));
         }
         if (!hash(file).equals(entry.sha256())) {
           return Optional.of(entry.name() + " does not have the hash that was written");
@@ -318,8 +360,13 @@ public final class Checkpoints {
       if (free < bytes) {
         throw new UserException(
             ExitCode.STORAGE,
-            "%s has %d MiB free, but the run needs %d MiB for its checkpoints: free some space or choose another folder"
-                .formatted(existing, free >> 20, Math.ceilDiv(bytes, 1L << 20)));
+            String.format(
+                Locale.ROOT,
+                "%s has %d MiB free, but the run needs %d MiB for its checkpoints: free some space"
+                    + " or choose another folder",
+                existing,
+                free >> 20,
+                Math.ceilDiv(bytes, 1L << 20)));
       }
     } catch (IOException e) {
       throw AtomicFile.unwritable(path, e);

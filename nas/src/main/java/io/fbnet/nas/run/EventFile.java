@@ -10,6 +10,7 @@ import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Stream;
 import java.util.zip.CRC32C;
@@ -61,7 +62,7 @@ public final class EventFile implements AutoCloseable {
       long second = Math.max(System.currentTimeMillis() / 1000, newest(folder) + 1);
       FileChannel channel = null;
       while (channel == null) {
-        path = folder.resolve(PREFIX + "%010d".formatted(second++) + SUFFIX);
+        path = folder.resolve(PREFIX + String.format(Locale.ROOT, "%010d", second++) + SUFFIX);
         channel = create(path);
       }
       EventFile file = new EventFile(path, channel);

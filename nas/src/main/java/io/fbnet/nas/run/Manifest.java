@@ -28,6 +28,7 @@ import java.util.TreeMap;
  * @param files what lies beside the manifest
  * @param environment under what conditions it was computed (threads, instruction set, library,
  *     precision); another one may compute other bits
+ * @param data the fingerprint of the images, empty where it is not known
  * @param state anything else that a resumed run needs
  */
 public record Manifest(
@@ -36,6 +37,7 @@ public record Manifest(
     String phase,
     List<Entry> files,
     SortedMap<String, String> environment,
+    String data,
     JsonNode state) {
   static final int FORMAT = 1;
   static final String FILE = "manifest.json";
@@ -73,6 +75,9 @@ public record Manifest(
           .put("sha256", file.sha256());
     }
     environment.forEach(tree.putObject("environment")::put);
+    if (!data.isEmpty()) {
+      tree.put("data", data);
+    }
     tree.set("state", state);
     return JsonText.of(tree);
   }
@@ -81,7 +86,7 @@ public record Manifest(
   static Manifest read(Path path) {
     Node.Fields fields =
         Document.json(path)
-            .fields("format", "step", "epoch", "phase", "files", "environment", "state");
+            .fields("format", "step", "epoch", "phase", "files", "environment", "data", "state");
     fields.required("format").requireVersion(FORMAT);
     List<Entry> files = new ArrayList<>();
     for (Node item : fields.required("files").list(0, 1000)) {
@@ -107,6 +112,7 @@ public record Manifest(
         fields.required("phase").text(),
         files,
         environment,
+        fields.optional("data").map(Node::text).orElse(""),
         state(path));
   }
 

@@ -32,6 +32,11 @@ public record RunFiles(Path root) {
     return root.resolve(CONFIG);
   }
 
+  /** {@return the search space of a search, with all that its flags changed about it} */
+  public Path space() {
+    return root.resolve("space.yaml");
+  }
+
   /** {@return the latency table that the run uses, a copy of its own} */
   public Path latency() {
     return root.resolve("latency.json");

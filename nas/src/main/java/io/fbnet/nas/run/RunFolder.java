@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.List;
+import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Stream;
@@ -53,12 +54,9 @@ public final class RunFolder implements AutoCloseable {
    *     be made or another process is making it
    */
   public static RunFolder create(Path root) {
-    if (Files.exists(root) && !Files.isDirectory(root)) {
-      throw UserException.usage("%s is a file: name a new folder for the run", root);
-    }
+    requireNew(root);
     try {
       Files.createDirectories(root);
-      requireEmpty(root);
       RunFolder folder = lock(root);
       try {
         // Again, because another process may have been quicker.
@@ -68,6 +66,27 @@ public final class RunFolder implements AutoCloseable {
         folder.close();
         throw e;
       }
+    } catch (IOException e) {
+      throw AtomicFile.unwritable(root, e);
+    }
+  }
+
+  /**
+   * Refuses what {@link #create} would refuse, and makes nothing.
+   *
+   * @param root the folder
+   * @throws UserException (exit code 2) if something is there already, (exit code 5) if it cannot
+   *     be looked at
+   */
+  public static void requireNew(Path root) {
+    if (!Files.exists(root)) {
+      return;
+    }
+    if (!Files.isDirectory(root)) {
+      throw UserException.usage("%s is a file: name a new folder for the run", root);
+    }
+    try {
+      requireEmpty(root);
     } catch (IOException e) {
       throw AtomicFile.unwritable(root, e);
     }
@@ -140,7 +159,8 @@ public final class RunFolder implements AutoCloseable {
   private static UserException inUse(Path root, String holder) {
     return new UserException(
         ExitCode.STORAGE,
-        "%s is in use by %s: wait for it or name another folder".formatted(root, holder));
+        String.format(
+            Locale.ROOT, "%s is in use by %s: wait for it or name another folder", root, holder));
   }
 
   private static void closeQuietly(FileChannel channel) {
@@ -203,9 +223,19 @@ public final class RunFolder implements AutoCloseable {
     return root.resolve(MODEL);
   }
 
-  /** Releases the lock; harmless a second time. */
+  /** Releases the lock; harmless a second time. A folder that never became a run goes. */
   @Override
   public void close() {
+    if (lock.isValid() && !Files.exists(config())) {
+      try (Stream<Path> entries = Files.list(root)) {
+        if (entries.allMatch(entry -> entry.getFileName().toString().equals(LOCK))) {
+          Files.delete(root.resolve(LOCK));
+          Files.delete(root);
+        }
+      } catch (IOException e) {
+        // An empty folder is in nobody's way.
+      }
+    }
     try {
       if (lock.isValid()) {
         lock.release();

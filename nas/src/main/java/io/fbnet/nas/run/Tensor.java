@@ -3,6 +3,7 @@ package io.fbnet.nas.run;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 
 /**
  * A named block of numbers in row-major order and the machine's (little-endian) byte order.
@@ -53,8 +54,13 @@ public record Tensor(String name, Type type, List<Long> shape, MemorySegment dat
     long bytes = byteCount(type, shape);
     if (data.byteSize() != bytes) {
       throw new IllegalArgumentException(
-          "the tensor %s of shape %s needs %d bytes, but has %d"
-              .formatted(name, shape, bytes, data.byteSize()));
+          String.format(
+              Locale.ROOT,
+              "the tensor %s of shape %s needs %d bytes, but has %d",
+              name,
+              shape,
+              bytes,
+              data.byteSize()));
     }
   }
 

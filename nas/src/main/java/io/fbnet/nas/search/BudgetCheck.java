@@ -4,6 +4,9 @@ import io.fbnet.nas.UserException;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.SearchSpace;
 import java.util.BitSet;
+import java.util.Comparator;
+import java.util.List;
+import java.util.stream.Collectors;
 
 /** Refuses a budget that no network of a space can keep, before anything is trained. */
 final class BudgetCheck {
@@ -13,7 +16,7 @@ final class BudgetCheck {
   private BudgetCheck() {}
 
   /**
-   * Checks each limit by itself.
+   * Checks each limit by itself, then each pair, then all of them together.
    *
    * @throws UserException (exit code 3) naming the cheapest network, or the nearest possible costs
    */
@@ -36,6 +39,52 @@ final class BudgetCheck {
         requireBetween(limit, space, allowed, least);
       }
     }
+    List<Limit> limits = budget.limits();
+    for (int i = 0; i < limits.size(); i++) {
+      for (int j = i + 1; j < limits.size(); j++) {
+        requireTogether(pair(limits.get(i), limits.get(j)), space, allowed);
+      }
+    }
+    if (limits.size() > 2) {
+      requireTogether(
+          limits.stream().sorted(Comparator.comparingDouble(Limit::least).reversed()).toList(),
+          space,
+          allowed);
+    }
+  }
+
+  /** The one with a least amount first: the program wants the last to have none. */
+  private static List<Limit> pair(Limit a, Limit b) {
+    return a.least() >= b.least() ? List.of(a, b) : List.of(b, a);
+  }
+
+  private static void requireTogether(List<Limit> limits, SearchSpace space, boolean[][] allowed) {
+    BudgetProgram program = new BudgetProgram(limits, allowed);
+    try {
+      if (program.witness().isPresent()) {
+        return;
+      }
+    } catch (BudgetProgram.SearchTooLong unknown) {
+      // A budget is refused only where it is known that nothing keeps it.
+      return;
+    }
+    Limit last = limits.getLast();
+    double needed = program.leastOfLast();
+    throw UserException.data(
+        "no network of the space '%s' has %s together, though each limit alone can be kept%s: widen"
+            + " one of them",
+        space.name(),
+        limits.stream().map(BudgetCheck::words).collect(Collectors.joining(" and ")),
+        needed > last.most() && Double.isFinite(needed)
+            ? "; within the others it takes at least " + last.kind().text(needed)
+            : "");
+  }
+
+  private static String words(Limit limit) {
+    Limit.Kind kind = limit.kind();
+    return limit.least() > 0
+        ? "a latency from " + kind.text(limit.least()) + " to " + kind.text(limit.most())
+        : "at most " + kind.text(limit.most());
   }
 
   private static void requireBetween(

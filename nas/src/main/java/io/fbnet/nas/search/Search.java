@@ -59,6 +59,8 @@ public final class Search implements AutoCloseable {
             ? settings.withoutProduct()
             : settings;
     table.requireFits(this.space, ignored -> {});
+    SearchChecks.require(this.settings, this.space, data);
+    SearchChecks.require(this.settings, table);
     BudgetCheck.require(budget, this.space);
     backend.warmUp();
     supernet =
@@ -129,12 +131,27 @@ public final class Search implements AutoCloseable {
    * @param folder of a search with the same settings
    * @param warnings told of damaged checkpoints and of differences of device or library
    * @return whether there was one
+   * @throws UserException (exit code 3) if it was made from other images
    */
   public boolean restore(RunFolder folder, Consumer<String> warnings) {
+    return restore(folder, false, warnings);
+  }
+
+  /**
+   * The same, from other images if that is said.
+   *
+   * @param folder of a search with the same settings
+   * @param changedData whether the images may be others than the checkpoint's
+   * @param warnings told of damaged checkpoints and of differences of device, library or images
+   * @return whether there was one
+   * @throws UserException (exit code 3) if it was made from other images that may not be
+   */
+  public boolean restore(RunFolder folder, boolean changedData, Consumer<String> warnings) {
     Optional<Checkpoints.Found> found =
         folder.checkpoints(Checkpoints.LEAST_KEPT).newestValid(warnings);
     found.ifPresent(
         checkpoint -> {
+          checkpoint.requireData(data.fingerprint(), changedData, warnings);
           checkpoint.differences(backend.fingerprint()).forEach(warnings);
           loop.restore(checkpoint);
         });

@@ -21,6 +21,7 @@ import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.LinkedHashMap;
+import java.util.Locale;
 import java.util.Map;
 
 /**
@@ -251,14 +252,17 @@ public final class SearchLoop {
     Path report = Divergence.write(root, line, supernet.store());
     return new UserException(
         ExitCode.DIVERGED,
-        "The %s step after step %d of epoch %d gave a loss of %s or a gradient that is no number; it touched no weight and the last checkpoint is good: start a new run with a lower %s or a higher --tau-end (%s says which tensors are no numbers)."
-            .formatted(
-                step.phase(),
-                step.position().steps() - 1,
-                step.position().epoch() + 1,
-                results.loss(),
-                step.theta() ? "--theta-rate" : "--rate",
-                report));
+        String.format(
+            Locale.ROOT,
+            "The %s step after step %d of epoch %d gave a loss of %s or a gradient that is no"
+                + " number; it touched no weight and the last checkpoint is good: start a new run"
+                + " with %s (%s says which tensors are no numbers).",
+            step.phase(),
+            step.position().steps() - 1,
+            step.position().epoch() + 1,
+            results.loss(),
+            DivergenceAdvice.of(step.theta(), step.tau(), results.latencyMs(), settings),
+            report));
   }
 
   /** The epoch of the log's last epoch line, -1 if there is none. */
@@ -302,6 +306,7 @@ public final class SearchLoop {
               position.phase().name(),
               supernet.tensors(arena),
               backend.fingerprint(),
+              data.fingerprint(),
               state));
     }
     lastSave = System.nanoTime();

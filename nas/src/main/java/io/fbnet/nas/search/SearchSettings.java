@@ -37,6 +37,12 @@ public record SearchSettings(
     boolean lean) {
   private static final double PAPER_TAU_DECAY = 0.956;
 
+  /**
+   * The temperature falls no further: samples are one-hot long before, and a float's exponent ends
+   * where the paper's factor leads in a few thousand epochs.
+   */
+  public static final double LEAST_TAU = 0.01;
+
   /** {@return the paper's numbers, made for ImageNet-100 on a GPU, to be changed} */
   public static Builder paper() {
     return new Builder();
@@ -93,7 +99,7 @@ public record SearchSettings(
     /**
      * {@return this, with so many epochs of w alone before theta starts}
      *
-     * @param count at most all
+     * @param count fewer than all
      */
     public Builder warmupEpochs(int count) {
       warmupEpochs = count;
@@ -188,9 +194,12 @@ public record SearchSettings(
      * @throws IllegalArgumentException where they cannot be a search
      */
     public SearchSettings build() {
-      if (epochs < 1 || warmupEpochs < 0 || warmupEpochs > epochs || batch < 2) {
+      if (epochs < 1 || warmupEpochs < 0 || warmupEpochs >= epochs || batch < 2) {
         throw new IllegalArgumentException(
-            "epochs must be at least 1, the epochs of w alone 0 to all, a batch at least 2");
+            "epochs must be at least 1, the epochs of w alone fewer than all, a batch at least 2");
+      }
+      if (!(tauFirst >= LEAST_TAU) || tauEnd != 0 && !(tauEnd >= LEAST_TAU)) {
+        throw new IllegalArgumentException("a temperature must be at least " + LEAST_TAU);
       }
       int thetaEpochs = epochs - warmupEpochs;
       double decay =
@@ -238,7 +247,13 @@ public record SearchSettings(
    * @param epoch from 0
    */
   public double tau(int epoch) {
-    return tauFirst * Math.pow(tauDecay, Math.max(0, epoch - warmupEpochs));
+    return Math.max(LEAST_TAU, tauFirst * Math.pow(tauDecay, Math.max(0, epoch - warmupEpochs)));
+  }
+
+  /** What the product with the latency, alpha * log(LAT in us)^beta, makes of the loss. */
+  double latencyFactor(double latencyMs) {
+    double log = Math.log(Math.max(Math.E, 1000 * latencyMs));
+    return loss.alpha() * Math.pow(log, loss.beta());
   }
 
   /**

@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 
 /**
@@ -30,21 +31,32 @@ public record Architecture(String name, SearchSpace space, List<Block> blocks) {
     blocks = List.copyOf(blocks);
     if (blocks.size() != space.layerCount()) {
       throw new IllegalArgumentException(
-          "the space '%s' has %d layers, but the architecture names %d blocks"
-              .formatted(space.name(), space.layerCount(), blocks.size()));
+          String.format(
+              Locale.ROOT,
+              "the space '%s' has %d layers, but the architecture names %d blocks",
+              space.name(),
+              space.layerCount(),
+              blocks.size()));
     }
     List<LayerSpec> places = space.layers();
     List<String> known = space.blockNames();
     for (int i = 0; i < blocks.size(); i++) {
       if (!space.allows(places.get(i), blocks.get(i))) {
         throw new IllegalArgumentException(
-            "the space '%s' allows no skip in layer L%d, the first of its stage"
-                .formatted(space.name(), i + 1));
+            String.format(
+                Locale.ROOT,
+                "the space '%s' allows no skip in layer L%d, the first of its stage",
+                space.name(),
+                i + 1));
       }
       if (!known.contains(blocks.get(i).name())) {
         throw new IllegalArgumentException(
-            "the block %s of layer L%d is no candidate of the space '%s'"
-                .formatted(blocks.get(i).name(), i + 1, space.name()));
+            String.format(
+                Locale.ROOT,
+                "the block %s of layer L%d is no candidate of the space '%s'",
+                blocks.get(i).name(),
+                i + 1,
+                space.name()));
       }
     }
   }

@@ -94,8 +94,10 @@ final class ArchitectureFile {
     }
     if (folder.isEmpty()) {
       throw node.wrong(
-          "must be a built-in space (%s) or written out in full"
-              .formatted(String.join(", ", SpaceFile.BUILT_IN)));
+          String.format(
+              Locale.ROOT,
+              "must be a built-in space (%s) or written out in full",
+              String.join(", ", SpaceFile.BUILT_IN)));
     }
     Path path;
     try {
@@ -105,13 +107,14 @@ final class ArchitectureFile {
     }
     if (!SpaceFile.isFile(path.toString())) {
       throw node.wrong(
-          "names a space that is neither built in (%s) nor the file %s%s"
-              .formatted(
-                  String.join(", ", SpaceFile.BUILT_IN),
-                  path,
-                  Nearest.to(reference, SpaceFile.BUILT_IN)
-                      .map(near -> "; did you mean '" + near + "'?")
-                      .orElse("")));
+          String.format(
+              Locale.ROOT,
+              "names a space that is neither built in (%s) nor the file %s%s",
+              String.join(", ", SpaceFile.BUILT_IN),
+              path,
+              Nearest.to(reference, SpaceFile.BUILT_IN)
+                  .map(near -> "; did you mean '" + near + "'?")
+                  .orElse("")));
     }
     return SpaceFile.load(path.toString());
   }
@@ -120,8 +123,12 @@ final class ArchitectureFile {
     List<Node> names = node.list(0, SearchSpace.MOST_STAGES * SearchSpace.MOST_LAYERS);
     if (names.size() != space.layerCount()) {
       throw node.wrong(
-          "must name one block for each of the %d layers of the space '%s', but names %d"
-              .formatted(space.layerCount(), space.name(), names.size()));
+          String.format(
+              Locale.ROOT,
+              "must name one block for each of the %d layers of the space '%s', but names %d",
+              space.layerCount(),
+              space.name(),
+              names.size()));
     }
     List<String> known = space.blockNames();
     List<Block> blocks = new ArrayList<>();
@@ -129,12 +136,13 @@ final class ArchitectureFile {
       int index = known.indexOf(item.text());
       if (index < 0) {
         throw item.wrong(
-            "(layer L%d) is '%s', which is no block of the space '%s'%s"
-                .formatted(
-                    blocks.size() + 1,
-                    item.text(),
-                    space.name(),
-                    Nearest.hint(item.text(), known)));
+            String.format(
+                Locale.ROOT,
+                "(layer L%d) is '%s', which is no block of the space '%s'%s",
+                blocks.size() + 1,
+                item.text(),
+                space.name(),
+                Nearest.hint(item.text(), known)));
       }
       blocks.add(space.blocks().get(index));
     }

@@ -1,7 +1,11 @@
 package io.fbnet.nas.space;
 
+import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.file.JsonText;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.stream.Collectors;
 
 /**
@@ -173,6 +177,16 @@ public record SearchSpace(
     return SpaceFile.load(nameOrPath);
   }
 
+  /**
+   * Writes the space as a file that {@link #load} reads.
+   *
+   * @param file to write
+   * @throws io.fbnet.nas.UserException (exit code 5) if it cannot be written
+   */
+  public void write(Path file) {
+    AtomicFile.writeText(file, JsonText.of(SpaceFile.tree(this)));
+  }
+
   /** {@return the names of the spaces that come with the program} */
   public static List<String> builtIns() {
     return SpaceFile.BUILT_IN;
@@ -260,18 +274,19 @@ public record SearchSpace(
    * text} Classes and head are left out: they change only what a table calls fixed.
    */
   public String signature() {
-    return "input %dx%dx%d; stem %d/%d; stages %s; blocks %s; always_pw %s"
-        .formatted(
-            input.channels(),
-            input.height(),
-            input.width(),
-            stem.width(),
-            stem.stride(),
-            stages.stream()
-                .map(s -> s.width() + "x" + s.layers() + "/" + s.stride())
-                .collect(Collectors.joining(",")),
-            String.join(",", blockNames()),
-            alwaysPw);
+    return String.format(
+        Locale.ROOT,
+        "input %dx%dx%d; stem %d/%d; stages %s; blocks %s; always_pw %s",
+        input.channels(),
+        input.height(),
+        input.width(),
+        stem.width(),
+        stem.stride(),
+        stages.stream()
+            .map(s -> s.width() + "x" + s.layers() + "/" + s.stride())
+            .collect(Collectors.joining(",")),
+        String.join(",", blockNames()),
+        alwaysPw);
   }
 
   /**

@@ -1,6 +1,8 @@
 package io.fbnet.nas.train;
 
+import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.Augmentation;
+import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.ImageSet;
 import io.fbnet.nas.data.Splits;
 import io.fbnet.nas.network.TrainingStep;
@@ -52,6 +54,27 @@ public record Recipe(
    */
   public int[] trained(ImageSet images) {
     return holdOut == 0 ? Splits.subset(images, trainImages, seed) : split(images).first();
+  }
+
+  /**
+   * Refuses data that make no step, before anything slow.
+   *
+   * @param data whose training split is meant
+   * @throws UserException (exit code 3) where its images are too few
+   */
+  public void require(Dataset data) {
+    int _ = stepsPerEpoch(trained(data.train()).length, data.name());
+  }
+
+  int stepsPerEpoch(int images, String data) {
+    int steps = images / batch / accumulate;
+    if (steps == 0) {
+      throw UserException.data(
+          "%s has %d images to train on, fewer than one step of %d batches of %d: lower --batch or"
+              + " --accumulate, or give more images",
+          data, images, accumulate, batch);
+    }
+    return steps;
   }
 
   /**

@@ -18,6 +18,7 @@ import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.LinkedHashMap;
+import java.util.Locale;
 import java.util.Map;
 
 /**
@@ -72,13 +73,7 @@ public final class TrainLoop {
     this.data = data;
     recipe = trainer.recipe();
     images = recipe.trained(data.train());
-    stepsPerEpoch = images.length / recipe.batch() / recipe.accumulate();
-    if (stepsPerEpoch == 0) {
-      throw UserException.data(
-          "%s has %d images to train on, fewer than one step of %d batches of %d: lower --batch or"
-              + " --accumulate, or give more images",
-          data.name(), images.length, recipe.accumulate(), recipe.batch());
-    }
+    stepsPerEpoch = recipe.stepsPerEpoch(images.length, data.name());
   }
 
   /** {@return whether every epoch is done} */
@@ -243,8 +238,16 @@ public final class TrainLoop {
     Path report = Divergence.write(root, line, trainer.store());
     return new UserException(
         ExitCode.DIVERGED,
-        "The step after step %d, in epoch %d, gave a loss of %s or a gradient that is no number; it touched no weight and the last checkpoint is good: start a new run with a lower --rate or a longer --warmup-epochs (%s says which tensors are no numbers)."
-            .formatted(part.step() - 1, part.epoch() + 1, (float) totals.loss(), report));
+        String.format(
+            Locale.ROOT,
+            "The step after step %d, in epoch %d, gave a loss of %s or a gradient that is no"
+                + " number; it touched no weight and the last checkpoint is good: start a new run"
+                + " with a lower --rate or a longer --warmup-epochs (%s says which tensors are no"
+                + " numbers).",
+            part.step() - 1,
+            part.epoch() + 1,
+            (float) totals.loss(),
+            report));
   }
 
   private void save(Checkpoints checkpoints, MetricsLog metrics) {
@@ -256,7 +259,13 @@ public final class TrainLoop {
       state.put("seed", recipe.seed());
       checkpoints.write(
           new Checkpoints.Snapshot(
-              steps, epoch, PHASE, trainer.tensors(arena), backend.fingerprint(), state));
+              steps,
+              epoch,
+              PHASE,
+              trainer.tensors(arena),
+              backend.fingerprint(),
+              data.fingerprint(),
+              state));
     }
     lastSave = System.nanoTime();
   }

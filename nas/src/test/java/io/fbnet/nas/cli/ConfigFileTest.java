@@ -175,6 +175,16 @@ class ConfigFileTest {
   }
 
   @Test
+  void everyValueIsTakenAsTheCommandLineTakesIt() throws IOException {
+    Train train = run("--config", file("seed: \"7\"\nlr: 1e-4\nout: 4000000\n")).train();
+    assertEquals(7, train.seed);
+    assertEquals(1e-4, train.lr);
+    assertEquals("4000000", train.out.toString());
+    assertEquals("1e7", run("--config", file("seed: 1\nout: 1e7\n")).train().out.toString());
+    assertEquals("007", run("--config", file("seed: 1\nout: 007\n")).train().out.toString());
+  }
+
+  @Test
   void wrongFilesNameLineAndKey() throws IOException {
     refused("seed: 1\nepoch: 3\n", "c.yaml, line 2", "'epoch'", "'fbnet exercise'", "'epochs'?");
     refused("seed: 1\nconfig: other.yaml\n", "line 2", "'config'");
@@ -183,7 +193,7 @@ class ConfigFileTest {
     refused("seed: 1\nepochs: 99999999999\n", "line 2", "between");
     refused("lr: true\n", "line 1", "'lr'", "number");
     refused("resume: 1\n", "line 1", "true or false");
-    refused("out: 7\n", "line 1", "text");
+    refused("out: [7]\n", "line 1", "text");
     refused("w-loss: cee\n", "line 1", "product, ce", "'ce'?");
     refused("betas: [0.9, x]\n", "line 1", "betas[1]", "number");
     refused("lr: [1, 2]\n", "line 1", "'lr'", "a list");

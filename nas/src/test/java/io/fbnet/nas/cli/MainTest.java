@@ -25,6 +25,19 @@ class MainTest {
 
   /** What one invocation printed and returned. */
   record Outcome(int code, String out, String err) {
+    /** The same for a program that said other things before. */
+    Outcome refusedAtTheEnd(int expected, String... words) {
+      String last = err.lines().reduce((a, b) -> b).orElse("");
+      var _ = new Outcome(code, out, last).refused(expected, words);
+      return this;
+    }
+
+    /** Checks that it ended with code 0. */
+    Outcome succeeded() {
+      assertEquals(0, code, err);
+      return this;
+    }
+
     /** Checks that it ended with this code and one sentence that holds these words. */
     Outcome refused(int expected, String... words) {
       assertEquals(expected, code, err);

@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -26,6 +27,7 @@ class FashionMnistFilesTest {
   @TempDir private Path folder;
   private final List<String> notices = TestFiles.notices();
   private final List<String> calls = new ArrayList<>();
+  private Optional<Path> named = Optional.empty();
 
   @Test
   void looksInFoldersBeforeTheCacheAndFetchesNothing() throws IOException {
@@ -61,6 +63,32 @@ class FashionMnistFilesTest {
     assertEquals(2, locate(true, List.of(), "first", "second").size());
     assertEquals(1, notices.size());
     assertTrue(notices.getFirst().contains("wrong checksum"), notices.getFirst());
+  }
+
+  @Test
+  void aFolderThatTheUserNamedServesOrIsAnError() throws IOException {
+    put(folder.resolve("other"), false);
+    put(cache(), false);
+    Path own = folder.resolve("own");
+    named = Optional.of(own);
+    refused("no such files");
+    put(own, true);
+    assertEquals(2, locate(true, List.of(), "other").size());
+    Files.write(own.resolve("labels"), new byte[100]);
+    refused("labels has a wrong checksum");
+    Files.delete(own.resolve("labels"));
+    Files.delete(own.resolve("labels.gz"));
+    refused("lacks labels");
+    assertEquals(List.of(), notices);
+    assertEquals(List.of(), calls);
+  }
+
+  private void refused(String words) {
+    UserException e =
+        assertThrows(UserException.class, () -> locate(false, List.of(working("net")), "other"));
+    assertEquals(ExitCode.DATA_OR_CONFIGURATION, e.exitCode());
+    assertTrue(e.getMessage().contains("--data-dir " + named.orElseThrow()), e.getMessage());
+    assertTrue(e.getMessage().contains(words), e.getMessage());
   }
 
   @Test
@@ -104,7 +132,7 @@ class FashionMnistFilesTest {
     Map<String, String> digests = new HashMap<>();
     NAMES.forEach(n -> digests.put(n, Sha256.hex(("content of " + n).getBytes(UTF_8))));
     List<Path> places = Stream.of(folders).map(folder::resolve).toList();
-    return new FashionMnistFiles(digests, places, cache(), fetchers, offline, notices::add)
+    return new FashionMnistFiles(digests, named, places, cache(), fetchers, offline, notices::add)
         .locate();
   }
 

@@ -199,6 +199,141 @@ class FolderSourceTest {
     assertTrue(said("1 .webp"), "" + notices);
   }
 
+  /** A tree of one-pixel images under these names. */
+  private Path tree(String... files) throws IOException {
+    Path root = folder.resolve("tree" + trees++);
+    for (int i = 0; i < files.length; i++) {
+      TestFiles.write(root.resolve(files[i]), TestFiles.ppm("P6 1 1 255 ", i, 2 * i, 3 * i));
+    }
+    images = root;
+    notices.clear();
+    return root;
+  }
+
+  private int trees;
+
+  @Test
+  void splitsAreKnownByAnyUsualNameAndCase() throws IOException {
+    String[][] names = {
+      {"train", "test"},
+      {"Train", "Test"},
+      {"TRAIN", "VAL"},
+      {"training", "testing"},
+      {"Training", "valid"},
+      {"train", "Validation"},
+      {"train_set", "test_set"},
+      {"train2017", "val2017"},
+      {"train-images", "dev"},
+      {"trainset", "testset"},
+    };
+    for (String[] name : names) {
+      tree(
+          name[0] + "/cat/0.ppm",
+          name[0] + "/dog/1.ppm",
+          name[0] + "/dog/2.ppm",
+          name[1] + "/cat/3.ppm",
+          name[1] + "/dog/4.ppm");
+      try (Dataset data = open()) {
+        assertEquals(List.of("cat", "dog"), data.classes(), name[0]);
+        assertEquals(3, data.train().size(), name[0]);
+        assertEquals(2, data.test().size(), name[1]);
+      }
+      assertFalse(said("kept for testing"), name[0] + ": " + notices);
+    }
+  }
+
+  @Test
+  void splitsAreNeverTakenForClasses() throws IOException {
+    tree("train/cat.0.ppm", "train/dog.1.ppm", "test/2.ppm");
+    assertRefused("holds no folder for each class");
+    tree("Test/cat/0.ppm", "Test/dog/1.ppm");
+    assertRefused("no folder of training images");
+    tree("cat/0.ppm", "dog/1.ppm", "Test/cat/2.ppm", "Test/dog/3.ppm");
+    assertRefused("not clear what is a class");
+    tree("train/cat/0.ppm", "train/dog/1.ppm", "Training/cat/2.ppm", "test/cat/3.ppm");
+    assertRefused("are both folders of training images");
+    // Vehicles: a class called train holds images itself.
+    tree("bus/0.ppm", "bus/1.ppm", "train/2.ppm", "train/3.ppm");
+    try (Dataset data = open()) {
+      assertEquals(List.of("bus", "train"), data.classes());
+    }
+    // Images without labels beside images with them.
+    tree("train/a/0.ppm", "train/b/1.ppm", "test/images/2.ppm", "val/a/3.ppm", "val/b/4.ppm");
+    try (Dataset data = open()) {
+      assertEquals(2, data.test().size());
+    }
+    assertTrue(said("test holds no folders of the classes"), "" + notices);
+    tree("train/a/0.ppm", "train/b/1.ppm", "test/2.ppm", "val/a/3.ppm", "val/b/4.ppm");
+    try (Dataset data = open()) {
+      assertEquals(2, data.test().size());
+    }
+    assertTrue(said("test holds no folders of the classes"), "" + notices);
+  }
+
+  @Test
+  void anEvaluationTakesAllItIsGiven() throws IOException {
+    String[] classes = {"a/0.ppm", "a/1.ppm", "b/2.ppm", "b/3.ppm", "b/4.ppm"};
+    tree(classes);
+    int undivided;
+    try (Dataset data = DataSource.open(options().withWhole())) {
+      undivided = data.test().size();
+    }
+    assertEquals(5, undivided);
+    tree("test/a/0.ppm", "test/b/1.ppm", "test/b/2.ppm");
+    try (Dataset data = DataSource.open(options().withWhole())) {
+      assertEquals(3, data.test().size());
+      assertEquals(List.of("a", "b"), data.classes());
+    }
+    tree("train/a/0.ppm", "train/b/1.ppm", "val/a/2.ppm");
+    try (Dataset data = DataSource.open(options().withWhole())) {
+      assertEquals(1, data.test().size());
+    }
+  }
+
+  @Test
+  void imagesAreKnownByTheirContentAndOthersAreCounted() throws IOException {
+    Path cat = images.resolve("train/cat");
+    byte[] jpeg = Files.readAllBytes(cat.resolve("1.jpeg"));
+    byte[] png = Files.readAllBytes(cat.resolve("0.png"));
+    for (String name : List.of("a.jfif", "b.jpe", "c", "d.dat", "e.JPG")) {
+      Files.write(cat.resolve(name), jpeg);
+    }
+    Files.write(cat.resolve("f.img"), png);
+    Files.write(cat.resolve("g.tga"), new byte[] {0, 0, 2, 0, 0, 0, 0, 0, 0, 0});
+    Files.writeString(cat.resolve("README"), "P1 is not an image here");
+    Files.writeString(cat.resolve("Thumbs.db"), "x");
+    TestFiles.write(cat.resolve("@eaDir/0.png/SYNOPHOTO_THUMB_M.jpg"), jpeg);
+    TestFiles.write(images.resolve("train/@eaDir/x.jpg"), jpeg);
+    TestFiles.write(images.resolve("__MACOSX/x.jpg"), jpeg);
+    try (Dataset data = open()) {
+      assertEquals(12 + 6, data.train().size());
+      assertEquals(List.of("cat", "dog"), data.classes());
+    }
+    assertTrue(said("left out 1 .tga files"), "" + notices);
+    assertTrue(said("left out 1 files without an ending"), "" + notices);
+    assertFalse(said(".db"), "" + notices);
+  }
+
+  @Test
+  void linksThatLeadNowhereAreBadImagesOrNone() throws IOException {
+    Path cat = images.resolve("train/cat");
+    Files.createSymbolicLink(cat.resolve(".#notes.txt"), Path.of("user@host.1234:16"));
+    Files.createSymbolicLink(cat.resolve("notes"), Path.of("/mnt/gone/notes"));
+    try (Dataset data = open()) {
+      assertEquals(12, data.train().size());
+    }
+    assertTrue(said("1 files without an ending"), "" + notices);
+    Files.createSymbolicLink(cat.resolve("900.png"), Path.of("/mnt/gone/7.png"));
+    assertRefused("900.png is a link that leads nowhere");
+    Files.createSymbolicLink(cat.resolve("round"), cat);
+    Files.createSymbolicLink(cat.resolve("self.png"), cat.resolve("self.png"));
+    notices.clear();
+    try (Dataset data = DataSource.open(options().withBadSamples(BadSamplePolicy.skipCount(2)))) {
+      assertEquals(12, data.train().size());
+    }
+    assertTrue(said("left out 2 bad of 18 images"), "" + notices);
+  }
+
   private void spoil(String file) throws IOException {
     Path path = images.resolve(file);
     byte[] content = Files.readAllBytes(path);

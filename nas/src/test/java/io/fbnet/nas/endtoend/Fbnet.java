@@ -20,6 +20,7 @@ final class Fbnet {
 
   private final Path folder;
   private final Map<String, String> environment = new LinkedHashMap<>();
+  private List<String> prefix = List.of();
   private int runs;
 
   /** What became of a process. */
@@ -37,6 +38,14 @@ final class Fbnet {
   /** Sets a variable for the programs run from now on. */
   void environment(String name, String value) {
     environment.put(name, value);
+  }
+
+  /**
+   * Lets the programs run from now on hear SIGINT, which a child of a process that ignores it would
+   * not: as a build in the background does.
+   */
+  void hearInterrupts() {
+    prefix = List.of("env", "--default-signal=INT");
   }
 
   /** Where the programs run from now on look for CUDA first. */
@@ -61,7 +70,7 @@ final class Fbnet {
   }
 
   Process start(Path out, Path err, String... arguments) throws IOException {
-    List<String> command = new ArrayList<>();
+    List<String> command = new ArrayList<>(prefix);
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     command.add("-Xmx1g");
     command.add("-jar");

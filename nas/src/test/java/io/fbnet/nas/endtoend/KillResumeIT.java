@@ -148,6 +148,7 @@ class KillResumeIT {
 
   @Test
   void theFirstSignalSavesAndNamesTheWayBack() throws Exception {
+    fbnet.hearInterrupts();
     for (String signal : List.of("INT", "TERM")) {
       Path run = folder.resolve("run-" + signal);
       Path err = folder.resolve("signal.err");

@@ -102,6 +102,122 @@ class ScriptIT {
     }
   }
 
+  /** The script beside a jar and an archive, so that it neither builds nor prepares. */
+  private Path ready() throws IOException {
+    Path target = Files.createDirectories(project.resolve("nas").resolve("target"));
+    Files.createSymbolicLink(target.resolve("fbnet-engine.jar"), Fbnet.jar());
+    Path script = project.resolve("fbnet");
+    Files.copy(Path.of("..", "fbnet"), script);
+    assertTrue(script.toFile().setExecutable(true));
+    Files.createFile(target.resolve("fbnet-engine.jsa"));
+    return script;
+  }
+
+  /** Runs a shell's words in an environment of nothing but these variables. */
+  private Outcome shell(String words, String... variables) throws Exception {
+    Path out = project.resolve("shell.out");
+    Path err = project.resolve("shell.err");
+    ProcessBuilder builder =
+        new ProcessBuilder("sh", "-c", words)
+            .directory(project.toFile())
+            .redirectOutput(out.toFile())
+            .redirectError(err.toFile());
+    builder.environment().clear();
+    builder.environment().put("PATH", "/usr/bin:/bin");
+    builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
+    for (String variable : variables) {
+      String[] pair = variable.split("=", 2);
+      builder.environment().put(pair[0], pair[1]);
+    }
+    Process process = builder.start();
+    assertTrue(process.waitFor(LONGEST_SECONDS, TimeUnit.SECONDS), "hangs: " + words);
+    return new Outcome(process.exitValue(), Files.readString(out), Files.readString(err));
+  }
+
+  @Test
+  void itRunsWhereverItIsCalledFrom() throws Exception {
+    Path script = ready();
+    Path elsewhere = Files.createDirectories(project.resolve("bin"));
+    Path link = Files.createSymbolicLink(elsewhere.resolve("fbnet-link"), script);
+    Files.createSymbolicLink(elsewhere.resolve("again"), link);
+    for (String call :
+        new String[] {script.toString(), link.toString(), "bin/again", "./fbnet", "sh fbnet"}) {
+      Outcome outcome = shell(call + " --version", "CDPATH=" + elsewhere + ":/");
+      assertEquals(0, outcome.code(), call + ": " + outcome.err());
+      assertTrue(outcome.out().startsWith("fbnet "), outcome.out());
+      assertEquals("", outcome.err(), call);
+    }
+    Outcome byPath = shell("fbnet-link --version", "PATH=" + elsewhere + ":/usr/bin:/bin");
+    assertEquals(0, byPath.code(), byPath.err());
+  }
+
+  @Test
+  void itSaysWhyJavaCannotStartAndRunsWithoutStandardError() throws Exception {
+    ready();
+    for (String variable :
+        new String[] {
+          "JAVA_TOOL_OPTIONS=-XX:+Bogus", "JDK_JAVA_OPTIONS=-XX:+Bogus", "_JAVA_OPTIONS=-Xmx1q"
+        }) {
+      Outcome outcome = shell("./fbnet --version", variable);
+      assertEquals(4, outcome.code(), outcome.err());
+      assertTrue(outcome.err().startsWith("fbnet: Java cannot start: "), outcome.err());
+      assertTrue(outcome.err().contains("Bogus") || outcome.err().contains("-Xmx1q"));
+    }
+    Outcome limited = shell("ulimit -v 300000; ./fbnet --version");
+    assertEquals(4, limited.code(), limited.err());
+    assertTrue(limited.err().startsWith("fbnet: Java cannot start: "), limited.err());
+    Outcome closed = shell("./fbnet --version 2>&-");
+    assertEquals(0, closed.code());
+    assertTrue(closed.out().startsWith("fbnet "), closed.out());
+    assertEquals(2, shell("./fbnet nonsense 2>&-").code());
+  }
+
+  @Test
+  void lostResultsAreAStorageError() throws Exception {
+    ready();
+    String jar = System.getProperty("java.home") + "/bin/java -jar " + Fbnet.jar();
+    for (String program : new String[] {"./fbnet", jar}) {
+      for (String verb : new String[] {"--help", "--version", "describe fbnet-a", "latency list"}) {
+        Outcome outcome = shell(program + " " + verb + " >/dev/full");
+        assertEquals(5, outcome.code(), verb + ": " + outcome.err());
+        assertEquals(1, outcome.err().lines().count(), outcome.err());
+        assertTrue(outcome.err().contains("could not be written"), outcome.err());
+      }
+      Outcome head = shell(program + " latency list | head -n 1");
+      assertEquals("", head.err());
+    }
+  }
+
+  @Test
+  void lettersBeyondAsciiAreReadInAnyLocale() throws Exception {
+    ready();
+    String java = System.getProperty("java.home") + "/bin/java ";
+    Path folder = Files.createDirectories(project.resolve("B\u00e4ume").resolve("\u00dcbung"));
+    Files.writeString(folder.resolve("net.json"), ARCHITECTURE);
+    String verb = " describe 'B\u00e4ume/\u00dcbung/net.json' --json";
+    for (String locale : new String[] {"LC_ALL=C", "LC_ALL=POSIX", "LANG=", "LC_ALL=C.UTF-8"}) {
+      for (String program : new String[] {"./fbnet", java + "-jar " + Fbnet.jar()}) {
+        Outcome outcome = shell(program + verb, locale);
+        assertEquals(0, outcome.code(), locale + ": " + outcome.err());
+        assertTrue(outcome.out().contains("\"macs\""), outcome.out());
+      }
+    }
+    // Where Java was already told everything, it cannot be started again, and says so.
+    Outcome told =
+        shell(
+            java
+                + "--add-modules=jdk.incubator.vector -cp "
+                + Fbnet.jar()
+                + " io.fbnet.nas.cli.Main"
+                + verb,
+            "LC_ALL=C");
+    assertEquals(2, told.code(), told.err());
+    assertTrue(told.err().contains("set LC_ALL"), told.err());
+  }
+
+  private static final String ARCHITECTURE =
+      "{\"space\": \"cifar\", \"blocks\": [\"k3_e1\"" + ", \"skip\"".repeat(21) + "]}";
+
   private static boolean isShared(Path log, String name) throws IOException {
     return Files.readAllLines(log).stream()
         .anyMatch(l -> l.contains(" " + name + " ") && l.contains("shared objects file"));

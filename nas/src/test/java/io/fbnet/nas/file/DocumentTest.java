@@ -18,6 +18,17 @@ import org.junit.jupiter.api.io.TempDir;
 
 class DocumentTest {
   @Test
+  void aByteOrderMarkIsNoPartOfTheText(@TempDir Path folder) throws IOException {
+    Path file = folder.resolve("bom");
+    Files.writeString(file, "\uFEFF{\"a\": 1}");
+    assertEquals(1, Document.json(file).fields("a").required("a").integer(0, 9));
+    Files.writeString(file, "\uFEFFa: 2\n");
+    assertEquals(2, Document.yaml(file).fields("a").required("a").integer(0, 9));
+    Files.writeString(file, "\uFEFFrows");
+    assertEquals("rows", Document.text(file));
+  }
+
+  @Test
   void everyValueKnowsItsLine() {
     Node node = Document.yaml("x.yaml", "# a comment\na: 1\nb:\n  - c: two\n  - c: 3.5\n");
     Node.Fields fields = node.fields("a", "b");

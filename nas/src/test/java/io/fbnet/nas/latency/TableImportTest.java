@@ -326,4 +326,40 @@ class TableImportTest {
     Files.write(folder.resolve("binary"), new byte[] {(byte) 0xff, 0, 1});
     Refusals.data(() -> TableImport.read(folder.resolve("binary"), request()), "UTF-8");
   }
+
+  private double[][] layers(String text) throws IOException {
+    Path file = Files.writeString(folder.resolve("rows.csv"), text);
+    return TableImport.read(file, full(Unit.MS, 1, false)).layers();
+  }
+
+  @Test
+  void rowsAreSortedByAColumnOfLayers() throws IOException {
+    for (String name : List.of("layer", "layer_id", "Layer-Index", "LAYERID")) {
+      for (String rows :
+          List.of(
+              "3,3,4,0.5\n1,1,2,0\n2,1,2,0\n",
+              "2,3,4,0.5\n0,1,2,0\n1,1,2,0\n",
+              "L3,3,4,0.5\nL1,1,2,0\nL2,1,2,0\n")) {
+        assertArrayEquals(MS, layers(name + ",k3_e3,k5_e6,skip\n" + rows), name);
+      }
+    }
+    assertArrayEquals(
+        MS, layers("k5_e6,layer_id,skip,k3_e3\n4,3,0.5,3\n2,1,0,1\n2,2,0,1\n"), "in between");
+    assertEquals(List.of(), notes);
+    String header = "layer_id,k3_e3,k5_e6,skip\n";
+    Refusals.data(
+        () -> layers(header + "1,1,2,0\n1,1,2,0\n3,3,4,1\n"), "line 3", "layer 1", "second time");
+    Refusals.data(() -> layers(header + "1,1,2,0\n2,1,2,0\n4,3,4,1\n"), "no layer 3");
+    Refusals.data(() -> layers(header + "a,1,2,0\n2,1,2,0\n4,3,4,1\n"), "line 2", "'a'");
+  }
+
+  @Test
+  void decimalCommasAndByteOrderMarksAreRead() throws IOException {
+    double[][] half = {{1.5, 2, 0}, {1.5, 2, 0}, {3, 4.25, 0.5}};
+    assertArrayEquals(half, layers("1,5;2,0;0\n1,5;2,0;0\n3;4,25;0,5\n"));
+    assertArrayEquals(half, layers("1,5\t2,0\t0,0\n1,5\t2,0\t0,0\n3,0\t4,25\t0,5\n"));
+    assertArrayEquals(half, layers("\uFEFFk3_e3;k5_e6;skip\n1,5;2;0\n1,5;2;0\n3;4,25;0,5\n"));
+    assertArrayEquals(MS, layers("\uFEFFk3_e3,k5_e6,skip\n1,2,0\n1,2,0\n3,4,.5\n"));
+    assertArrayEquals(MS, layers("1, 2, 0\n1, 2, 0\n3, 4, 0.5\n"));
+  }
 }

@@ -39,6 +39,7 @@ class CheckpointsTest {
             "weights", List.of(Tensor.of("w", Tensor.Type.F32, weights, 2)),
             "theta", List.of(Tensor.of("t", Tensor.Type.F64, theta, 1))),
         Map.of("threads", "2", "isa", "avx2"),
+        "sha256:00",
         JsonNodeFactory.instance.objectNode().put("tau", 4.5));
   }
 
@@ -234,6 +235,7 @@ class CheckpointsTest {
                 "w",
                 Map.of("weights", List.of(Tensor.of("w", Tensor.Type.F32, data, weights.length))),
                 Map.of(),
+                "sha256:00",
                 JsonNodeFactory.instance.objectNode()));
         System.out.println(step);
       }
