@@ -7,76 +7,76 @@ import time
 
 from check_run import find_tool
 
-STATUS = {"ok": "ok", "failed": "**failed**", "skipped": "skipped"}
+STATUS = {"ok": "ok", "failed": "**failed**", "skipped": "skipped", "cut": "**cut**",
+          "not run": "not run"}
+# PyTorch's time over ours, on each row of w and theta that both have.
+GOALS = {"eager": 8, "best": 3}
 
 
 def output(*command):
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
         return done.stdout.strip() if done.returncode == 0 else ""
     except (OSError, subprocess.TimeoutExpired):
         return ""
 
 
-def hardware(parts, home):
-    """What a number means nothing without."""
-    facts = {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())}
-    commit = pathlib.Path(home) / "commit.txt"
-    facts["commit"] = commit.read_text().strip() if commit.is_file() else "unknown"
+def commit(home):
+    file = pathlib.Path(home) / "commit.txt"
+    return file.read_text().strip() if file.is_file() else "unknown"
+
+
+def machine(of_commit):
+    """What a number means nothing without; asked for once, since it starts programs."""
+    facts = {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit": of_commit}
     smi = output("nvidia-smi", "--query-gpu=name,driver_version,memory.total",
                  "--format=csv,noheader")
     facts["gpu"] = smi.splitlines()[0] if smi else "nvidia-smi says nothing"
     nvcc = find_tool("nvcc")
     release = [x for x in output(nvcc, "--version").splitlines() if "release" in x] if nvcc else []
     facts["nvcc"] = release[0].strip() if release else "not found"
+    return facts
+
+
+def hardware(facts, parts):
+    facts = dict(facts)
     for part in parts.values():
-        device = (part or {}).get("device") or {}
+        device = part.get("device") or {}
         for name in ("processor", "driver", "cuDNN", "cuBLASLt"):
             if name in device:
                 facts[f"device's {name}" if name == "processor" else name] = device[name]
         if device.get("software"):
             facts["note"] = "THE SOFTWARE DEVICE OF THE TESTS, NO GPU: no time below means anything"
-        for name in ("torch", "cuda", "cudnn"):
-            if (part or {}).get(name):
-                facts[{"torch": "PyTorch", "cuda": "PyTorch's CUDA",
-                       "cudnn": "PyTorch's cuDNN"}[name]] = part[name]
+        for name, what in (("torch", "PyTorch"), ("cuda", "PyTorch's CUDA"),
+                           ("cudnn", "PyTorch's cuDNN")):
+            if part.get(name):
+                facts[what] = part[name]
     return facts
 
 
 def ratios(parts):
-    """Each of our rows with the peer's in every mode, peer / ours by the host's clock."""
-    peers = {}
-    for part in ("step", "compile"):
-        for row in (parts.get(part) or {}).get("peer", []):
-            mode = row["mode"] + (" by layer" if row.get("region") == "layer" else "")
-            peers.setdefault(identity(row), {})[mode] = row
+    """Each of our rows with PyTorch's best eager time and its best of all, over ours.
+
+    By the host's clock on both sides, uploads included.
+    """
     rows = []
-    for ours in (parts.get("step") or {}).get("ours", []):
+    for ours in parts.get("steps", {}).get("rows", []):
+        ms = median(ours, "wall_ms")
         row = {k: ours[k] for k in ("space", "batch", "precision", "step")}
-        row["ours_ms"] = median(ours, "wall_ms")
-        row["ours_device_ms"] = median(ours, "device_ms")
-        row["skipped"] = ours.get("skipped", "")
-        row["separate"] = both_ways(ours)
-        row["peers"] = {}
-        for mode, theirs in sorted(peers.get(identity(ours), {}).items()):
-            ms = median(theirs, "wall_ms")
-            row["peers"][mode] = {
-                "ms": ms, "device_ms": median(theirs, "device_ms"),
-                "ratio": round(ms / row["ours_ms"], 3) if ms and row["ours_ms"] else None,
-                "skipped": theirs.get("skipped", "")}
+        row.update(ours_ms=ms, ours_device_ms=median(ours, "device_ms"),
+                   skipped=ours.get("skipped", ""),
+                   images_per_second=round(1000 * ours["batch"] / ms) if ms else None)
+        theirs = [(median(t, "wall_ms"), f"{t['variant']}, {t['mode']}")
+                  for t in parts.get("torch", {}).get("rows", [])
+                  if identity(t) == identity(ours) and median(t, "wall_ms")]
+        for what, among in (("eager", [t for t in theirs if t[1].endswith(", eager")]),
+                            ("best", theirs)):
+            if among and ms:
+                least, how = min(among)
+                row[what] = {"ms": least, "how": how, "ratio": round(least / ms, 3),
+                             "goal": GOALS[what], "met": least / ms >= GOALS[what]}
         rows.append(row)
     return rows
-
-
-def both_ways(ours):
-    """Calls, bytes and time of a step as it runs and with every operation by itself."""
-    other = ours.get("separate")
-    if not other or "calls" not in ours:
-        return None
-    if "skipped" in other:
-        return {"skipped": other["skipped"]}
-    pairs = {what: [ours[what], other[what]] for what in ("calls", "moved_bytes", "planned_bytes")}
-    return {**pairs, "device_ms": [median(ours, "device_ms"), median(other, "device_ms")]}
 
 
 def identity(row):
@@ -101,53 +101,76 @@ def table(head, rows):
 
 
 def steps_text(rows):
-    modes = sorted({mode for row in rows for mode in row["peers"]})
-    head = ["space", "batch", "precision", "step", "ours, ms", "ours on the device, ms"]
-    for mode in modes:
-        head += [f"PyTorch {mode}, ms", "PyTorch / ours"]
+    """Our steps beside PyTorch's; the goals are PyTorch's time over ours."""
     lines, notes = [], []
     for row in rows:
-        what = f"{row['space']} {row['batch']} {row['precision']} {row['step']}"
-        line = [row["space"], row["batch"], row["precision"], row["step"],
-                number(row["ours_ms"]), number(row["ours_device_ms"])]
-        if row["skipped"]:
-            notes.append(f"- ours, {what}: {row['skipped']}")
-        for mode in modes:
-            peer = row["peers"].get(mode, {})
-            line += [number(peer.get("ms")), number(peer.get("ratio"))]
-            if peer.get("skipped"):
-                notes.append(f"- PyTorch {mode}, {what}: {peer['skipped']}")
+        line = [row["space"], row["batch"], row["precision"], row["step"], number(row["ours_ms"]),
+                number(row["ours_device_ms"]), number(row["images_per_second"], "{}")]
+        for what in ("eager", "best"):
+            peer = row.get(what)
+            line += [number(peer["ms"]), number(peer["ratio"]), "yes" if peer["met"] else "no",
+                     peer["how"]] if peer else ["", "pending", "pending", ""]
         lines.append(line)
-    text = ["By the host's clock over many steps, uploads included; median.", ""]
-    text += table(head, lines)
-    text += fusions_text(rows)
+        if row["skipped"]:
+            notes.append(f"- {row['space']}:{row['batch']} {row['precision']} {row['step']}: "
+                         f"{row['skipped']}")
+    head = ["space", "batch", "precision", "step", "ours, ms", "on the device, ms", "images/s"]
+    for what, goal in GOALS.items():
+        head += [f"PyTorch {what}, ms", f"{what} / ours", f"at least {goal}", "by"]
+    text = ["By the host's clock over many steps, uploads included; median.", "",
+            *table(head, lines)]
     return text + (["Skipped:", "", *notes, ""] if notes else [])
 
 
-def fusions_text(rows):
+def apart_text(rows):
     """What it saves that some operations run as part of the ones that read them."""
     lines = []
     for row in rows:
-        both = row.get("separate")
-        if both:
-            line = [row["space"], row["batch"], row["precision"], row["step"]]
-            if "skipped" in both:
-                line += [both["skipped"], *[""] * 7]
-            else:
-                line += both["calls"]
-                line += [f"{b / 1e6:.0f}" for b in both["moved_bytes"] + both["planned_bytes"]]
-                line += [number(ms) for ms in both["device_ms"]]
-            lines.append(line)
-    if not lines:
-        return []
-    head = ["space", "batch", "precision", "step"]
+        other = row.get("separate", {})
+        line = [f"{row['space']}:{row['batch']}"]
+        for what, unit in (("calls", 1), ("moved_bytes", 1e6), ("planned_bytes", 1e6)):
+            line += [f"{r[what] / unit:.0f}" if what in r else "" for r in (row, other)]
+        line += [number(median(r, "device_ms")) for r in (row, other)]
+        lines.append(line + [other.get("skipped", "")])
+    head = ["w step, bf16"]
     for what in ("calls", "MB moved", "MB of the arena", "ms on the device"):
         head += [what, "each operation by itself"]
-    return ["Some operations run as part of those that read their results. Bytes are those that "
-            "each call must read and write once.", "", *table(head, lines)]
+    return table([*head, "skipped"], lines)
 
 
-def bandwidth_text(part):
+def torch_text(part):
+    text = ["PyTorch by each variant, ms; set-up is what comes before the first timed step.", ""]
+    text += table(["space", "batch", "step", "variant", "mode", "ms", "on the device, ms",
+                   "set-up, s", "skipped"],
+                  [[r["space"], r["batch"], r["step"], r["variant"], r["mode"],
+                    number(median(r, "wall_ms")), number(median(r, "device_ms")),
+                    number(r.get("set_up_s"), "{:.1f}"), r.get("skipped", "")]
+                   for r in part.get("rows", [])])
+    for name, attempt in part.get("tried", {}).items():
+        if attempt["cut"]:
+            text.append(f"- {name}: its {attempt['limit_s']} s ended in the stage "
+                        f"'{attempt.get('stage', '')}'")
+        if "failed" in attempt:
+            text.append(f"- {name}: {attempt['failed']}")
+        slow = [f"{s['stage']} {s['seconds']:.1f} s" for s in attempt["stages"]
+                if (s["seconds"] or 0) >= 1]
+        if slow:
+            text.append(f"- {name}: {', '.join(slow)}")
+    return text + [""]
+
+
+def profile_text(rows):
+    text = []
+    for row in rows:
+        text += [f"### {row['space']}:{row['batch']} {row['precision']} {row['step']}", "",
+                 f"{row['kernels_ms']} ms a step in {row['calls']:.0f} kernels"
+                 + (f", {row['lost']} records lost" if row["lost"] else "") + ".", ""]
+        text += table(["kernel", "ms", "calls"],
+                      [[f"`{k['kernel'][:80]}`", k["ms"], k["calls"]] for k in row["top"]])
+    return text
+
+
+def kernels_text(part):
     copy = part.get("copy", {})
     text = [f"A copy within the device: {copy.get('gigabytes_per_second')} GB/s, bytes read and "
             "written. The floor is the larger of the bytes' time at that speed and the "
@@ -177,15 +200,19 @@ def tests_text(part):
     return text + [""]
 
 
-def sanitize_text(part):
-    rows = [[tool, r["runs"], r["errors"], r["errors_in_libraries"], r["summary"] or "none",
-             "yes" if r["cut"] else "no"]
-            for tool, r in part.items() if tool in ("memcheck", "racecheck")]
-    text = table(["tool", "runs", "errors in our kernels", "in others", "summary",
-                  "cut by the limit"], rows)
-    for tool in ("memcheck", "racecheck"):
-        text += [f"- {tool}: {line}" for line in part.get(tool, {}).get("first", [])]
-    return text + [""]
+def sanitizer_text(part):
+    text = [f"{part['runs']} runs, {part['errors']} errors in our kernels, "
+            f"{part['errors_in_libraries']} in others. {part['summary']}", ""]
+    return text + [f"- {line}" for line in part["first"]] + [""]
+
+
+def search_text(part):
+    text = f"{part['steps']} steps on {part['images']}"
+    if part["losses"]:
+        text += f", losses from {part['losses'][0]:.4f} to {part['losses'][-1]:.4f}"
+    if "search_s" in part:
+        text += f", {part['search_s']} s with the start of Java"
+    return [text + ".", ""]
 
 
 def markdown(report):
@@ -195,15 +222,20 @@ def markdown(report):
     text += table(["part", "status", "seconds", "reason"],
                   [[name, STATUS[p["status"]], p["seconds"], p["reason"]]
                    for name, p in parts.items()])
-    if "passed" in parts["contract"]:
-        text += ["## Contract suite", "", *tests_text(parts["contract"])]
-    if "memcheck" in parts["sanitize"]:
-        text += ["## compute-sanitizer", "", *sanitize_text(parts["sanitize"])]
-    if parts["bandwidth"].get("kernels"):
-        text += ["## Kernels", "", *bandwidth_text(parts["bandwidth"])]
-    if report["ratios"]:
-        text += ["## Supernet steps", "", *steps_text(report["ratios"])]
-    parity = parts["step"].get("parity")
+    sections = (
+        ("Contract suite", "contract", "passed", tests_text),
+        ("Supernet steps", "steps", "rows", lambda p: steps_text(report["ratios"])),
+        ("Without fusions and banks", "steps", "apart", lambda p: apart_text(p["apart"])),
+        ("PyTorch", "torch", "tried", torch_text),
+        ("Profile", "profile", "rows", lambda p: profile_text(p["rows"])),
+        ("Kernels", "kernels", "kernels", kernels_text),
+        ("Search", "search", "steps", search_text),
+        ("memcheck", "memcheck", "runs", sanitizer_text),
+        ("racecheck", "racecheck", "runs", sanitizer_text))
+    for title, name, needs, section in sections:
+        if parts[name].get(needs):
+            text += [f"## {title}", "", *section(parts[name])]
+    parity = parts["torch"].get("parity")
     if parity:
         text += [f"The same weights and images, {parity['space']}, batch {parity['batch']}, "
                  f"f32: losses of the first steps are {parity['ours']} with us and "
@@ -211,12 +243,16 @@ def markdown(report):
     return "\n".join(text).rstrip() + "\n"
 
 
-def write(folder, parts, home):
-    """Writes both reports; a part that never ran is skipped, too."""
-    whole = {name: part or {"part": name, "status": "skipped", "seconds": 0,
-                            "reason": "it was not run"} for name, part in parts.items()}
-    report = {"hardware": hardware(parts, home), "parts": whole, "ratios": ratios(parts)}
+def write(folder, facts, parts, names):
+    """Writes both reports, with every part; one that never ran says so."""
+    parts = {name: parts.get(name) or {"part": name, "status": "not run", "seconds": 0,
+                                       "reason": "no call has come to it"} for name in names}
+    report = {"hardware": hardware(facts, parts), "parts": parts, "ratios": ratios(parts)}
     text = markdown(report)
-    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    (folder / "report.md").write_text(text)
+    for name, content in (("report.json", json.dumps(report, indent=2) + "\n"),
+                          ("report.md", text)):
+        # Moved into place, so that a machine that ends now leaves the one before.
+        fresh = folder / f"{name}.new"
+        fresh.write_text(content)
+        fresh.replace(folder / name)
     return text

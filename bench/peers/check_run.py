@@ -12,6 +12,7 @@ import sysconfig
 import time
 
 SKIPPED = 77
+LINE = 200  # characters of a line that are said; the log has all
 FLAGS = ["--enable-native-access=ALL-UNNAMED", "--add-modules=jdk.incubator.vector",
          "-Djdk.incubator.vector.warn=false", "-Xmx4g"]
 
@@ -22,6 +23,18 @@ class Skip(Exception):
 
 class Failure(Exception):
     """A part that ran and is wrong."""
+
+
+class Cut(Exception):
+    """A part whose time ended before its work; a later call goes on with the rest."""
+
+
+START = time.monotonic()
+
+
+def say(text):
+    """Prints at once, with the seconds since the start: the output is what a cut machine leaves."""
+    print(f"[{time.monotonic() - START:4.0f} s] {text}", flush=True)
 
 
 def nvidia_folder():
@@ -49,6 +62,18 @@ def java_environment():
     return environment
 
 
+def cupti_folder():
+    """The folder above CUPTI's header and library, or nothing."""
+    folders = list(nvidia_folder().glob("*")) if nvidia_folder() else []
+    for toolkit in sorted(pathlib.Path("/usr/local").glob("cuda*"), reverse=True):
+        folders += [toolkit / "extras" / "CUPTI", toolkit]
+    for folder in folders:
+        for library in ("lib", "lib64"):
+            if any((folder / library).glob("libcupti.so*")):
+                return folder
+    return None
+
+
 def find_tool(name):
     """A CUDA tool on the PATH or in the toolkit's folder, or nothing."""
     found = shutil.which(name)
@@ -73,12 +98,23 @@ class Result:
         lines = [x for x in self.text.splitlines() if x.strip() and x.startswith(start)]
         return lines[-1].strip() if lines else ""
 
+    def reason(self):
+        """The line that says why a process failed: that of Java's first cause, else the last."""
+        return (self.last_line("Caused by: ") or self.last_line("Exception in thread")
+                or self.last_line())[:300]
+
 
 class Job:
-    """A process in a group of its own, its output in a file so that a cut one leaves what it said."""
+    """A process in a group of its own, its output in a file so that a cut one leaves what it said.
 
-    def __init__(self, command, log, limit, environment=None):
-        self.log, self.start = pathlib.Path(log), time.monotonic()
+    With a name, each line is also said at once, and heard is called, which may keep what a line
+    tells of.
+    """
+
+    def __init__(self, command, log, limit, environment=None, name=None, heard=lambda: None):
+        self.log, self.start, self.name = pathlib.Path(log), time.monotonic(), name
+        self.heard = heard
+        self.said = 0
         # A limit may be a function, where a process waits for its turn.
         self.deadline = self.start + max(1, limit() if callable(limit) else limit)
         with open(self.log, "wb") as out:
@@ -86,13 +122,30 @@ class Job:
                 command, stdout=out, stderr=subprocess.STDOUT, env=environment,
                 stdin=subprocess.DEVNULL, start_new_session=True)
 
+    def echo(self, whole=False):
+        """Says the lines that are new; the last one only where it is whole or the process ended."""
+        if self.name is None:
+            return
+        with open(self.log, "rb") as log:
+            log.seek(self.said)
+            data = log.read()
+        end = len(data) if whole else data.rfind(b"\n") + 1
+        self.said += end
+        for line in data[:end].decode(errors="replace").splitlines():
+            if line.strip():
+                say(f"{self.name}: {line[:LINE]}")
+        if end:
+            self.heard()
+
     def poll(self):
         """The result where the process has ended or its time has, else nothing."""
         code = self.process.poll()
         if code is None and time.monotonic() < self.deadline:
+            self.echo()
             return None
         if code is None:
             self.end()
+        self.echo(whole=True)
         return Result(code, time.monotonic() - self.start,
                       self.log.read_text(errors="replace"))
 
@@ -115,12 +168,15 @@ class Job:
         self.process.wait()
 
 
-def run(command, log, limit, environment=None):
-    return Job(command, log, limit, environment).wait()
+def run(command, log, limit, environment=None, name=None, heard=lambda: None):
+    return Job(command, log, limit, environment, name, heard).wait()
 
 
-def run_all(jobs, at_once):
-    """Runs (command, log, limit, environment) in order, a few at once; results in the same order."""
+def run_all(jobs, at_once, done=lambda i, result: None):
+    """Runs (command, log, limit, environment) in order, a few at once; results in the same order.
+
+    As each ends, done is called with its place in the order and its result.
+    """
     results, running, waiting = [None] * len(jobs), {}, list(enumerate(jobs))
     try:
         while running or waiting:
@@ -131,6 +187,7 @@ def run_all(jobs, at_once):
                 results[i] = job.poll()
                 if results[i] is not None:
                     del running[i]
+                    done(i, results[i])
             time.sleep(0.05)
     finally:
         for job in running.values():
@@ -153,9 +210,10 @@ class Java:
                 "-XX:ErrorFile=" + str(self.logs / "hs_err_%p.log"),
                 "-cp", ":".join(path), main, *map(str, arguments)]
 
-    def run(self, name, limit, main, *arguments):
+    def run(self, name, limit, main, *arguments, heard=lambda: None, **environment):
+        """Runs a main class; what the environment adds is for this process alone."""
         result = run(self.command(main, *arguments), self.logs / f"{name}.log", limit,
-                     self.environment)
+                     {**self.environment, **environment}, name, heard)
         if result.code == SKIPPED:
             raise Skip(result.last_line("skipped: ").removeprefix("skipped: "))
         return result

@@ -3,7 +3,7 @@
 import collections
 import re
 
-from check_run import Failure, Job, Skip, find_tool, read_json, run_all
+from check_run import Cut, Failure, Skip, find_tool, read_json, run, run_all, say
 
 CONSOLE = "org.junit.platform.console.ConsoleLauncher"
 HELD = "io.fbnet.bench.gpu.HeldDevice"
@@ -59,41 +59,67 @@ def test_classes(home):
     return sorted(names, key=lambda n: (n != CONTRACT, n))
 
 
+TINY = ("OperationContractTest", "NotANumberTest")
+
+
 def contract(part):
-    """Each class in a process of its own: a fault leaves a device unusable for its process."""
+    """Each class in a process of its own: a fault leaves a device unusable for its process.
+
+    Classes that an earlier call ended are not run again.
+    """
     java = part.java
-    chosen = part.options.classes.split(",") if part.options.classes else None
+    classes = part.result.setdefault("classes", {})
     names = [n for n in test_classes(java.home)
-             if n not in LEFT_OUT and (chosen is None or n.rsplit(".", 1)[1] in chosen)]
+             if n not in LEFT_OUT and (not part.options.tiny or short(n) in TINY)
+             and classes.get(short(n), {}).get("end") != "whole"]
     jobs = [(java.command(CONSOLE, *arguments(f"--select-class={n}"), tests=True),
-             java.logs / f"contract-{n.rsplit('.', 1)[1]}.log", lambda: part.limit,
-             java.environment) for n in names]
-    results = run_all(jobs, AT_ONCE)
-    total = collections.Counter()
-    reasons, classes, failures, wrong = collections.Counter(), {}, [], []
-    for name, result in zip(names, results):
-        short = name.rsplit(".", 1)[1]
+             java.logs / f"contract-{short(n)}.log", lambda: part.limit, java.environment)
+            for n in names]
+
+    def done(i, result):
         feed = parse_feed(result.text)
-        for what in ("passed", "failed", "aborted"):
-            total[what] += feed[what]
-        reasons.update(feed["reasons_of_aborts"])
-        failures += [{"class": short, **f} for f in feed["failures"]]
-        classes[short] = {k: feed[k] for k in ("passed", "failed", "aborted", "unfinished")}
-        classes[short]["seconds"] = round(result.seconds, 1)
-        if result.cut:
-            wrong.append(f"{short} was cut off by the time limit")
-        elif result.code not in (0, 1) or result.code == 1 and not feed["failed"]:
-            wrong.append(f"{short} ended with code {result.code}: {result.last_line()[:200]}")
-    part.result.update(
-        passed=total["passed"], failed=total["failed"], aborted=total["aborted"],
-        reasons_of_aborts=dict(reasons), classes=classes, left_out=LEFT_OUT,
-        failures=failures[:FAILURES_SHOWN])
-    if total["failed"]:
-        wrong.insert(0, f"{total['failed']} tests failed")
-    if not total["passed"]:
-        wrong.append("no test passed")
+        row = {k: feed[k] for k in ("passed", "failed", "aborted", "unfinished",
+                                    "reasons_of_aborts", "failures")}
+        row["seconds"] = round(result.seconds, 1)
+        row["end"] = "cut" if result.cut else "whole"
+        expected = (0, 1) if feed["failed"] else (0,)
+        if not result.cut and result.code not in expected:
+            row["end"] = f"ended with code {result.code}: {result.reason()}"
+        classes[short(names[i])] = row
+        say(f"contract: {short(names[i])}: {row['passed']} passed, {row['failed']} failed, "
+            f"{row['aborted']} aborted, {row['seconds']} s, {row['end']}")
+        part.save()
+
+    run_all(jobs, AT_ONCE, done)
+    judge(part.result)
+
+
+def short(name):
+    return name.rsplit(".", 1)[1]
+
+
+def judge(result):
+    """Sums up the classes; raises where one failed or was cut."""
+    classes = result["classes"]
+    for what in ("passed", "failed", "aborted"):
+        result[what] = sum(c[what] for c in classes.values())
+    result["reasons_of_aborts"] = {}
+    for c in classes.values():
+        for reason, count in c["reasons_of_aborts"].items():
+            result["reasons_of_aborts"][reason] = \
+                result["reasons_of_aborts"].get(reason, 0) + count
+    result["failures"] = [{"class": n, **f} for n, c in classes.items()
+                          for f in c["failures"]][:FAILURES_SHOWN]
+    wrong = [f"{n} {c['end']}" for n, c in classes.items() if c["end"] not in ("whole", "cut")]
+    if result["failed"]:
+        wrong.insert(0, f"{result['failed']} tests failed")
     if wrong:
         raise Failure("; ".join(wrong))
+    cut = [n for n, c in classes.items() if c["end"] == "cut"]
+    if cut:
+        raise Cut(f"the time ended in {', '.join(cut)}, after {result['passed']} tests that passed")
+    if not result["passed"]:
+        raise Failure("no test passed")
 
 
 ERROR_LINE = re.compile(
@@ -124,11 +150,8 @@ def findings(report, ours):
             "reported": int(reported[1]) if reported else 0}
 
 
-def sanitize(part):
-    """memcheck over every operation, racecheck over a supernet's two steps, side by side.
-
-    Only kernels of ours fail racecheck: NVIDIA's order shared memory by means it may not know.
-    """
+def sanitizer(part):
+    """The tool, once it has run Java on this device."""
     java = part.java
     tool = find_tool("compute-sanitizer")
     if not tool:
@@ -136,53 +159,62 @@ def sanitize(part):
     probe = [tool, "--tool", "memcheck", "--report-api-errors", "no",
              *java.command("io.fbnet.bench.gpu.DeviceProbe", "--out",
                            part.work / "probe-sanitized.json")]
-    trial = Job(probe, java.logs / "sanitize-probe.log", min(120, part.limit),
-                java.environment).wait()
+    trial = run(probe, java.logs / "sanitizer-probe.log", part.limit, java.environment, "probe")
     refused = REFUSED.search(trial.text)
-    if trial.cut or trial.code != 0 or refused:
-        why = refused[0] if refused else (
-            "took over 120 s" if trial.cut else trial.last_line()[:200])
-        raise Skip(f"compute-sanitizer cannot run Java on this device: {why}")
+    if trial.cut:
+        raise Cut("the time ended while compute-sanitizer started Java")
+    if trial.code != 0 or refused:
+        raise Skip("compute-sanitizer cannot run Java on this device: "
+                   + (refused[0] if refused else trial.last_line()[:200]))
+    return tool
+
+
+def watched(part, target, *flags):
+    """Runs a command under the part's tool; what it found, and whether its time ended first."""
+    java, name = part.java, part.name
+    errors = java.logs / f"{name}-errors.log"
+    errors.unlink(missing_ok=True)
+    command = [sanitizer(part), "--tool", name, *flags, "--target-processes", "all",
+               "--check-exit-code", "no", "--print-limit", "50", "--log-file", errors, *target]
+    result = run(command, java.logs / f"{name}.log", part.limit, java.environment)
+    report = errors.read_text(errors="replace") if errors.exists() else ""
+    found = findings(report, (java.home / "kernels.txt").read_text().split())
+    return result, found
+
+
+def conclude(part, result, found, count):
+    """Keeps the findings, and raises where they are errors, nothing, or a part only."""
+    name = part.name
+    part.result.update(found)
+    if count or name == "memcheck" and found["reported"]:
+        raise Failure(f"{name} reports errors: {(found['first'] or [found['summary']])[0]}")
+    if result.cut:
+        raise Cut(f"the time ended after {found['runs']} runs, no error until then")
+    if not found["runs"]:
+        raise Failure(f"{name} ran nothing: {result.reason()}")
+    if not found["summary"]:
+        raise Failure(f"{name} gave no summary: {result.reason()}")
+
+
+def memcheck(part):
+    """Over every operation in each precision."""
+    # Libraries ask the driver for what it may lack; such calls are no errors of ours.
+    result, found = watched(part, part.java.command(HELD, *arguments(ON_DEVICES), tests=True),
+                            "--report-api-errors", "no")
+    feed = parse_feed(result.text)
+    found["runs"] = feed["passed"] + feed["failed"]
+    # A library that was given a wrong place reads it for us.
+    conclude(part, result, found, found["errors"] + found["errors_in_libraries"])
+
+
+def racecheck(part):
+    """Over the smallest supernet's two steps.
+
+    Only kernels of ours fail it: NVIDIA's order shared memory by means that it may not know.
+    """
     steps = part.work / "racecheck.json"
     steps.unlink(missing_ok=True)
-    targets = {
-        "memcheck": java.command(HELD, *arguments(ON_DEVICES), tests=True),
-        "racecheck": java.command(STEP, "--tiny", "--cases", "fashion:2", "--precisions",
-                                  "f32,bf16", "--out", steps)}
-    # Libraries ask the driver for what it may lack; such calls are no errors of ours.
-    extra = {"memcheck": ["--report-api-errors", "no"], "racecheck": []}
-    jobs, logs = [], {}
-    for name, target in targets.items():
-        logs[name] = java.logs / f"sanitize-{name}-errors.log"
-        command = [tool, "--tool", name, *extra[name], "--target-processes", "all",
-                   "--check-exit-code", "no", "--print-limit", "50", "--log-file", logs[name],
-                   *target]
-        jobs.append((command, java.logs / f"sanitize-{name}.log", part.limit, java.environment))
-    ours = (java.home / "kernels.txt").read_text().split()
-    wrong, cut = [], []
-    for name, result in zip(targets, run_all(jobs, len(jobs))):
-        report = logs[name].read_text(errors="replace") if logs[name].exists() else ""
-        found = findings(report, ours)
-        if name == "memcheck":
-            feed = parse_feed(result.text)
-            found["runs"] = feed["passed"] + feed["failed"]
-            found["last"] = feed["unfinished"]
-            # A library that was given a wrong place reads it for us.
-            count = found["errors"] + found["errors_in_libraries"]
-        else:
-            found["runs"] = len((read_json(steps) or {}).get("cases", []))
-            count = found["errors"]
-        found.update(cut=result.cut, seconds=round(result.seconds, 1))
-        part.result[name] = found
-        if count or name == "memcheck" and found["reported"]:
-            wrong.append(f"{name} reports errors: {(found['first'] or [found['summary']])[0]}")
-        elif not found["runs"]:
-            wrong.append(f"{name} ran nothing: {result.last_line()[:200]}")
-        elif result.cut:
-            cut.append(f"{name} was cut by the time limit after {found['runs']} runs, no error")
-        elif not found["summary"]:
-            wrong.append(f"{name} gave no summary: {result.last_line()[:200]}")
-    if cut:
-        part.result["reason"] = "; ".join(cut)
-    if wrong:
-        raise Failure("; ".join(wrong))
+    result, found = watched(part, part.java.command(
+        STEP, "--tiny", "--cases", "fashion:2", "--precisions", "bf16,f32", "--out", steps))
+    found["runs"] = len((read_json(steps) or {}).get("cases", []))
+    conclude(part, result, found, found["errors"])

@@ -1,4 +1,4 @@
-"""The supernet in PyTorch, with the engine's names and arithmetic. Channels-last throughout."""
+"""The supernet in PyTorch, with the engine's names and arithmetic."""
 
 import torch
 from torch import nn
@@ -6,19 +6,61 @@ from torch.nn import functional as F
 
 
 def shuffle(x, groups):
-    """y[n, i * groups + g] = x[n, g * C / groups + i], one copy, channels-last kept."""
+    """y[n, i * groups + g] = x[n, g * C / groups + i], one copy in the order of x."""
     n, c, h, w = x.shape
+    if x.is_contiguous():
+        return x.view(n, groups, c // groups, h, w).transpose(1, 2).reshape(n, c, h, w)
     y = x.permute(0, 2, 3, 1).reshape(n, h, w, groups, c // groups)
     return y.transpose(3, 4).reshape(n, h, w, c).permute(0, 3, 1, 2)
 
 
-def attach(module, spec):
+class NativeConvolution(torch.autograd.Function):
+    """A convolution that never asks cuDNN, in either direction.
+
+    The choice of a library is made anew by the backward pass, so a flag around the forward pass
+    alone would not do.
+    """
+
+    @staticmethod
+    def forward(ctx, x, w, stride, padding, groups):
+        ctx.save_for_backward(x, w)
+        ctx.sizes = stride, padding, groups
+        with torch.backends.cudnn.flags(enabled=False):
+            return F.conv2d(x, w, None, stride, padding, 1, groups)
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, w = ctx.saved_tensors
+        stride, padding, groups = ctx.sizes
+        wanted = [ctx.needs_input_grad[0], ctx.needs_input_grad[1], False]
+        with torch.backends.cudnn.flags(enabled=False):
+            dx, dw, _ = torch.ops.aten.convolution_backward(
+                dy, x, w, None, stride, padding, (1, 1), False, (0, 0), groups, wanted)
+        return dx, dw, None, None, None
+
+
+class NativeDepthwise(nn.Conv2d):
+    def forward(self, x):
+        kind = x.device.type
+        # Autocast does not reach into a function of one's own.
+        if torch.is_autocast_enabled(kind):
+            dtype = torch.get_autocast_dtype(kind)
+            x, w = x.to(dtype), self.weight.to(dtype)
+        else:
+            w = self.weight
+        return NativeConvolution.apply(x, w, self.stride, self.padding, self.groups)
+
+
+def attach(module, spec, native):
     """Adds a convolution and its batch norm to a module, and tells how to run them.
 
-    What is returned names no layer, so that torch.compile sees equal layers as equal.
+    What is returned names no layer, so that torch.compile sees equal layers as equal. native:
+    depthwise convolutions by PyTorch's own kernels alone.
     """
-    conv = nn.Conv2d(spec.inputs, spec.outputs, spec.kernel, spec.stride, spec.kernel // 2,
-                     groups=spec.groups, bias=False)
+    depthwise = spec.groups > 1 and spec.groups == spec.inputs
+    conv = (NativeDepthwise if native and depthwise else nn.Conv2d)(
+        spec.inputs, spec.outputs, spec.kernel, spec.stride, spec.kernel // 2,
+        groups=spec.groups, bias=False)
     fan_out = spec.kernel * spec.kernel * spec.outputs / spec.groups
     nn.init.normal_(conv.weight, std=(2 / fan_out) ** 0.5)
     norm = nn.BatchNorm2d(spec.outputs)
@@ -39,9 +81,9 @@ def run(module, part, x):
 
 
 class Block(nn.Module):
-    def __init__(self, spec):
+    def __init__(self, spec, native):
         super().__init__()
-        self.parts = tuple(attach(self, convolution) for convolution in spec.convolutions)
+        self.parts = tuple(attach(self, c, native) for c in spec.convolutions)
         self.residual = spec.residual
 
     def forward(self, x):
@@ -56,7 +98,7 @@ class Single(nn.Module):
 
     def __init__(self, spec):
         super().__init__()
-        self.part = attach(self, spec)
+        self.part = attach(self, spec, False)
 
     def forward(self, x):
         return run(self, self.part, x)
@@ -65,8 +107,8 @@ class Single(nn.Module):
 class Mixed(nn.ModuleDict):
     """A layer: the sum of its candidates, each times its coefficient of [N or 1, K]."""
 
-    def __init__(self, layer):
-        super().__init__({block.name: Block(block) for block in layer.blocks})
+    def __init__(self, layer, native):
+        super().__init__({block.name: Block(block, native) for block in layer.blocks})
 
     def forward(self, x, m):
         y = None
@@ -77,13 +119,13 @@ class Mixed(nn.ModuleDict):
 
 
 class Supernet(nn.Module):
-    def __init__(self, net, setting, batch):
+    def __init__(self, net, setting, batch, native_depthwise):
         super().__init__()
         self.net = net
         self.loss = setting["loss"]
         self.rows = batch if self.loss["noise_per_image"] else 1
         self.stem = Single(net.stem)
-        self.layers = nn.ModuleList(Mixed(layer) for layer in net.layers)
+        self.layers = nn.ModuleList(Mixed(layer, native_depthwise) for layer in net.layers)
         self.head = Single(net.head)
         self.classifier = nn.Linear(net.head.outputs, net.classes)
         nn.init.normal_(self.classifier.weight, std=0.01)

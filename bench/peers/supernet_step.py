@@ -1,11 +1,12 @@
 """Times the supernet's two steps in PyTorch: the peer of io.fbnet.bench.gpu.SupernetStep.
 
-Modes: eager; graph (the eager step captured once and replayed); compile and reduce-overhead
-(torch.compile, of the whole model or of each layer). A row that cannot run is written as skipped
-with its reason. Exit code 77: nothing can run here.
+One process runs one case by one variant (variants.py): the w step, then the theta step, each eager
+and captured as a CUDA graph, or by torch.compile. It says each stage as it begins and as it ends.
+What cannot run is a row that is skipped with its reason. Exit code 77: nothing can run here.
 """
 
 import argparse
+import collections
 import json
 import pathlib
 import statistics
@@ -13,14 +14,20 @@ import sys
 import time
 
 import supernet_spec
+from stages import Stages
+from variants import VARIANTS
 
 SKIPPED = 77
 BATCHES = 4
 SAMPLES = 5
+WARM_UP = 3
+
+BEFORE_IMPORT = time.perf_counter()
+print("import torch ...", flush=True)
 
 
 def skip(reason):
-    print(f"skipped: {reason}")
+    print(f"skipped: {reason}", flush=True)
     sys.exit(SKIPPED)
 
 
@@ -30,12 +37,13 @@ try:
     import supernet_model
 except ImportError as e:
     skip(f"python3 has no PyTorch ({e})")
+IMPORT_S = time.perf_counter() - BEFORE_IMPORT
 
 
 class Step:
     """One of the two steps of a model, on batches in host memory that take turns."""
 
-    def __init__(self, setting, batch, precision, theta, device, tau):
+    def __init__(self, setting, batch, precision, theta, device, tau, variant):
         loss = setting["loss"]
         self.net = supernet_spec.check_counts(setting)
         self.batch, self.tau, self.device = batch, tau, device
@@ -43,9 +51,10 @@ class Step:
         on_gpu = device == "cuda"
         torch.backends.cuda.matmul.allow_tf32 = precision != "f32"
         torch.backends.cudnn.allow_tf32 = precision != "f32"
-        torch.backends.cudnn.benchmark = True
-        self.model = supernet_model.Supernet(self.net, setting, batch)
-        self.model.to(device).to(memory_format=torch.channels_last).train()
+        torch.backends.cudnn.benchmark = variant.benchmark
+        self.layout = torch.channels_last if variant.channels_last else torch.contiguous_format
+        self.model = supernet_model.Supernet(self.net, setting, batch, variant.native_depthwise)
+        self.model.to(device).to(memory_format=self.layout).train()
         counted = self.model.counted_parameters()
         if counted != setting["parameters"]:
             raise supernet_spec.OtherNetwork(
@@ -69,23 +78,39 @@ class Step:
             self.labels.append(labels.pin_memory() if on_gpu else labels)
         self.resident = self.upload(0)
         self.graph = None
-        self.reduce_overhead = False
         self.steps = 0
         self.loss = None
 
     def upload(self, i):
         images = self.images[i].to(self.device, non_blocking=True)
-        return (images.to(memory_format=torch.channels_last),
+        return (images.to(memory_format=self.layout),
                 self.labels[i].to(self.device, non_blocking=True))
 
-    def compute(self, images, labels):
-        if self.reduce_overhead:
-            torch.compiler.cudagraph_mark_step_begin()
+    def forward(self, images, labels):
         with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
             self.loss = self.model(images, labels, self.tau)
+
+    def compute(self, images, labels):
+        self.forward(images, labels)
         self.optimiser.zero_grad(set_to_none=True)
         self.loss.backward()
         self.optimiser.step()
+
+    def first(self, stages, by_kind):
+        """The first step, in its parts: this is where libraries choose and compile."""
+        with stages.stage("first forward") as row:
+            if by_kind:
+                row["convolutions"] = convolution_seconds(self)
+            else:
+                self.forward(*self.resident)
+                self.synchronise()
+        with stages.stage("first backward"):
+            self.optimiser.zero_grad(set_to_none=True)
+            self.loss.backward()
+            self.synchronise()
+        with stages.stage("first update"):
+            self.optimiser.step()
+            self.synchronise()
 
     def capture(self):
         """Makes the step one CUDA graph. Warm-up runs on a side stream, as PyTorch asks."""
@@ -147,90 +172,120 @@ def spread(samples):
             "high": round(ordered[-1], 4), "samples": len(ordered)}
 
 
-def compiled(step, mode, region, backend):
+def kind(conv):
+    """What a convolution is called in the table of first calls."""
+    if conv.groups == 1:
+        return "dense"
+    if conv.groups < conv.in_channels:
+        return "grouped"
+    return f"depthwise {conv.kernel_size[0]}x{conv.kernel_size[0]}"
+
+
+def convolution_seconds(step):
+    """Runs a forward pass; calls and seconds of its convolutions by kind, each waited for."""
+    found = collections.defaultdict(lambda: [0, 0.0])
+    begun = {}
+
+    def before(conv, _):
+        step.synchronise()
+        begun[conv] = time.perf_counter()
+
+    def after(conv, *_):
+        step.synchronise()
+        row = found[kind(conv)]
+        row[0] += 1
+        row[1] += time.perf_counter() - begun[conv]
+
+    hooks = []
+    for module in step.model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            hooks += [module.register_forward_pre_hook(before),
+                      module.register_forward_hook(after)]
+    try:
+        step.forward(*step.resident)
+        step.synchronise()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {name: {"calls": n, "seconds": round(s, 3)} for name, (n, s) in sorted(found.items())}
+
+
+def compile_layers(step):
+    """torch.compile of each layer, so that equal layers are compiled once."""
     # Every layer of another shape is compiled anew; the default limit of 8 would stop that.
     torch._dynamo.config.recompile_limit = 256
     torch._dynamo.config.accumulated_recompile_limit = 1024
-    kwargs = {"backend": backend}
-    if mode == "reduce-overhead" and backend == "inductor":
-        kwargs["mode"] = mode
-        step.reduce_overhead = True
-    model = step.model
-    parts = [model] if region == "model" else [model.stem, *model.layers, model.head]
-    for part in parts:
-        part.compile(dynamic=False, **kwargs)
+    for part in (step.model.stem, *step.model.layers, step.model.head):
+        part.compile(dynamic=False)
 
 
-def measure(step, mode, options, row):
-    start = time.perf_counter()
-    step.graph = None
-    if mode == "graph":
-        step.capture()
-    elif mode != "eager":
-        compiled(step, mode, options.region, options.backend)
-        row["region"] = options.region
-    once = step.wall(1 if options.tiny else 5)
-    row["compile_ms"] = round((time.perf_counter() - start) * 1e3)
-    once = once if options.tiny else step.wall(1)
-    count = 1 if options.tiny else int(max(1, min(200, options.seconds * 1e3 / SAMPLES / once)))
-    samples = 1 if options.tiny else SAMPLES
-    row["wall_ms"] = spread([step.wall(count) for _ in range(samples)])
-    if step.device == "cuda":
-        row["device_ms"] = spread([step.events(count) for _ in range(samples)])
-        row["peak_bytes"] = torch.cuda.max_memory_allocated()
-    row["loss"] = step.loss.item()
-    if "region" in row:
-        row["compiled_graphs"] = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+def warm_up(step, stages):
+    for i in range(WARM_UP):
+        with stages.stage(f"warm-up step {i + 1}"):
+            step.wall(1)
 
 
-def timings(settings, options, report, write):
-    """Every case; the modes of one step share a model, so that cuDNN chooses algorithms once."""
-    deadline = time.perf_counter() + options.limit
-    for case in options.cases.split(","):
-        name, batch = case.rsplit(":", 1)
-        for precision in options.precisions.split(","):
-            for what in options.steps.split(","):
-                step = None
-                for mode in options.modes.split(","):
-                    row = {"space": name, "batch": int(batch), "precision": precision,
-                           "step": what, "mode": mode}
-                    report["cases"].append(row)
-                    if time.perf_counter() > deadline:
-                        row["skipped"] = "no time was left for it"
-                    else:
-                        step = one(settings[name], row, step, options)
+def timed(step, options, row, stages):
+    with stages.stage(f"timing, {row['mode']}"):
+        once = step.wall(1)
+        count = 1 if options.tiny else int(
+            max(1, min(200, options.seconds * 1e3 / SAMPLES / once)))
+        samples = 1 if options.tiny else SAMPLES
+        row["wall_ms"] = spread([step.wall(count) for _ in range(samples)])
+        if step.device == "cuda":
+            row["device_ms"] = spread([step.events(count) for _ in range(samples)])
+            row["peak_bytes"] = torch.cuda.max_memory_allocated()
+        row["loss"] = step.loss.item()
+
+
+def timings(setting, options, report, stages):
+    """Both steps by one variant. A mode that PyTorch cannot do is a finding, not the end."""
+    variant = VARIANTS[options.variant]
+    space, batch = options.case.rsplit(":", 1)
+    for what in ("w", "theta"):
+        if options.device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        rows = [{"space": space, "batch": int(batch), "precision": options.precision, "step": what,
+                 "variant": variant.name, "mode": mode} for mode in variant.modes
+                if "graph" not in mode or options.device == "cuda"]
+        report["cases"] += rows
+        try:
+            with stages.stage(f"model of the {what} step"):
+                step = Step(setting, int(batch), options.precision, what == "theta",
+                            options.device, setting["loss"]["tau"], variant)
+            begun = time.perf_counter()
+            if variant.compiled:
+                compile_layers(step)
+            # What the compiler makes of a layer has no single convolutions to watch.
+            step.first(stages, by_kind=not variant.compiled)
+            warm_up(step, stages)
+            for row in rows:
+                if "graph" in row["mode"]:
+                    with stages.stage("capture"):
+                        step.capture()
+                row["set_up_s"] = round(time.perf_counter() - begun, 2)
+                timed(step, options, row, stages)
+                print(json.dumps(row), flush=True)
+        except supernet_spec.OtherNetwork:
+            raise
+        except Exception as e:
+            lines = str(e).strip().splitlines() or [""]
+            for row in rows:
+                if "wall_ms" not in row:
+                    row["skipped"] = f"{type(e).__name__}: {lines[0][:300]}"
                     print(json.dumps(row), flush=True)
-                    write()
-                del step
+        stages.write()
+        step = None
+        if options.device == "cuda":
+            torch.cuda.empty_cache()
 
 
-def one(setting, row, step, options):
-    """Fills in a row, on the model of the row before where there is one; returns the model."""
-    on_gpu = options.device == "cuda"
-    if on_gpu:
-        torch.cuda.reset_peak_memory_stats()
-    try:
-        if step is None:
-            step = Step(setting, row["batch"], row["precision"], row["step"] == "theta",
-                        options.device, setting["loss"]["tau"])
-        measure(step, row["mode"], options, row)
-        return step
-    except supernet_spec.OtherNetwork:
-        raise
-    except Exception as e:  # A mode that PyTorch cannot do is a finding, not the end.
-        lines = str(e).strip().splitlines() or [""]
-        row["skipped"] = f"{type(e).__name__}: {lines[0][:300]}"
-    step = None
-    torch._dynamo.reset()
-    if on_gpu:
-        torch.cuda.empty_cache()
-    return None
-
-
-def parity(folder, options, report):
+def parity(folder, options, report, stages):
     """Runs our first weights and batches, and compares the losses of the first steps."""
     setting = json.loads((folder / "parity.json").read_text())
-    step = Step(setting, setting["batch"], "f32", False, options.device, setting["tau"])
+    with stages.stage("model"):
+        step = Step(setting, setting["batch"], "f32", False, options.device, setting["tau"],
+                    VARIANTS["contiguous"])
     weights = torch.frombuffer(bytearray((folder / "weights.bin").read_bytes()),
                                dtype=torch.float32)
     own = dict(step.model.named_parameters())
@@ -248,9 +303,10 @@ def parity(folder, options, report):
             data = torch.frombuffer(bytearray((folder / file).read_bytes()), dtype=kind)
             into.copy_(data.view(into.shape))
     theirs = []
-    for _ in setting["losses"]:
-        step.step()
-        theirs.append(step.loss.item())
+    for i in range(len(setting["losses"])):
+        with stages.stage(f"step {i + 1}"):
+            step.step()
+            theirs.append(step.loss.item())
     far = [abs(a - b) / abs(b) for a, b in zip(setting["losses"], theirs)]
     report["parity"] = {
         "space": step.net.name, "batch": step.batch, "ours": setting["losses"], "peer": theirs,
@@ -258,40 +314,43 @@ def parity(folder, options, report):
         # The first step shows the forward pass, the others the gradients and the update; rounding
         # grows from step to step.
         "agree": far[0] < 1e-4 and max(far) < 1e-2}
-    print(json.dumps(report["parity"]))
+    print(json.dumps(report["parity"]), flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--settings", type=pathlib.Path, help="JSON of SupernetStep")
-    parser.add_argument("--cases", default="cifar:32,fashion:64,imagenet:8,imagenet:32,imagenet:64")
-    parser.add_argument("--precisions", default="f32,tf32,bf16")
-    parser.add_argument("--modes", default="eager,graph")
-    parser.add_argument("--steps", default="w,theta")
-    parser.add_argument("--region", default="model", choices=["model", "layer"])
-    parser.add_argument("--backend", default="inductor", help="of torch.compile")
+    parser.add_argument("--settings", type=pathlib.Path, help="JSON of SupernetStep --describe")
+    parser.add_argument("--case", default="cifar:32")
+    parser.add_argument("--precision", default="bf16", choices=["f32", "tf32", "bf16"])
+    parser.add_argument("--variant", default="contiguous", choices=list(VARIANTS))
     parser.add_argument("--seconds", type=float, default=1, help="of one figure")
-    parser.add_argument("--limit", type=float, default=1e9, help="seconds; no case begins later")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--parity", type=pathlib.Path, help="folder of SupernetStep --parity")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     options = parser.parse_args()
-    if options.device == "cuda" and not torch.cuda.is_available():
-        skip("PyTorch sees no GPU")
-    torch.manual_seed(1)
     report = {"complete": False, "torch": torch.__version__, "cuda": torch.version.cuda,
               "cudnn": torch.backends.cudnn.version(), "cases": []}
 
     def write():
         options.out.write_text(json.dumps(report, indent=2) + "\n")
 
+    stages = Stages(report, write)
+    stages.rows.append({"stage": "import torch", "seconds": None})
+    stages.ended(stages.rows[0], IMPORT_S)
+    with stages.stage("device"):
+        if options.device == "cuda":
+            if not torch.cuda.is_available():
+                skip("PyTorch sees no GPU")
+            torch.zeros(1, device="cuda")
+            torch.cuda.synchronize()
+    torch.manual_seed(1)
     if options.parity:
-        parity(options.parity, options, report)
+        parity(options.parity, options, report, stages)
     else:
         settings = {s["space"]["name"]: s
                     for s in json.loads(options.settings.read_text())["settings"]}
-        timings(settings, options, report, write)
+        timings(settings[options.case.rsplit(":", 1)[0]], options, report, stages)
     report["complete"] = True
     write()
 

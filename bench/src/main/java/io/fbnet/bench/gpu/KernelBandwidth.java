@@ -14,25 +14,28 @@ import java.util.Locale;
  * How fast each kernel moves bytes, against a copy within the device in the same process; and how
  * fast products compute, against a large square one. The device's clock, inside a replayed graph.
  *
- * <p>Arguments: {@code --out FILE}, {@code --megabytes} that one pass moves, {@code --passes}, and
- * {@code --tiny} for a device that only shows that everything runs.
+ * <p>Arguments: {@code --out FILE}, {@code --megabytes} that one pass moves, {@code --passes},
+ * {@code --skip N} to leave out the first N kernels, which an earlier run has timed, and {@code
+ * --tiny} for a device that only shows that everything runs.
  */
 public final class KernelBandwidth {
   private final boolean tiny;
   private final long target;
   private final int passes;
   private final Report report;
+  private int toSkip;
 
   private KernelBandwidth(Options options) {
     tiny = options.has("tiny");
-    target = tiny ? 1 << 14 : (long) options.integer("megabytes", 768) << 20;
-    passes = tiny ? 10 : options.integer("passes", 200);
+    target = tiny ? 1 << 14 : (long) options.integer("megabytes", 384) << 20;
+    passes = tiny ? 10 : options.integer("passes", 50);
+    toSkip = options.integer("skip", 0);
     report = new Report(Path.of(options.text("out", "bandwidth.json")));
   }
 
   /** Runs every case. */
   public static void main(String[] arguments) {
-    Options options = new Options(arguments, List.of("out", "megabytes", "passes", "tiny"));
+    Options options = new Options(arguments, List.of("out", "megabytes", "passes", "skip", "tiny"));
     Gpu.require(options.has("tiny"));
     new KernelBandwidth(options).run();
   }
@@ -41,31 +44,41 @@ public final class KernelBandwidth {
     report.tree.put("bytes a pass", target);
     ArrayNode rows = report.tree.putArray("kernels");
     double copy = 0;
-    for (Precision precision : List.of(Precision.F32, Precision.BF16, Precision.TF32)) {
+    for (Precision precision : List.of(Precision.BF16, Precision.F32, Precision.TF32)) {
       try (CudaBackend backend = Gpu.open(precision)) {
-        if (precision == Precision.F32) {
+        if (copy == 0) {
           report.device(backend);
           copy = copySpeed(backend);
         }
         int elementBytes = precision == Precision.BF16 ? 2 : 4;
         // Only products differ between f32 and TF32.
         if (precision != Precision.TF32) {
-          for (KernelCase c : MemoryCases.all(target, elementBytes, tiny)) {
+          for (KernelCase c : remaining(MemoryCases.all(target, elementBytes, tiny))) {
             rows.add(row(backend, c, precision, copy, 0));
             report.write();
           }
         }
-        ObjectNode square = row(backend, ProductCases.square(tiny), precision, copy, 0);
-        rows.add(square);
-        double ceiling = square.path("teraflops").asDouble();
-        for (KernelCase c : ProductCases.all(tiny)) {
-          rows.add(row(backend, c, precision, copy, ceiling));
-          report.write();
+        List<KernelCase> products = remaining(ProductCases.all(tiny));
+        if (!products.isEmpty()) {
+          ObjectNode square = row(backend, ProductCases.square(tiny), precision, copy, 0);
+          report.tree.withArray("squares").add(square);
+          double ceiling = square.path("teraflops").asDouble();
+          for (KernelCase c : products) {
+            rows.add(row(backend, c, precision, copy, ceiling));
+            report.write();
+          }
         }
       }
     }
     report.tree.put("complete", true);
     report.write();
+  }
+
+  /** Those of the cases that no earlier run has timed. */
+  private List<KernelCase> remaining(List<KernelCase> cases) {
+    int skipped = Math.min(toSkip, cases.size());
+    toSkip -= skipped;
+    return cases.subList(skipped, cases.size());
   }
 
   /** Gigabytes a second of a copy, those read and those written. */
@@ -96,7 +109,7 @@ public final class KernelBandwidth {
     long bytes = c.bytes(precision == Precision.BF16 ? 2 : 4);
     row.put("bytes", bytes);
     try (KernelFixture fixture = new KernelFixture(backend, c.graph())) {
-      fixture.program.time(passes / 10);
+      fixture.program.time(Math.max(1, passes / 10));
       Samples samples = Samples.of(fixture.program.time(passes));
       double milliseconds = samples.median();
       row.set("milliseconds", samples.json());

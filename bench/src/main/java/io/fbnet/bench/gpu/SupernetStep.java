@@ -16,31 +16,42 @@ import java.util.List;
 import java.util.Locale;
 
 /**
- * Times the supernet's two steps, and describes them so that a peer can build the same ones. Beside
- * the w step stands the same with every operation by itself: its calls, bytes and time.
+ * Times the supernet's two steps, and describes them so that a peer can build the same ones.
  *
  * <p>Arguments: {@code --out FILE}, {@code --cases SPACE:BATCH,...}, {@code --precisions
- * f32,tf32,bf16}, {@code --seconds} of one figure, {@code --limit} seconds after which no case
- * begins, {@code --tiny}, {@code --plan} to compile, run nothing and write a launch table for each
- * case beside the report ({@link LaunchTable}); or {@code --describe} alone, which prints the
- * built-in spaces and needs no device; or {@code --parity FOLDER}, see {@link Parity}.
+ * f32,tf32,bf16}, {@code --steps w,theta}, {@code --seconds} of one figure, {@code --tiny}, {@code
+ * --separate} for the w step with every operation by itself beside it, {@code --untimed N} to run N
+ * steps and time nothing, so that a profiler sees these alone, {@code --plan} to compile, run
+ * nothing and write a launch table for each case beside the report ({@link LaunchTable}); or {@code
+ * --describe} alone, which prints the built-in spaces and needs no device; or {@code --parity
+ * FOLDER}, see {@link Parity}.
  */
 public final class SupernetStep {
   private static final String CASES = "cifar:32,fashion:64,imagenet:8,imagenet:32,imagenet:64";
-  private static final int WARM_UP = 5;
+  private static final int WARM_UP = 3;
   private static final int SAMPLES = 5;
+
+  /** Fewest passes by the device's clock: enough for a median and a tenth on either side. */
+  private static final int PASSES = 10;
 
   private final boolean tiny;
   private final boolean plan;
+  private final boolean separate;
+  private final int untimed;
+  private final List<String> steps;
   private final double milliseconds;
-  private final long deadline;
   private final Report report;
 
   private SupernetStep(Options options) {
     tiny = options.has("tiny");
     plan = options.has("plan");
+    separate = options.has("separate");
+    untimed = options.integer("untimed", 0);
+    steps = List.of(options.text("steps", "w,theta").split(",", -1));
+    if (separate && !steps.contains("w")) {
+      throw new IllegalArgumentException("--separate is of the w step, which --steps leaves out");
+    }
     milliseconds = 1000 * Double.parseDouble(options.text("seconds", "1"));
-    deadline = System.nanoTime() + 1_000_000_000L * options.integer("limit", 86_400);
     report = new Report(Path.of(options.text("out", "step.json")));
   }
 
@@ -53,9 +64,11 @@ public final class SupernetStep {
                 "out",
                 "cases",
                 "precisions",
+                "steps",
                 "seconds",
-                "limit",
                 "tiny",
+                "separate",
+                "untimed",
                 "plan",
                 "describe",
                 "parity"));
@@ -93,8 +106,9 @@ public final class SupernetStep {
           report.device(backend);
           measure(backend, setting, precision, cases);
         }
-        if (System.nanoTime() < deadline) {
-          compare(setting, precision, (ObjectNode) cases.get(cases.size() - 2));
+        if (separate) {
+          int w = cases.size() - steps.size() + steps.indexOf("w");
+          compare(setting, precision, (ObjectNode) cases.get(w));
         }
       }
     }
@@ -106,24 +120,20 @@ public final class SupernetStep {
       CudaBackend backend, StepSetting setting, Precision precision, ArrayNode cases) {
     StepFixture fixture = null;
     try {
-      for (boolean theta : new boolean[] {false, true}) {
+      for (String step : steps) {
         ObjectNode row = cases.addObject();
         row.put("space", setting.space().name());
         row.put("batch", setting.batch());
         row.put("precision", precision.name().toLowerCase(Locale.ROOT));
-        row.put("step", theta ? "theta" : "w");
-        row.put("name", StepPlan.name(setting, precision, theta));
-        if (System.nanoTime() > deadline) {
-          row.put("skipped", "no time was left for it");
-        } else {
-          try {
-            if (fixture == null) {
-              fixture = new StepFixture(backend, setting);
-            }
-            time(fixture, theta, row);
-          } catch (OutOfDeviceMemory e) {
-            row.put("skipped", e.getMessage());
+        row.put("step", step);
+        row.put("name", StepPlan.name(setting, precision, step.equals("theta")));
+        try {
+          if (fixture == null) {
+            fixture = new StepFixture(backend, setting);
           }
+          time(fixture, step.equals("theta"), row);
+        } catch (OutOfDeviceMemory e) {
+          row.put("skipped", e.getMessage());
         }
         System.out.println(row);
         report.write();
@@ -148,6 +158,11 @@ public final class SupernetStep {
       report.beside(name, table.text());
       return;
     }
+    if (untimed > 0) {
+      fixture.wall(untimed);
+      row.put("steps_run", untimed);
+      return;
+    }
     double once = fixture.wall(tiny ? 1 : WARM_UP);
     once = tiny ? once : fixture.wall(1);
     int steps = (int) Math.max(1, Math.min(200, milliseconds / SAMPLES / once));
@@ -169,7 +184,7 @@ public final class SupernetStep {
 
   /** By the device's own clock, as often as fills the seconds of a figure. */
   private void timeOnDevice(StepFixture fixture, double once, ObjectNode row) {
-    int passes = (int) Math.max(30, Math.min(200, milliseconds / once));
+    int passes = (int) Math.max(PASSES, Math.min(200, milliseconds / once));
     row.set("device_ms", Samples.of(fixture.program.time(passes)).json());
   }
 
