@@ -1,0 +1,291 @@
+package io.fbnet.engine.cuda;
+
+import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Launch.Family;
+import io.fbnet.engine.cuda.CudaDepthwise.Slice;
+import io.fbnet.engine.cuda.CudaNorm.Pixels;
+import io.fbnet.engine.cuda.CudaProduct.Operand;
+import io.fbnet.engine.graph.Op;
+import io.fbnet.engine.graph.Shape;
+import io.fbnet.engine.graph.Value;
+import io.fbnet.foreign.CublasLtMatmul;
+import java.lang.foreign.MemorySegment;
+import java.util.function.Function;
+
+/** The kernels of a bank's steps, on fixed memory. */
+final class BankKernels {
+  private final CudaContext context;
+  private final LayerBank bank;
+  private final Function<Value, MemorySegment> memory;
+  private final BankWeights weights;
+  private final BankMix mix;
+
+  BankKernels(CudaContext context, LayerBank bank, Function<Value, MemorySegment> memory) {
+    this.context = context;
+    this.bank = bank;
+    this.memory = memory;
+    weights = new BankWeights(context, bank, memory);
+    mix = new BankMix(context, bank, memory);
+  }
+
+  BankMix mix() {
+    return mix;
+  }
+
+  MemorySegment memory(Value v) {
+    return memory.apply(v);
+  }
+
+  // The first convolutions
+
+  Kernel expand(Value to) {
+    return product(operand(bank.x()), false, weights.expand(), true, operand(to));
+  }
+
+  Kernel expandData(Value dExpanded, Value to) {
+    return product(operand(dExpanded), false, weights.expand(), false, operand(to));
+  }
+
+  Kernel expandWeights(Value dExpanded) {
+    return ofWeights(
+        operand(dExpanded),
+        operand(bank.x()),
+        product(weights.expandProduct(), bank.width(), bank.x().shape().get(1)));
+  }
+
+  // The depthwise convolutions
+
+  Kernel filter(Value expanded, Value expandNorm, Value to) {
+    return ranges(
+        range ->
+            CudaDepthwise.forward(
+                context,
+                sizes(range),
+                slice(expanded, range),
+                norm(expandNorm, range),
+                weights.depthwise(range),
+                slice(to, range)));
+  }
+
+  Kernel depthwiseData(Value dFiltered, Value to) {
+    return ranges(
+        range ->
+            CudaDepthwise.backwardData(
+                context,
+                sizes(range),
+                slice(dFiltered, range),
+                weights.depthwise(range),
+                slice(to, range)));
+  }
+
+  Kernel depthwiseWeights(Value expanded, Value expandNorm, Value dFiltered) {
+    MemorySegment packed = weights.depthwiseProduct();
+    return ranges(
+        range ->
+            CudaDepthwise.backwardWeights(
+                context,
+                sizes(range),
+                slice(expanded, range),
+                norm(expandNorm, range),
+                slice(dFiltered, range),
+                packed.asSlice(weights.depthwisePlace(range))));
+  }
+
+  private Kernel ranges(Function<LayerBank.Range, Kernel> kernel) {
+    return CudaContext.sequence(bank.ranges().stream().map(kernel).toArray(Kernel[]::new));
+  }
+
+  // Norms
+
+  Kernel statistics(
+      Value x, Value numbers, Op.BatchNorm any, Function<BankWeights, BankWeights.Places> where) {
+    BankWeights.Places places = where.apply(weights);
+    CudaNorm.Numbers into = numbers(numbers, false);
+    return CudaNorm.statistics(
+        context,
+        pixels(x),
+        into.mean(),
+        into.inverse(),
+        new CudaNorm.Running(
+            places.running(),
+            places.running(),
+            any.momentum() == null ? null : memory.apply(any.momentum()),
+            any.epsilon(),
+            places.places(),
+            places.gamma(),
+            into.gamma()));
+  }
+
+  Kernel normalise(Value filtered, Value depthwiseNorm, Value to) {
+    return CudaNorm.apply(
+        context,
+        pixels(filtered),
+        numbers(depthwiseNorm, bank.any().depthwiseNorm().relu()),
+        memory.apply(to));
+  }
+
+  /**
+   * The gradient of a norm.
+   *
+   * @param normalised takes the normalised images once more, null where nobody wants them
+   * @param dgamma of the first candidate, from which the others are counted; null likewise
+   */
+  Kernel norm(
+      Value x,
+      Value dy,
+      Value numbers,
+      boolean relu,
+      Value dx,
+      Value normalised,
+      Value dgamma,
+      Function<BankWeights, BankWeights.Places> where) {
+    MemorySegment to = dgamma == null ? null : memory.apply(dgamma);
+    return CudaNorm.backward(
+        context,
+        pixels(x),
+        memory.apply(dy),
+        numbers(numbers, relu),
+        CudaNorm.Share.NONE,
+        memory.apply(dx),
+        normalised == null ? null : memory.apply(normalised),
+        new CudaNorm.Gradients(to, to, to == null ? null : where.apply(weights).places()));
+  }
+
+  /**
+   * Sums of the mixture's gradient.
+   *
+   * @param means takes those that the gradient in the images needs, null where nobody wants it
+   */
+  Kernel sums(Value projected, Value projectNorm, Value means) {
+    boolean wanted = means != null && bank.any().gradient().ofWeights();
+    return mix.sums(
+        projected,
+        memory.apply(projectNorm),
+        means == null ? null : memory.apply(means),
+        wanted ? memory.apply(bank.any().gradient().projectNorm().dgamma()) : null,
+        wanted ? weights.projectNorm().places() : null);
+  }
+
+  /** Copies of the gradients of all weights to where they belong. */
+  Kernel gradients() {
+    return weights.gradients().kernel(context, Family.WEIGHTS_END);
+  }
+
+  // The last convolutions
+
+  Kernel project(Value images, Value result) {
+    Operand normalised = operand(images);
+    Operand to = operand(result);
+    return weights.dense
+        ? product(normalised, false, weights.project(), true, to)
+        : each(
+            i ->
+                product(
+                    within(normalised, i), false, weights.projectMatrix(i), true, outputs(to, i)));
+  }
+
+  Kernel projectData(Value dProjected, Value dNormalised) {
+    Operand gradient = operand(dProjected);
+    Operand to = operand(dNormalised);
+    return weights.dense
+        ? product(gradient, false, weights.project(), false, to)
+        : each(
+            i ->
+                product(
+                    outputs(gradient, i), false, weights.projectMatrix(i), false, within(to, i)));
+  }
+
+  Kernel projectWeights(Value dProjected, Value images) {
+    Operand gradient = operand(dProjected);
+    Operand normalised = operand(images);
+    return weights.dense
+        ? ofWeights(
+            gradient,
+            normalised,
+            product(weights.projectProduct(), bank.allOutputs(), bank.width()))
+        : each(
+            i ->
+                ofWeights(outputs(gradient, i), within(normalised, i), weights.projectGradient(i)));
+  }
+
+  private Kernel ofWeights(Operand dy, Operand x, Operand to) {
+    return CudaProduct.of(context, Family.POINTWISE_WEIGHTS, dy, true, x, false, to, 1);
+  }
+
+  private static Operand product(MemorySegment memory, long rows, long columns) {
+    return new Operand(memory, CublasLtMatmul.Type.F32, rows, columns, columns, 0);
+  }
+
+  private Kernel each(Function<Integer, Kernel> kernel) {
+    Kernel[] kernels = new Kernel[bank.candidates().size()];
+    for (int i = 0; i < kernels.length; i++) {
+      kernels[i] = kernel.apply(i);
+    }
+    return CudaContext.sequence(kernels);
+  }
+
+  /** A candidate's channels between its first and last convolution. */
+  private Operand within(Operand all, int candidate) {
+    return all.columns(bank.first(candidate), bank.candidates().get(candidate).width());
+  }
+
+  /** A candidate's channels behind its last convolution. */
+  private Operand outputs(Operand all, int candidate) {
+    return all.columns((long) candidate * bank.outputs(), bank.outputs());
+  }
+
+  private Kernel product(Operand a, boolean transposeA, Operand b, boolean transposeB, Operand d) {
+    return CudaProduct.of(context, Family.POINTWISE, a, transposeA, b, transposeB, d, 1);
+  }
+
+  // What they take
+
+  private Operand operand(Value v) {
+    int c = v.shape().get(1);
+    CublasLtMatmul.Type type = context.bf16 ? CublasLtMatmul.Type.BF16 : CublasLtMatmul.Type.F32;
+    return new Operand(memory.apply(v), type, v.shape().elements() / c, c, c, 0);
+  }
+
+  private Pixels pixels(Value v) {
+    return Pixels.of(v, memory.apply(v));
+  }
+
+  private CudaNorm.Numbers numbers(Value numbers, boolean relu) {
+    MemorySegment all = memory.apply(numbers);
+    long each = (long) Float.BYTES * numbers.shape().get(1);
+    return new CudaNorm.Numbers(
+        all, all.asSlice(each), all.asSlice(2L * each), all.asSlice(3L * each), relu);
+  }
+
+  private CudaDepthwise.Norm norm(Value expandNorm, LayerBank.Range range) {
+    CudaNorm.Numbers all = numbers(expandNorm, bank.any().expandNorm().relu());
+    long from = (long) Float.BYTES * range.first();
+    return new CudaDepthwise.Norm(
+        all.mean().asSlice(from),
+        all.inverse().asSlice(from),
+        all.gamma().asSlice(from),
+        all.beta().asSlice(from),
+        all.relu());
+  }
+
+  private Slice slice(Value images, LayerBank.Range range) {
+    return new Slice(
+        memory.apply(images).asSlice((long) range.first() * context.imageBytes()),
+        range.channels(),
+        bank.width());
+  }
+
+  private CudaDepthwise.Sizes sizes(LayerBank.Range range) {
+    Shape x = bank.x().shape();
+    Shape y = bank.mix().y().shape();
+    return new CudaDepthwise.Sizes(
+        x.get(0),
+        x.get(2),
+        x.get(3),
+        y.get(2),
+        y.get(3),
+        range.kernel(),
+        bank.any().depthwise().stride(),
+        context.bf16);
+  }
+}
