@@ -210,6 +210,7 @@ EXPORT_KERNEL(bank_coefficients)
 template <class T, int V>
 INLINE void bankShare(const T* base, const T* dy, float added, T* dx, long long first, long long n) {
   const long long step = threadsOfGrid() * V;
+#pragma unroll 2
   for (long long at = first + threadOfGrid() * V; at < first + n; at += step) {
     float v[V], d[V];
     load(base + at, v);

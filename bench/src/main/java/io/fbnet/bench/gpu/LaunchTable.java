@@ -12,6 +12,7 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
 
@@ -108,8 +109,13 @@ record LaunchTable(Map<Launch, Integer> counts) {
         counts.put(launch(cells), Integer.parseInt(cells[0]));
       } catch (RuntimeException e) {
         throw new IllegalArgumentException(
-            "%s, line %d is no row of a launch table (%s); write the table anew with SupernetStep --plan"
-                .formatted(file, i + 1, String.join(", ", COLUMNS)),
+            String.format(
+                Locale.ROOT,
+                "%s, line %d is no row of a launch table (%s); write the table anew with"
+                    + " SupernetStep --plan",
+                file,
+                i + 1,
+                String.join(", ", COLUMNS)),
             e);
       }
     }

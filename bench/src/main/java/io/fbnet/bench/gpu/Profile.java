@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /**
@@ -68,8 +69,14 @@ record Profile(String name, List<Group> groups) {
           int calls = rows.values().stream().mapToInt(Integer::intValue).sum();
           if (sum == null || (!key.grid().equals("-") && Math.round(sum[0]) != calls)) {
             throw new IllegalArgumentException(
-                "%s: %s with grid %s is launched %d times and was profiled %s times"
-                    .formatted(name, key.call(), key.grid(), calls, sum == null ? 0 : sum[0]));
+                String.format(
+                    Locale.ROOT,
+                    "%s: %s with grid %s is launched %d times and was profiled %s times",
+                    name,
+                    key.call(),
+                    key.grid(),
+                    calls,
+                    sum == null ? 0 : sum[0]));
           }
           groups.add(new Group(family, rows, sum[1]));
         });

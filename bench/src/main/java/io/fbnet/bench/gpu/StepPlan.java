@@ -17,12 +17,13 @@ import java.util.Locale;
  */
 record StepPlan(String name, LaunchTable launches, long movedBytes, long arenaBytes) {
   static String name(StepSetting setting, Precision precision, boolean theta) {
-    return "%s-%d-%s-%s"
-        .formatted(
-            setting.space().name(),
-            setting.batch(),
-            precision.name().toLowerCase(Locale.ROOT),
-            theta ? "theta" : "w");
+    return String.format(
+        Locale.ROOT,
+        "%s-%d-%s-%s",
+        setting.space().name(),
+        setting.batch(),
+        precision.name().toLowerCase(Locale.ROOT),
+        theta ? "theta" : "w");
   }
 
   /** The plans of the w step and the theta step. */

@@ -4,6 +4,7 @@ import io.fbnet.engine.backend.Kernel;
 import io.fbnet.engine.backend.Launch.Family;
 import io.fbnet.foreign.CudaArguments;
 import java.lang.foreign.MemorySegment;
+import java.util.Locale;
 
 /**
  * Depthwise convolutions 3x3 and 5x5, stride 1 and 2, by our kernels. Images may be a slice of the
@@ -189,8 +190,13 @@ final class CudaDepthwise {
   private static void requireCountable(int h, int w, int stride) {
     if ((long) h * w * stride > Integer.MAX_VALUE) {
       throw new IllegalArgumentException(
-          "an image of %d x %d pixels with %d channels is too large: the depthwise kernels count its elements in 32 bits"
-              .formatted(h, w, stride));
+          String.format(
+              Locale.ROOT,
+              "an image of %d x %d pixels with %d channels is too large: the depthwise kernels"
+                  + " count its elements in 32 bits",
+              h,
+              w,
+              stride));
     }
   }
 
@@ -248,8 +254,13 @@ final class CudaDepthwise {
     Kernel kernel(
         CudaContext context, Work work, String file, String what, CudaArguments arguments) {
       String name =
-          "depthwise_k%ds%d_%s_%s"
-              .formatted(sizes.kernel(), sizes.stride(), what, sizes.bf16() ? "bf16" : "f32");
+          String.format(
+              Locale.ROOT,
+              "depthwise_k%ds%d_%s_%s",
+              sizes.kernel(),
+              sizes.stride(),
+              what,
+              sizes.bf16() ? "bf16" : "f32");
       int[] grid = {tiles, parts, 1};
       // The taps; then each tile, of which the copies are all on their way at once.
       return context.kernel(

@@ -149,8 +149,13 @@ final class CudaProduct {
       int groups) {
     long inner = transposeA ? a.rows() : a.columns();
     String call =
-        "product %s %s%s %s"
-            .formatted(a.type(), transposeA ? "t" : "n", transposeB ? "t" : "n", d.type())
+        String.format(
+                Locale.ROOT,
+                "product %s %s%s %s",
+                a.type(),
+                transposeA ? "t" : "n",
+                transposeB ? "t" : "n",
+                d.type())
             .toLowerCase(Locale.ROOT);
     return context
         .work(family)
