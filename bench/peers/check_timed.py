@@ -246,7 +246,7 @@ def kernels(part):
 SEARCH = ["--space", "cifar", "--lut", "raspi4", "--epochs", "4", "--warmup-epochs", "1", "--batch",
           "128", "--precision", "bf16", "--samples", "2"]
 TINY_SEARCH = ["--space", "cifar", "--lut", "raspi4", "--epochs", "2", "--warmup-epochs", "1",
-               "--batch", "2", "--train-images", "4", "--samples", "1", "--data", "shapes"]
+               "--batch", "2", "--train-images", "10", "--samples", "1", "--data", "shapes"]
 
 
 def search(part):
