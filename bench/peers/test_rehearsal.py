@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 JAR = ROOT / "bench/target/benchmarks.jar"
 TESTS = ROOT / "engine/target/test-classes"
 DEVICE = ROOT / "kernels/target/software"
-FIRST_S, SECOND_S = 15, 55
+FIRST_S, SECOND_S = 20, 50
 MOST_FILES = 8
 
 
@@ -102,7 +102,8 @@ class RehearsalTest(unittest.TestCase):
         """608 cases take minutes on the software device."""
         first = self.first["parts"]["contract"]
         self.assertEqual("cut", first["status"])
-        self.assertIn("the time ended in OperationContractTest", first["reason"])
+        self.assertRegex(first["reason"],
+                         "the time ended in OperationContractTest|no time was left for anything")
         self.assertIn("| contract | **cut** |", self.first["text"])
 
     def test_the_second_call_goes_on_with_what_was_left(self):
