@@ -173,7 +173,7 @@ class CudaSearchIT {
 
     // The same comparison must notice a kernel that is a little wrong.
     assumeTrue(SoftwareCuda.present(), "errors can be planted in the software device alone");
-    for (String kernel : List.of("weighted_sum_forward_f32", "batch_norm_backward_apply_f32")) {
+    for (String kernel : List.of("bank_forward_f32", "batch_norm_backward_apply_f32")) {
       try (Backend backend = cuda(folder)) {
         SoftwareCuda.plant(kernel);
         Run wrong = search(backend, kernel, cpu.losses);
