@@ -47,40 +47,6 @@ INLINE void statistics(const T* x, float* partial, long long pixels, int c, floa
   writeTwoSums<V>(t, sum, square, partial, (int)blockIdx.x, c, scratch);
 }
 
-// What the last block of a tile makes of the two sums.
-struct StatisticsEnd {
-  float *mean, *inverse;
-  float *runningMean, *runningVariance;  // null where they do not move
-  const float* momentum;
-  float epsilon;
-  const float* gamma;  // of the tensor `place` counts from, where there are places
-  float* packed;       // then takes gamma and beta, channel by channel
-};
-
-template <class T>
-INLINE void endStatistics(const T* x, long long pixels, int c, const StatisticsEnd& end, const int* place,
-                          const TwoSums& sums) {
-  const int ch = sums.channel;
-  // In double, because what is left of the cancellation should not lose bits twice.
-  const double count = (double)pixels, offset = sums.first / count;
-  const double squares = sums.second - offset * sums.first;
-  const double kept = squares < 0.0 ? 0.0 : squares, variance = kept / count;
-  const float m = (float)(toFloat(x[ch]) + offset);
-  end.mean[ch] = m;
-  end.inverse[ch] = 1.0f / sqrtf((float)variance + end.epsilon);
-  if (end.runningMean) {
-    float* mean = end.runningMean + placeOf(place, 2, ch, c);
-    float* spread = end.runningVariance + placeOf(place, 3, ch, c);
-    const float p = end.momentum[0], unbiased = (float)(pixels > 1 ? kept / (count - 1.0) : variance);
-    *mean = (1.0f - p) * *mean + p * m;
-    *spread = (1.0f - p) * *spread + p * unbiased;
-  }
-  if (place) {
-    end.packed[ch] = end.gamma[place[ch]];
-    end.packed[c + ch] = end.gamma[place[c + ch]];
-  }
-}
-
 // y = (x - mean) scale + beta, for training (`inverse` given) and inference (`variance` given).
 template <class T, int V>
 INLINE void normalise(const T* x, const float* mean, const float* inverse, const float* variance,
@@ -229,7 +195,7 @@ INLINE void scaledSums(const T* x, const T* dy, const float* mean, const float* 
     if (addedUp(partial, tickets, c, scratch, &sums)) {                                            \
       const StatisticsEnd end = {mean,     inverse, runningMean, runningVariance,                  \
                                  momentum, epsilon, gamma,       packed};                          \
-      endStatistics<T>(x, pixels, c, end, place, sums);                                            \
+      endStatistics(toFloat(x[sums.channel]), pixels, c, end, place, sums);                                            \
     }                                                                                              \
   }                                                                                                \
   EXPORT_KERNEL(batch_norm_statistics_##SUFFIX)                                                    \

@@ -9,6 +9,7 @@
 // wider ones. Sizes and pointers that do not fit vectors take the same road one element at a time.
 #pragma once
 #include "kernels.h"
+#include "copies.h"
 
 #define DEPTHWISE_CHANNELS 32
 // Elements from one pixel of a tile to the next. In bf16 a warp reads two pixels at once, so they must not
@@ -86,29 +87,6 @@ INLINE Patch<S> patchOfThread(int slot, int across) {
 }
 
 // ---- global memory
-
-// Copies 16 bytes to element `at` of shared memory without waiting; zeros where `read` is false, and then
-// `from` is not read.
-template <class T>
-INLINE void copyLater(T* shared, int at, const T* from, bool read) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-  unsigned base;
-  asm("{ .reg .u64 a; cvta.to.shared.u64 a, %1; cvt.u32.u64 %0, a; }" : "=r"(base) : "l"(shared));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(base + at * (int)sizeof(T)),
-               "l"(from), "r"(read ? 16 : 0)
-               : "memory");
-#else
-  *reinterpret_cast<uint4*>(shared + at) =
-      read ? *reinterpret_cast<const uint4*>(from) : make_uint4(0, 0, 0, 0);
-#endif
-}
-
-// Waits for what this thread copies.
-INLINE void waitForCopies() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-  asm volatile("cp.async.wait_all;" ::: "memory");
-#endif
-}
 
 template <class T>
 INLINE bool fitsVectors(const T* p, const Images& s) {

@@ -85,6 +85,40 @@ INLINE bool addedUp(const float* partial, unsigned* tickets, int c, float* scrat
              partial, (int)gridDim.x, (int)blockIdx.y * 32, c, scratch, [](int, int) { return 1.0f; }, sums);
 }
 
+// What the last block of a tile of statistics makes of the two sums.
+struct StatisticsEnd {
+  float *mean, *inverse;
+  float *runningMean, *runningVariance;  // null where they do not move
+  const float* momentum;
+  float epsilon;
+  const float* gamma;  // of the tensor `place` counts from, where there are places
+  float* packed;       // then takes gamma and beta, channel by channel
+};
+
+// `sums` are those of x - shift and of its square, over all pixels.
+INLINE void endStatistics(float shift, long long pixels, int c, const StatisticsEnd& end, const int* place,
+                          const TwoSums& sums) {
+  const int ch = sums.channel;
+  // In double, because what is left of the cancellation should not lose bits twice.
+  const double count = (double)pixels, offset = sums.first / count;
+  const double squares = sums.second - offset * sums.first;
+  const double kept = squares < 0.0 ? 0.0 : squares, variance = kept / count;
+  const float m = (float)(shift + offset);
+  end.mean[ch] = m;
+  end.inverse[ch] = 1.0f / sqrtf((float)variance + end.epsilon);
+  if (end.runningMean) {
+    float* mean = end.runningMean + placeOf(place, 2, ch, c);
+    float* spread = end.runningVariance + placeOf(place, 3, ch, c);
+    const float p = end.momentum[0], unbiased = (float)(pixels > 1 ? kept / (count - 1.0) : variance);
+    *mean = (1.0f - p) * *mean + p * m;
+    *spread = (1.0f - p) * *spread + p * unbiased;
+  }
+  if (place) {
+    end.packed[ch] = end.gamma[place[ch]];
+    end.packed[c + ch] = end.gamma[place[c + ch]];
+  }
+}
+
 INLINE void endGradient(long long pixels, int c, float* means, float* dgamma, float* dbeta, const int* place,
                         const TwoSums& sums) {
   const int ch = sums.channel;

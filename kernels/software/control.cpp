@@ -35,6 +35,12 @@ API int softCudaSetMultiprocessors(int n) {
   device().multiprocessors = n;
   return OK;
 }
+API int softCudaSetCapability(int times10) {
+  LOCK;
+  if (times10 < 10) return INVALID_VALUE;
+  device().capability = times10;
+  return OK;
+}
 API int softCudaFail(int kind, long long nth, int code, int sticky) {
   LOCK;
   if (kind < 0 || kind >= FAIL_KINDS || nth < 0 || (nth && code <= 0)) return INVALID_VALUE;

@@ -18,6 +18,7 @@ int softCudaSetMemory(unsigned long long bytes);
 int softCudaSetLazy(int on);              // finishes queued work first
 int softCudaSetDescending(int on);
 int softCudaSetMultiprocessors(int n);
+int softCudaSetCapability(int times10);   // 90, as 9.0, until then; modules are taken whatever it is
 
 // Makes the nth call from now (1 is the next) of a kind fail with a code, once. Kinds: 0 allocation (device or
 // pinned), 1 launch, 2 copy, 3 graph launch, 4 convolution, 5 matrix product (their codes are the library's own;

@@ -194,6 +194,7 @@ void freshDevice() {
   d.hollow = number("SOFT_CUDA_HOLLOW", 0) != 0;
   d.memory = number("SOFT_CUDA_MEMORY", 2ull << 30);
   d.multiprocessors = int(number("SOFT_CUDA_SMS", 2));
+  d.capability = 90;
   simt::descending = number("SOFT_CUDA_DESCENDING", 0) != 0;
 }
 }  // namespace soft

@@ -105,6 +105,7 @@ struct Device {
   bool hollow = false;  // addresses without memory, and nothing runs
   size_t memory = 0, used = 0;
   int multiprocessors = 2;
+  int capability = 90;
   std::map<Address, Allocation> allocations;
   std::map<uintptr_t, Allocation> pinned;
   uint64_t nextId = 1;

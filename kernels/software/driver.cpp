@@ -79,8 +79,8 @@ API int cuDeviceGetAttribute(int* value, int attribute, int d) {
     case 38: *value = 1 << 20; break;                      // L2 bytes
     case 39: *value = 2048; break;                         // threads a multiprocessor
     case 41: *value = 1; break;                            // unified addressing
-    case 75: *value = 9; break;                            // compute capability 9.0
-    case 76: *value = 0; break;
+    case 75: *value = device().capability / 10; break;
+    case 76: *value = device().capability % 10; break;     // compute capability
     case 81: *value = 233472; break;                       // shared memory a multiprocessor
     case 82: *value = 65536; break;                        // registers a multiprocessor
     case 97: *value = 49152; break;                        // opt-in shared memory: none, no call sets it

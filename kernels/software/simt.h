@@ -93,6 +93,8 @@ int syncthreadsCount(bool vote, int line);
 // Waits for the other lanes of `mask` and returns their values; `took` says which lanes gave one.
 const uint64_t* exchange(unsigned mask, uint64_t value, int line, unsigned* took);
 void addKernel(const Kernel* k);
+// A warp's m x n tiles of mma.sync.m16n8k16 with bf16 inputs: each lane gives its own fragments.
+void multiply(int m, int n, const unsigned* a, const unsigned* b, float* acc, int line);
 
 template <class T>
 T pick(const uint64_t* values, unsigned took, unsigned lane) {
@@ -199,6 +201,7 @@ extern "C" unsigned char SIMT_END(simtFrom_, SIMT_FILE)[], SIMT_END(simtTo_, SIM
 #define __ballot_sync(m, p) simt::ballot(m, (p) != 0, __LINE__)
 #define __any_sync(m, p) (simt::ballot(m, (p) != 0, __LINE__) != 0)
 #define __all_sync(m, p) (simt::ballot(m, (p) == 0, __LINE__) == 0)
+#define SIMT_MULTIPLY(m, n, a, b, acc) simt::multiply(m, n, a, b, acc, __LINE__)
 #define __trap() simt::fault(719, "the kernel trapped", __LINE__)
 
 // Plain reads and writes are atomic here: one fibre runs at a time and is never interrupted.

@@ -41,6 +41,9 @@ record CostModel(
   /** What a kernel that nobody measured is hoped to reach. */
   private static final double HOPED_SHARE = 0.85;
 
+  /** Operations of a product of ours at worst, in a microsecond. */
+  private static final double OWN_PRODUCT = 1e8;
+
   /** The tile that cuBLASLt gave the products of weights that it did not split. */
   private static final int TILE_ROWS = 32;
 
@@ -72,6 +75,7 @@ record CostModel(
       case DEPTHWISE_WEIGHTS ->
           ours(l, Constant.LAUNCH, Constant.ROUND, l.flops() / at(Constant.DEPTHWISE));
       case PRODUCT -> product(l);
+      case OWN_PRODUCT -> ownProduct(l);
       case CONVOLUTION ->
           value(Constant.PRODUCT) + value(Constant.SPLIT) + l.flops() / at(Constant.CONVOLUTION);
     };
@@ -90,6 +94,17 @@ record CostModel(
   private double ours(Launch l, Constant launch, Constant round, double arithmetic) {
     double bytes = (l.readBytes() + l.writtenBytes()) / (SHARE_OF_COPY * COPY);
     return value(launch) + l.rounds() * value(round) + Math.max(bytes, arithmetic) / busy(l);
+  }
+
+  /**
+   * A product of ours, of which none has been measured: bytes no faster than cuBLASLt moves them,
+   * and a tenth of what tensor cores can do.
+   */
+  private double ownProduct(Launch l) {
+    double bytes = (l.readBytes() + l.writtenBytes()) / (value(Constant.PRODUCT_SPEED) * COPY);
+    return value(Constant.LAUNCH)
+        + l.rounds() * value(Constant.ROUND)
+        + Math.max(bytes, l.flops() / OWN_PRODUCT) / busy(l);
   }
 
   /** The share of the multiprocessors that have a block. */

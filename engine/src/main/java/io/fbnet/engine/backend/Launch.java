@@ -63,6 +63,8 @@ public record Launch(
     DEPTHWISE_WEIGHTS,
     /** A product by a library. */
     PRODUCT,
+    /** A product by a kernel of ours. */
+    OWN_PRODUCT,
     /** A convolution by a library. */
     CONVOLUTION
   }
@@ -71,6 +73,8 @@ public record Launch(
   public enum Family {
     /** A 1x1 convolution or its gradient in the images. */
     POINTWISE("1x1 forward and data gradient", Kind.PRODUCT),
+    /** 1x1 convolutions with the passes of the norms around them. */
+    BANK_PRODUCT("1x1 forward with norms", Kind.OWN_PRODUCT),
     /** The gradient of a 1x1 convolution's weights. */
     POINTWISE_WEIGHTS("dense 1x1 weight gradient", Kind.PRODUCT),
     /** The same in groups. */

@@ -10,19 +10,24 @@ import io.fbnet.engine.graph.Shape;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.foreign.CublasLtMatmul;
 import java.lang.foreign.MemorySegment;
+import java.util.List;
 import java.util.function.Function;
+import java.util.stream.IntStream;
 
 /** The kernels of a bank's steps, on fixed memory. */
 final class BankKernels {
   private final CudaContext context;
   private final LayerBank bank;
+  private final OwnProducts own;
   private final Function<Value, MemorySegment> memory;
   private final BankWeights weights;
   private final BankMix mix;
 
-  BankKernels(CudaContext context, LayerBank bank, Function<Value, MemorySegment> memory) {
+  BankKernels(
+      CudaContext context, LayerBank bank, OwnProducts own, Function<Value, MemorySegment> memory) {
     this.context = context;
     this.bank = bank;
+    this.own = own;
     this.memory = memory;
     weights = new BankWeights(context, bank, memory);
     mix = new BankMix(context, bank, memory);
@@ -38,8 +43,20 @@ final class BankKernels {
 
   // The first convolutions
 
-  Kernel expand(Value to) {
-    return product(operand(bank.x()), false, weights.expand(), true, operand(to));
+  /**
+   * The products.
+   *
+   * @param norm whose statistics our kernel leaves; null where nobody wants them or it does not run
+   */
+  Kernel expand(Value result, BankNorm norm) {
+    Operand x = operand(bank.x());
+    Operand to = operand(result);
+    if (!own.expand()) {
+      return product(x, false, weights.expand(), true, to);
+    }
+    BankProduct.Factor all = new BankProduct.Factor(x, weights.expand(), to);
+    return BankProduct.of(
+        context, x, null, to, List.of(all), norm == null ? null : statistics(norm));
   }
 
   Kernel expandData(Value dExpanded, Value to) {
@@ -97,23 +114,25 @@ final class BankKernels {
 
   // Norms
 
-  Kernel statistics(
-      Value x, Value numbers, Op.BatchNorm any, Function<BankWeights, BankWeights.Places> where) {
-    BankWeights.Places places = where.apply(weights);
-    CudaNorm.Numbers into = numbers(numbers, false);
-    return CudaNorm.statistics(
-        context,
-        pixels(x),
+  Kernel statistics(Value x, BankNorm norm) {
+    return CudaNorm.statistics(context, pixels(x), statistics(norm));
+  }
+
+  /** Where the statistics of a norm go. */
+  private CudaNorm.Statistics statistics(BankNorm norm) {
+    BankWeights.Places places = norm.places().apply(weights);
+    CudaNorm.Numbers into = numbers(norm.numbers(), false);
+    Op.BatchNorm any = norm.any();
+    return new CudaNorm.Statistics(
         into.mean(),
         into.inverse(),
-        new CudaNorm.Running(
-            places.running(),
-            places.running(),
-            any.momentum() == null ? null : memory.apply(any.momentum()),
-            any.epsilon(),
-            places.places(),
-            places.gamma(),
-            into.gamma()));
+        places.running(),
+        places.running(),
+        any.momentum() == null ? null : memory.apply(any.momentum()),
+        any.epsilon(),
+        places.places(),
+        places.gamma(),
+        into.gamma());
   }
 
   Kernel normalise(Value filtered, Value depthwiseNorm, Value to) {
@@ -182,6 +201,21 @@ final class BankKernels {
             i ->
                 product(
                     within(normalised, i), false, weights.projectMatrix(i), true, outputs(to, i)));
+  }
+
+  /** All of them by our kernel, which normalises what it reads and leaves statistics. */
+  Kernel project(Value filtered, Value depthwiseNorm, Value result, BankNorm norm) {
+    Operand from = operand(filtered);
+    Operand to = operand(result);
+    List<BankProduct.Factor> factors =
+        IntStream.range(0, bank.candidates().size())
+            .mapToObj(
+                i ->
+                    new BankProduct.Factor(
+                        within(from, i), weights.projectMatrix(i), outputs(to, i)))
+            .toList();
+    CudaNorm.Numbers read = numbers(depthwiseNorm, bank.any().depthwiseNorm().relu());
+    return BankProduct.of(context, from, read, to, factors, statistics(norm));
   }
 
   Kernel projectData(Value dProjected, Value dNormalised) {

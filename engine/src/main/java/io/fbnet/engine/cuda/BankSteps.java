@@ -36,6 +36,11 @@ final class BankSteps {
   private final Value depthwiseNorm;
   private final Value projectNorm;
 
+  private final BankNorm afterExpand;
+  private final BankNorm afterDepthwise;
+  private final BankNorm afterProject;
+  private final OwnProducts own;
+
   /**
    * Makes no kernels yet.
    *
@@ -50,6 +55,17 @@ final class BankSteps {
     expandNorm = numbers("expand norm", bank.width());
     depthwiseNorm = numbers("depthwise norm", bank.width());
     projectNorm = numbers("project norm", bank.allOutputs());
+    afterExpand = norms(expandNorm, BankCandidate::expandNorm, BankWeights::expandNorm);
+    afterDepthwise = norms(depthwiseNorm, BankCandidate::depthwiseNorm, BankWeights::depthwiseNorm);
+    afterProject = norms(projectNorm, BankCandidate::projectNorm, BankWeights::projectNorm);
+    own = OwnProducts.of(compiler.context(), bank);
+  }
+
+  private BankNorm norms(
+      Value numbers,
+      Function<BankCandidate, Op.BatchNorm> norm,
+      Function<BankWeights, BankWeights.Places> places) {
+    return new BankNorm(numbers, bank.candidates().stream().map(norm).toList(), places);
   }
 
   private Images newImages(String again) {
@@ -76,25 +92,28 @@ final class BankSteps {
 
   List<Step> forward() {
     List<Step> steps = new ArrayList<>();
-    steps.add(expand(images));
-    steps.add(
-        statistics(
-            images.expanded(), expandNorm, BankCandidate::expandNorm, BankWeights::expandNorm));
+    steps.add(expand(images, own.expand() ? afterExpand : null));
+    if (!own.expand()) {
+      steps.add(statistics(images.expanded(), afterExpand));
+    }
     steps.add(filter(images));
-    steps.add(
-        statistics(
-            images.filtered(),
-            depthwiseNorm,
-            BankCandidate::depthwiseNorm,
-            BankWeights::depthwiseNorm));
-    steps.add(normalise(images));
-    steps.add(
-        step(
-            with(parameters(BankCandidate::project), images.normalised()),
-            List.of(projected),
-            k -> k.project(images.normalised(), projected)));
-    steps.add(
-        statistics(projected, projectNorm, BankCandidate::projectNorm, BankWeights::projectNorm));
+    steps.add(statistics(images.filtered(), afterDepthwise));
+    if (own.project()) {
+      steps.add(
+          normed(
+              afterProject,
+              with(parameters(BankCandidate::project), images.filtered(), depthwiseNorm),
+              projected,
+              k -> k.project(images.filtered(), depthwiseNorm, projected, afterProject)));
+    } else {
+      steps.add(normalise(images));
+      steps.add(
+          step(
+              with(parameters(BankCandidate::project), images.normalised()),
+              List.of(projected),
+              k -> k.project(images.normalised(), projected)));
+      steps.add(statistics(projected, afterProject));
+    }
     List<Value> read = new ArrayList<>(List.of(projected, projectNorm, bank.mix().m()));
     if (!bank.adding().isEmpty()) {
       read.add(bank.x());
@@ -106,11 +125,13 @@ final class BankSteps {
     return steps;
   }
 
-  private Step expand(Images to) {
-    return step(
+  /** The first convolutions, which also leave the statistics of {@code norm} unless it is null. */
+  private Step expand(Images to, BankNorm norm) {
+    return normed(
+        norm,
         with(parameters(BankCandidate::expand), bank.x()),
-        List.of(to.expanded()),
-        k -> k.expand(to.expanded()));
+        to.expanded(),
+        k -> k.expand(to.expanded(), norm));
   }
 
   private Step filter(Images to) {
@@ -127,21 +148,33 @@ final class BankSteps {
         k -> k.normalise(to.filtered(), depthwiseNorm, to.normalised()));
   }
 
-  private Step statistics(
-      Value x,
-      Value numbers,
-      Function<BankCandidate, Op.BatchNorm> norm,
-      Function<BankWeights, BankWeights.Places> where) {
-    List<Value> read = new ArrayList<>(List.of(x));
-    List<Value> written = new ArrayList<>(List.of(numbers));
-    for (BankCandidate c : bank.candidates()) {
-      Op.BatchNorm bn = norm.apply(c);
-      read.addAll(List.of(bn.gamma(), bn.beta()));
-      if (bn.momentum() != null) {
-        written.addAll(List.of(bn.runningMean(), bn.runningVariance()));
+  private Step statistics(Value x, BankNorm norm) {
+    return normed(norm, List.of(x), null, k -> k.statistics(x, norm));
+  }
+
+  /**
+   * A step that leaves the statistics of a norm.
+   *
+   * @param norm null where it leaves none
+   * @param result images that it writes, null where they are there
+   */
+  private Step normed(
+      BankNorm norm, List<Value> inputs, Value result, Function<BankKernels, Kernel> kernel) {
+    List<Value> read = new ArrayList<>(inputs);
+    List<Value> written = new ArrayList<>();
+    if (result != null) {
+      written.add(result);
+    }
+    if (norm != null) {
+      written.add(norm.numbers());
+      for (Op.BatchNorm bn : norm.all()) {
+        read.addAll(List.of(bn.gamma(), bn.beta()));
+        if (bn.momentum() != null) {
+          written.addAll(List.of(bn.runningMean(), bn.runningVariance()));
+        }
       }
     }
-    return step(read, written, k -> k.statistics(x, numbers, norm.apply(bank.any()), where));
+    return step(read, written, kernel);
   }
 
   // Backward
@@ -157,7 +190,7 @@ final class BankSteps {
     Images read = images;
     if (gradients && bank.any().gradient().readsAgain(bank.any())) {
       read = newImages(" again");
-      steps.add(expand(read));
+      steps.add(expand(read, null));
       steps.add(filter(read));
     }
     Value means = value("means", Shape.of(2, bank.allOutputs()));
@@ -306,7 +339,7 @@ final class BankSteps {
   /** The first step to be prepared makes what all of them share. */
   private BankKernels kernels(Function<Value, MemorySegment> m) {
     if (kernels == null) {
-      kernels = new BankKernels(compiler.context(), bank, m);
+      kernels = new BankKernels(compiler.context(), bank, own, m);
     }
     return kernels;
   }

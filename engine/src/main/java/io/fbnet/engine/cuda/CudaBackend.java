@@ -37,6 +37,10 @@ import java.util.function.Supplier;
  */
 public final class CudaBackend implements Backend {
   private static final long MOST_CONVOLUTION_WORKSPACE = 256L << 20;
+
+  /** Compute capability, times ten, of the first devices that multiply bf16. */
+  private static final int LEAST_FOR_BF16 = 80;
+
   private static final String SOFTWARE = "Software CUDA device";
 
   private final CudaDevice device;
@@ -50,6 +54,7 @@ public final class CudaBackend implements Backend {
   private Cudnn cudnn;
   private CublasLt cublas;
   private boolean lost;
+  private boolean saidLibraryOnly;
   private Exception closeFailure;
   private boolean closed;
 
@@ -173,6 +178,18 @@ public final class CudaBackend implements Backend {
 
   CudaDevice cudaDevice() {
     return device;
+  }
+
+  /** Whether kernels of ours can multiply bf16 on tensor cores; said once where they cannot. */
+  boolean multipliesBf16() {
+    int capability = device.computeCapability();
+    if (capability < LEAST_FOR_BF16 && !saidLibraryOnly) {
+      saidLibraryOnly = true;
+      note(
+          "this device has compute capability %.1f, and our own products need 8.0: cuBLASLt computes all, with passes of their own for the norms beside them"
+              .formatted(capability / 10.0));
+    }
+    return capability >= LEAST_FOR_BF16;
   }
 
   int multiprocessors() {

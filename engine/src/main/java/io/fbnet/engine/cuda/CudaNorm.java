@@ -93,31 +93,52 @@ final class CudaNorm {
   }
 
   /**
-   * What statistics leave beside mean and deviation.
+   * What statistics leave, and what of.
    *
-   * @param mean running mean, null where it does not move
-   * @param variance running variance, null likewise
+   * @param mean of the batch
+   * @param inverse deviation of the batch
+   * @param runningMean null where it does not move
+   * @param runningVariance null likewise
    * @param momentum share of the batch, null likewise
    * @param epsilon added to the variance
    * @param places where each channel's numbers lie, null where they lie side by side
    * @param gamma what places count from, null without them
    * @param packed takes gamma and beta side by side, null without places
    */
-  record Running(
+  record Statistics(
       MemorySegment mean,
-      MemorySegment variance,
+      MemorySegment inverse,
+      MemorySegment runningMean,
+      MemorySegment runningVariance,
       MemorySegment momentum,
       float epsilon,
       MemorySegment places,
       MemorySegment gamma,
-      MemorySegment packed) {}
+      MemorySegment packed) {
+    /** Nowhere. */
+    static final Statistics NONE =
+        new Statistics(null, null, null, null, null, 0, null, null, null);
+
+    CudaArguments after(CudaArguments arguments) {
+      return arguments
+          .pointer(mean)
+          .pointer(inverse)
+          .pointer(runningMean)
+          .pointer(runningVariance)
+          .pointer(momentum)
+          .f32(epsilon)
+          .pointer(places)
+          .pointer(gamma)
+          .pointer(packed);
+    }
+  }
 
   /**
    * Where the gradients of gamma and beta go.
    *
    * @param gamma null where nothing needs them
    * @param beta null likewise
-   * @param places as in {@link Running}; both are then counted from the same place
+   * @param places as in {@link Statistics}; both are then counted from the same place
    */
   record Gradients(MemorySegment gamma, MemorySegment beta, MemorySegment places) {}
 
@@ -131,9 +152,9 @@ final class CudaNorm {
     return statistics(
         context,
         Pixels.of(bn.x(), m.apply(bn.x())),
-        m.apply(bn.mean()),
-        m.apply(bn.inverseDeviation()),
-        new Running(
+        new Statistics(
+            m.apply(bn.mean()),
+            m.apply(bn.inverseDeviation()),
             moves ? m.apply(bn.runningMean()) : null,
             moves ? m.apply(bn.runningVariance()) : null,
             moves ? m.apply(bn.momentum()) : null,
@@ -143,30 +164,21 @@ final class CudaNorm {
             null));
   }
 
-  static Kernel statistics(
-      CudaContext context, Pixels x, MemorySegment mean, MemorySegment inverse, Running running) {
+  static Kernel statistics(CudaContext context, Pixels x, Statistics to) {
     int parts = x.parts(context);
     return context.partialSums(
-        x.sums(context, Family.NORM_STATISTICS, 4).rounds(running.mean() == null ? 0 : 3),
+        x.sums(context, Family.NORM_STATISTICS, 4).rounds(to.runningMean() == null ? 0 : 3),
         FILE,
         context.typed("batch_norm_statistics"),
         parts,
         x.channels(),
-        new CudaArguments()
-            .pointer(x.memory())
-            .pointer(context.scratch("partial", 8L * parts * x.channels()))
-            .pointer(context.tickets(x.channels()))
-            .i64(x.pixels())
-            .i32(x.channels())
-            .pointer(mean)
-            .pointer(inverse)
-            .pointer(running.mean())
-            .pointer(running.variance())
-            .pointer(running.momentum())
-            .f32(running.epsilon())
-            .pointer(running.places())
-            .pointer(running.gamma())
-            .pointer(running.packed()));
+        to.after(
+            new CudaArguments()
+                .pointer(x.memory())
+                .pointer(context.scratch("partial", 8L * parts * x.channels()))
+                .pointer(context.tickets(x.channels()))
+                .i64(x.pixels())
+                .i32(x.channels())));
   }
 
   static Kernel apply(CudaContext context, Op.BatchNormApply bn, Function<Value, MemorySegment> m) {

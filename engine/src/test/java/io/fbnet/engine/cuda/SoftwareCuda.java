@@ -123,6 +123,11 @@ public final class SoftwareCuda {
     set("softCudaSetMultiprocessors", new MemoryLayout[] {JAVA_INT}, count);
   }
 
+  /** Compute capability times ten, until the next reset. */
+  public static void capability(int times10) {
+    set("softCudaSetCapability", new MemoryLayout[] {JAVA_INT}, times10);
+  }
+
   /** Whether streams run only when waited for. */
   public static void lazy(boolean on) {
     set("softCudaSetLazy", new MemoryLayout[] {JAVA_INT}, on ? 1 : 0);

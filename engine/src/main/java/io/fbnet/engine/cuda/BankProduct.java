@@ -1,0 +1,205 @@
+package io.fbnet.engine.cuda;
+
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+
+import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.Launch.Family;
+import io.fbnet.engine.cuda.CudaProduct.Operand;
+import io.fbnet.foreign.CudaArguments;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
+import java.util.List;
+
+/**
+ * Products of a bank's 1x1 convolutions by a kernel of ours, which does on the way what would be
+ * passes over the images by themselves: normalising what it reads, and the statistics of what it
+ * writes. Only in bf16, of whole 16 bytes; {@link OwnProducts} says where it is taken.
+ */
+final class BankProduct {
+  private static final String FILE = "bank_product";
+
+  // As bank_product.h has them.
+  private static final int TILE_PIXELS = 128;
+  private static final int TILE_INNER = 32;
+  private static final int STAGES = 3;
+  private static final int NARROW = 32;
+  private static final int WIDE = 64;
+  private static final int INTS_OF_FACTOR = 8;
+
+  /** Elements in 16 bytes: what sizes and distances must be multiples of. */
+  static final int VECTOR = 8;
+
+  private static final int BLOCKS_PER_MULTIPROCESSOR = 3;
+
+  /** Parts of a sum that the last block still adds quickly. */
+  private static final int MOST_PARTS = 128;
+
+  private final CudaContext context;
+  private final Operand a;
+  private final Operand d;
+  private final List<Factor> factors;
+  private final int tileColumns;
+  private final int[] parts;
+
+  /**
+   * One of the products of a launch: d = a w^T.
+   *
+   * @param a pixels by inner size, columns of what all of them read
+   * @param w columns by inner size
+   * @param d pixels by columns, columns of what all of them write
+   */
+  record Factor(Operand a, Operand w, Operand d) {
+    private long steps() {
+      return Math.ceilDiv(a.columns(), TILE_INNER);
+    }
+  }
+
+  private BankProduct(CudaContext context, Operand a, Operand d, List<Factor> factors) {
+    this.context = context;
+    this.a = a;
+    this.d = d;
+    this.factors = factors;
+    // Wide tiles read a less often, where there are enough of them.
+    boolean wide = factors.stream().anyMatch(f -> f.d().columns() > NARROW);
+    tileColumns = wide && jobs() * tiles(WIDE) >= context.multiprocessors() ? WIDE : NARROW;
+    parts = parts();
+  }
+
+  /**
+   * The products of one launch.
+   *
+   * @param a what all of them read
+   * @param normalised numbers of a's columns by which it is normalised while it is read; null where
+   *     it is read as it is
+   * @param d what all of them write
+   * @param statistics of d, null where nobody wants them
+   */
+  static Kernel of(
+      CudaContext context,
+      Operand a,
+      CudaNorm.Numbers normalised,
+      Operand d,
+      List<Factor> factors,
+      CudaNorm.Statistics statistics) {
+    return new BankProduct(context, a, d, factors).kernel(normalised, statistics);
+  }
+
+  private long jobs() {
+    return Math.ceilDiv(d.rows(), TILE_PIXELS);
+  }
+
+  private long tiles(int columns) {
+    return factors.stream().mapToLong(f -> Math.ceilDiv(f.d().columns(), columns)).sum();
+  }
+
+  private int tiles(Factor f) {
+    return Math.toIntExact(Math.ceilDiv(f.d().columns(), tileColumns));
+  }
+
+  /** As many blocks as run at once, shared out so that all have about as much to do. */
+  private int[] parts() {
+    long steps = factors.stream().mapToLong(f -> tiles(f) * f.steps()).sum();
+    long room = context.blocksAtOnce(BLOCKS_PER_MULTIPROCESSOR);
+    return factors.stream()
+        .mapToLong(f -> Math.clamp(room * f.steps() / steps, 1, Math.min(jobs(), MOST_PARTS)))
+        .mapToInt(most -> (int) Math.ceilDiv(jobs(), Math.ceilDiv(jobs(), most)))
+        .toArray();
+  }
+
+  private Kernel kernel(CudaNorm.Numbers normalised, CudaNorm.Statistics statistics) {
+    int[] table = new int[factors.size() * INTS_OF_FACTOR];
+    int blocks = 0;
+    for (int i = 0; i < factors.size(); i++) {
+      Factor f = factors.get(i);
+      int[] row = {
+        place(f.a(), a),
+        Math.toIntExact(f.a().columns()),
+        place(f.w(), factors.getFirst().w()),
+        Math.toIntExact(f.w().leading()),
+        place(f.d(), d),
+        Math.toIntExact(f.d().columns()),
+        blocks,
+        parts[i]
+      };
+      System.arraycopy(row, 0, table, i * INTS_OF_FACTOR, INTS_OF_FACTOR);
+      blocks += parts[i] * tiles(f);
+    }
+    CudaArguments arguments =
+        new CudaArguments()
+            .pointer(a.memory())
+            .i32(Math.toIntExact(a.leading()))
+            .pointer(factors.getFirst().w().memory())
+            .pointer(d.memory())
+            .i32(Math.toIntExact(d.leading()))
+            .i32(Math.toIntExact(d.rows()))
+            .pointer(upload(table))
+            .i32(factors.size());
+    withStatistics(arguments, statistics);
+    if (normalised != null) {
+      normalised.after(arguments).i32(normalised.relu() ? 1 : 0);
+    }
+    String name = FILE + (normalised == null ? "_" : "_normalised_") + tileColumns;
+    return context.kernel(
+        work(normalised, statistics),
+        FILE,
+        name,
+        new int[] {blocks, 1, 1},
+        CudaContext.THREADS,
+        arguments);
+  }
+
+  private static int place(Operand of, Operand whole) {
+    return Math.toIntExact(
+        (of.memory().address() - whole.memory().address()) / whole.type().bytes());
+  }
+
+  private MemorySegment upload(int[] table) {
+    MemorySegment device = context.own((long) Integer.BYTES * table.length);
+    try (Arena arena = Arena.ofConfined()) {
+      context.backend.copyIn(arena.allocateFrom(JAVA_INT, table), device, table.length);
+    }
+    return device;
+  }
+
+  private void withStatistics(CudaArguments arguments, CudaNorm.Statistics statistics) {
+    if (statistics == null) {
+      CudaNorm.Statistics.NONE.after(arguments.pointer(null).pointer(null));
+      return;
+    }
+    int columns = Math.toIntExact(d.columns());
+    statistics.after(
+        arguments
+            .pointer(context.scratch("partial", 8L * most() * columns))
+            // A ticket for each eight columns: tiles may begin at any of them.
+            .pointer(context.tickets(columns * 32 / VECTOR)));
+  }
+
+  /** Every image once; a block's steps of its inner size, of which two are on their way at once. */
+  private Work work(CudaNorm.Numbers normalised, CudaNorm.Statistics statistics) {
+    Work work = context.work(Family.BANK_PRODUCT);
+    long flops = 0;
+    long rounds = 0;
+    long sums = 0;
+    for (int i = 0; i < parts.length; i++) {
+      Factor f = factors.get(i);
+      work.readsImages(f.a().columns() * d.rows() + f.w().rows() * f.w().columns());
+      work.writesImages(f.d().columns() * d.rows());
+      flops += 2 * d.rows() * f.a().columns() * f.d().columns();
+      rounds = Math.max(rounds, Math.ceilDiv(jobs(), parts[i]) * f.steps());
+      sums += 8L * parts[i] * f.d().columns();
+    }
+    if (normalised != null) {
+      work.reads(16L * factors.stream().mapToLong(f -> f.a().columns()).sum());
+    }
+    if (statistics != null) {
+      // As Work.parts, but each product has its own number of them, and 16 are loaded at once.
+      work.writes(16L * d.columns() + sums).reads(sums).rounds(5 + Math.ceilDiv(most(), 16));
+    }
+    return work.flops(flops).rounds(Math.ceilDiv(rounds, STAGES - 1));
+  }
+
+  private int most() {
+    return Arrays.stream(parts).max().orElseThrow();
+  }
+}
