@@ -186,8 +186,11 @@ public final class CudaBackend implements Backend {
     if (capability < LEAST_FOR_BF16 && !saidLibraryOnly) {
       saidLibraryOnly = true;
       note(
-          "this device has compute capability %.1f, and our own products need 8.0: cuBLASLt computes all, with passes of their own for the norms beside them"
-              .formatted(capability / 10.0));
+          String.format(
+              Locale.ROOT,
+              "this device has compute capability %.1f, and our own products need 8.0: cuBLASLt"
+                  + " computes all, with passes of their own for the norms beside them",
+              capability / 10.0));
     }
     return capability >= LEAST_FOR_BF16;
   }
