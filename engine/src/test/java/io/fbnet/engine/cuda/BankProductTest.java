@@ -47,6 +47,7 @@ class BankProductTest {
    * @param offset what is added to a, so that results are far from zero
    * @param nan a row of a that has no number, or -1
    */
+  @SuppressWarnings("ArrayRecordComponent") // never compared
   record Case(int pixels, int[] inner, int[] columns, int gap, int norm, double offset, int nan) {
     @Override
     public String toString() {
