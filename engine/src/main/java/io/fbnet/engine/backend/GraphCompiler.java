@@ -7,6 +7,7 @@ import io.fbnet.engine.graph.Value;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Set;
 import java.util.function.Function;
 
 /** A back end's view of one graph: the layouts it chose, and kernels for the operations. */
@@ -21,11 +22,17 @@ public interface GraphCompiler extends AutoCloseable {
   /**
    * {@return how the device carries operations out: each by itself, unless it runs some together}
    *
-   * @param ops in an order in which they may run
+   * @param sections operations in an order in which they may run, those of a section together or
+   *     not at all
+   * @param kept values that lie in memory, whoever reads them
    */
-  default List<Step> steps(List<Op> ops) {
-    return ops.stream()
-        .map(op -> new Step(op.inputs(), op.outputs(), memory -> prepare(op, memory)))
+  default List<List<Step>> steps(List<List<Op>> sections, Set<Value> kept) {
+    return sections.stream()
+        .map(
+            ops ->
+                ops.stream()
+                    .map(op -> new Step(op.inputs(), op.outputs(), memory -> prepare(op, memory)))
+                    .toList())
         .toList();
   }
 
@@ -70,12 +77,15 @@ public interface GraphCompiler extends AutoCloseable {
   void download(Value value, MemorySegment device, MemorySegment host);
 
   /**
-   * {@return one kernel that does what the given ones do, in as few calls as the device allows}
+   * {@return for each section one kernel that does what its kernels do, in as few calls as the
+   * device allows}
    *
-   * @param kernels in the order in which they run; the caller goes on to own them
+   * @param sections kernels in the order in which they run; the caller goes on to own them
    */
-  default Kernel whole(List<Kernel> kernels) {
-    return () -> kernels.forEach(Kernel::launch);
+  default List<Kernel> whole(List<List<Kernel>> sections) {
+    return sections.stream()
+        .map(kernels -> (Kernel) () -> kernels.forEach(Kernel::launch))
+        .toList();
   }
 
   /**

@@ -84,20 +84,25 @@ final class CpuCompiler implements GraphCompiler {
   }
 
   @Override
-  public List<Step> steps(List<Op> ops) {
+  public List<List<Step>> steps(List<List<Op>> sections, Set<Value> inMemory) {
     Set<Value> kept = new HashSet<>(graph.storage().keySet());
     kept.addAll(graph.outputs().values());
+    kept.addAll(inMemory);
     boolean divided = graph.batch() >= context.team.threads();
-    List<Step> steps = new ArrayList<>();
+    List<List<Step>> steps = new ArrayList<>();
     long most = 0;
-    for (Stage stage : Stages.of(ops, kept, this::byImage, divided)) {
-      if (stage.byImage()) {
-        StageKernel.Layout layout = StageKernel.Layout.of(context, stage);
-        most = Math.max(most, layout.plan().bytes());
-        steps.add(step(stage, memory -> new StageKernel(context, stage, layout, memory)));
-      } else {
-        steps.add(step(stage, memory -> prepare(stage.parts().getFirst().op(), memory)));
+    for (List<Stage> stages : Stages.of(sections, kept, this::byImage, divided)) {
+      List<Step> ofSection = new ArrayList<>();
+      for (Stage stage : stages) {
+        if (stage.byImage()) {
+          StageKernel.Layout layout = StageKernel.Layout.of(context, stage);
+          most = Math.max(most, layout.plan().bytes());
+          ofSection.add(step(stage, memory -> new StageKernel(context, stage, layout, memory)));
+        } else {
+          ofSection.add(step(stage, memory -> prepare(stage.parts().getFirst().op(), memory)));
+        }
       }
+      steps.add(ofSection);
     }
     for (int t = 0; t < context.team.threads(); t++) {
       context.reserve(StageKernel.slot(t), most);

@@ -46,18 +46,31 @@ final class Stages {
   }
 
   /**
-   * The stages of a step.
+   * The stages of each section of a step.
    *
-   * @param ops in an order in which they may run
+   * @param sections operations in an order in which they may run; no stage has some of two
    * @param kept values that must lie whole in memory
    * @param byImage whether an operation treats images one by one
    * @param fuse whether more than one operation may make a stage
    */
-  static List<Stage> of(List<Op> ops, Set<Value> kept, Predicate<Op> byImage, boolean fuse) {
-    Stages grouping = new Stages(ops, kept, byImage, fuse);
-    ops.forEach(grouping::add);
-    grouping.close();
-    return grouping.result();
+  static List<List<Stage>> of(
+      List<List<Op>> sections, Set<Value> kept, Predicate<Op> byImage, boolean fuse) {
+    Stages grouping =
+        new Stages(sections.stream().flatMap(List::stream).toList(), kept, byImage, fuse);
+    List<Integer> ends = new ArrayList<>();
+    for (List<Op> ops : sections) {
+      ops.forEach(grouping::add);
+      grouping.close();
+      ends.add(grouping.stages.size());
+    }
+    List<Stage> stages = grouping.result();
+    List<List<Stage>> result = new ArrayList<>();
+    int from = 0;
+    for (int end : ends) {
+      result.add(stages.subList(from, end));
+      from = end;
+    }
+    return result;
   }
 
   /** Nothing may be made again after an update of the parameters that it is made from. */

@@ -14,6 +14,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Function;
 import java.util.stream.Stream;
 
@@ -51,10 +52,10 @@ final class CudaCompiler implements GraphCompiler {
   }
 
   @Override
-  public List<Step> steps(List<Op> ops) {
+  public List<List<Step>> steps(List<List<Op>> sections, Set<Value> kept) {
     return backend.options().fused()
-        ? new CudaFusion(this, graph, ops).steps()
-        : GraphCompiler.super.steps(ops);
+        ? new CudaFusion(this, graph, sections, kept).steps()
+        : GraphCompiler.super.steps(sections, kept);
   }
 
   CudaContext context() {
@@ -124,17 +125,24 @@ final class CudaCompiler implements GraphCompiler {
   }
 
   @Override
-  public Kernel whole(List<Kernel> kernels) {
+  public List<Kernel> whole(List<List<Kernel>> sections) {
     Kernel pack = backend.guarded(context.packed()::kernel);
-    List<Kernel> all = new ArrayList<>(kernels);
-    if (pack != null && fixedParameters) {
-      begin = pack;
-      firstCalls = 1;
-    } else if (pack != null) {
-      all.addFirst(pack);
+    List<Kernel> result = new ArrayList<>();
+    for (List<Kernel> kernels : sections) {
+      List<Kernel> all = new ArrayList<>(kernels);
+      Kernel first = () -> {};
+      if (result.isEmpty() && pack != null && fixedParameters) {
+        begin = pack;
+        first = pack;
+        firstCalls = 1;
+      } else if (result.isEmpty() && pack != null) {
+        all.addFirst(pack);
+      }
+      step = all;
+      // A section may be part of what another one does.
+      result.add(all.isEmpty() ? first : new CapturedStep(backend, first, all));
     }
-    step = all;
-    return new CapturedStep(backend, begin, all);
+    return result;
   }
 
   @Override

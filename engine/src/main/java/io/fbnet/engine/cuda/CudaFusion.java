@@ -26,15 +26,17 @@ import java.util.Set;
 final class CudaFusion {
   private final CudaCompiler compiler;
   private final CudaContext context;
+  private final List<List<Op>> sections;
   private final List<Op> ops;
   private final CudaBanks banks;
   private final Map<Value, List<Op>> readers = new HashMap<>();
   private final Map<Value, Op.BatchNormApply> norms = new HashMap<>();
   private final Map<Value, Op.WeightedSumBackwardInput> shares = new HashMap<>();
 
-  CudaFusion(CudaCompiler compiler, Graph graph, List<Op> ops) {
+  CudaFusion(CudaCompiler compiler, Graph graph, List<List<Op>> sections, Set<Value> inMemory) {
     this.compiler = compiler;
-    this.ops = ops;
+    this.sections = sections;
+    ops = sections.stream().flatMap(List::stream).toList();
     context = compiler.context();
     banks = new CudaBanks(compiler, graph, ops);
     for (Op op : ops) {
@@ -43,6 +45,7 @@ final class CudaFusion {
     }
     Set<Value> kept = new HashSet<>(graph.storage().keySet());
     kept.addAll(graph.outputs().values());
+    kept.addAll(inMemory);
     Set<Op> early = beforeUpdates();
     for (Op op : ops) {
       switch (op) {
@@ -96,9 +99,14 @@ final class CudaFusion {
     }
   }
 
-  List<Step> steps() {
+  /** The steps of each section. */
+  List<List<Step>> steps() {
+    return sections.stream().map(this::steps).toList();
+  }
+
+  private List<Step> steps(List<Op> section) {
     List<Step> steps = new ArrayList<>();
-    for (Op op : ops) {
+    for (Op op : section) {
       steps.addAll(banks.instead(op));
       Op.Sum rest = banks.rest(op);
       if (rest != null) {

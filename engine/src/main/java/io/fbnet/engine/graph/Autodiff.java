@@ -139,6 +139,10 @@ public final class Autodiff {
       unstack(unstack);
       return;
     }
+    if (op instanceof Op.Branch branch) {
+      branch(branch);
+      return;
+    }
     List<Value> outputs = differentiable(op);
     if (outputs.isEmpty() || !needs(outputs.getFirst())) {
       return;
@@ -154,6 +158,7 @@ public final class Autodiff {
       case Op.ChannelShuffle s ->
           builder.add(new Op.ChannelShuffle(dy, fresh(s.x()), s.x().shape().get(1) / s.groups()));
       case Op.WeightedSum w -> weightedSum(w, dy);
+      case Op.Choose c -> choose(c, dy);
       case Op.GumbelSoftmax g ->
           builder.add(new Op.GumbelSoftmaxBackward(g.m(), dy, g.tau(), fresh(g.theta())));
       case Op.HardMax h -> contribute(h.x(), dy);
@@ -209,6 +214,31 @@ public final class Autodiff {
         builder.add(new Op.WeightedSumBackwardInput(dy, w.m(), k, fresh(w.xs().get(k))));
       }
     }
+  }
+
+  /** The gradients branch where the values were chosen among. */
+  private void choose(Op.Choose c, Value dy) {
+    List<Value> dys = builder.branch(dy, c.choice(), c.xs().size());
+    for (int k = 0; k < dys.size(); k++) {
+      contribute(c.xs().get(k), dys.get(k));
+    }
+  }
+
+  /** And are chosen among where the values branched. */
+  private void branch(Op.Branch b) {
+    if (!needs(b.x())) {
+      return;
+    }
+    List<Value> parts = new ArrayList<>();
+    for (Value y : b.ys()) {
+      Value part = total(y);
+      if (part == null) {
+        throw new IllegalArgumentException(
+            "an alternative of choice " + b.choice() + " does not depend on " + b.x());
+      }
+      parts.add(part);
+    }
+    contribute(b.x(), builder.choose(parts, b.choice()));
   }
 
   private void linear(Op.Linear l, Value dy) {

@@ -2,10 +2,12 @@ package io.fbnet.engine.graph;
 
 import io.fbnet.engine.graph.ParameterSpec.Initial;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * Builds a graph operation by operation, inferring and checking shapes. A wrong shape is an {@link
@@ -367,6 +369,61 @@ public final class GraphBuilder {
     Value y = value("mix", xs.getFirst().shape());
     add(new Op.WeightedSum(xs, m, y));
     return y;
+  }
+
+  /**
+   * {@return a value once for each alternative of a choice, by {@link Op.Branch}}
+   *
+   * @param x what all alternatives begin with
+   * @param choice its number, from 0
+   * @param alternatives how many
+   */
+  public List<Value> branch(Value x, int choice, int alternatives) {
+    List<Value> ys = new ArrayList<>();
+    for (int k = 0; k < alternatives; k++) {
+      ys.add(value(x.name() + " " + k, x.shape()));
+    }
+    add(new Op.Branch(x, choice, ys));
+    return ys;
+  }
+
+  /**
+   * {@return what the alternative makes that a run takes, by {@link Op.Choose}}
+   *
+   * @param xs of one shape, one of each alternative in order
+   * @param choice its number, from 0
+   */
+  public Value choose(List<Value> xs, int choice) {
+    require(!xs.isEmpty(), "a choice among nothing has no shape");
+    requireSame(xs);
+    Set<Value> made = new HashSet<>();
+    for (Op op : ops) {
+      if (!(op instanceof Op.Branch || op instanceof Op.Choose)) {
+        made.addAll(op.outputs());
+      }
+    }
+    made.removeAll(storage.keySet());
+    List<Value> own = new ArrayList<>();
+    for (Value x : xs) {
+      // What lies elsewhere already is copied to the place that all share.
+      Value y = made.remove(x) ? x : value(x.name(), x.shape());
+      if (y != x) {
+        add(new Op.Sum(List.of(x), y));
+      }
+      own.add(y);
+    }
+    Value y = value("chosen", xs.getFirst().shape());
+    add(new Op.Choose(own, choice, y));
+    return y;
+  }
+
+  /**
+   * Begins another phase, by {@link Op.Phase}.
+   *
+   * @param name of what follows
+   */
+  public void phase(String name) {
+    add(new Op.Phase(name));
   }
 
   /**

@@ -394,6 +394,77 @@ public sealed interface Op {
   }
 
   /**
+   * Begins the alternatives of a choice, of which each run takes one: every y is x itself, read by
+   * one alternative alone. Nothing is computed or copied.
+   *
+   * @param x what all alternatives begin with
+   * @param choice its number, from 0
+   * @param ys x as each alternative reads it
+   */
+  record Branch(Value x, int choice, List<Value> ys) implements Op {
+    /** Copies the list. */
+    public Branch {
+      ys = List.copyOf(ys);
+    }
+
+    @Override
+    public List<Value> inputs() {
+      return List.of(x);
+    }
+
+    @Override
+    public List<Value> outputs() {
+      return ys;
+    }
+  }
+
+  /**
+   * Ends the alternatives of a choice: y is the x of the alternative that a run takes. Nothing is
+   * computed or copied; all xs and y lie in one place.
+   *
+   * @param xs of one shape, each made by its alternative alone
+   * @param choice its number, from 0
+   * @param y of the shape of xs
+   */
+  record Choose(List<Value> xs, int choice, Value y) implements Op {
+    /** Copies the list. */
+    public Choose {
+      xs = List.copyOf(xs);
+    }
+
+    @Override
+    public List<Value> inputs() {
+      return xs;
+    }
+
+    @Override
+    public List<Value> outputs() {
+      return List.of(y);
+    }
+  }
+
+  /**
+   * Ends a phase of a step and begins the next: a caller may run a phase by itself. A phase reads
+   * nothing but stored values of those before it.
+   *
+   * @param name of what follows
+   */
+  record Phase(String name) implements Op {
+    /** The name of what comes before the first of them. */
+    public static final String FIRST = "";
+
+    @Override
+    public List<Value> inputs() {
+      return List.of();
+    }
+
+    @Override
+    public List<Value> outputs() {
+      return List.of();
+    }
+  }
+
+  /**
    * m[r,l,:] = softmax((theta[l,:] + g[r,l,:]) / tau), g Gumbel noise keyed by (seed, stream, step,
    * index in m), or 0 where the stream is {@link #NO_NOISE}; tau [1], seed and step [1] of 64 bits.
    *

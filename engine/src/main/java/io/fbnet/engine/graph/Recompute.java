@@ -33,8 +33,10 @@ public final class Recompute {
     all.addAll(producers.keySet());
     nextId = all.stream().mapToInt(Value::id).max().orElse(0) + 1;
     for (Op op : ops) {
-      if (op instanceof Op.WeightedSum w) {
-        dropWithin(w);
+      switch (op) {
+        case Op.WeightedSum w -> dropWithin(w.xs());
+        case Op.Choose c -> dropWithin(c.xs());
+        default -> {}
       }
     }
     dropped.removeAll(graph.storage().keySet());
@@ -59,10 +61,10 @@ public final class Recompute {
     return new Graph(pass.result, graph.storage(), graph.parameters(), graph.outputs());
   }
 
-  /** Marks what only one candidate of a weighted sum is made of. */
-  private void dropWithin(Op.WeightedSum w) {
+  /** Marks what only one candidate of a weighted sum or of a choice is made of. */
+  private void dropWithin(List<Value> xs) {
     Map<Value, Integer> candidates = new HashMap<>();
-    for (Value x : new HashSet<>(w.xs())) {
+    for (Value x : new HashSet<>(xs)) {
       Set<Value> inside = new HashSet<>();
       collect(x, inside);
       inside.forEach(v -> candidates.merge(v, 1, Integer::sum));
@@ -77,9 +79,14 @@ public final class Recompute {
 
   private void collect(Value v, Set<Value> inside) {
     Op producer = producers.get(v);
-    if (producer != null && !(producer instanceof Op.WeightedSum) && inside.add(v)) {
+    if (producer != null && !ends(producer) && inside.add(v)) {
       producer.inputs().forEach(input -> collect(input, inside));
     }
+  }
+
+  /** Whether candidates end with an operation, or begin with it. */
+  private static boolean ends(Op op) {
+    return op instanceof Op.WeightedSum || op instanceof Op.Choose || op instanceof Op.Branch;
   }
 
   private static boolean isRepeatable(Op op) {
@@ -93,6 +100,7 @@ public final class Recompute {
   private static boolean canReadAgain(Op op) {
     return isRepeatable(op)
         || op instanceof Op.WeightedSum
+        || op instanceof Op.Choose
         || op instanceof Op.ConvolutionBackwardWeights
         || op instanceof Op.BatchNormBackward
         || op instanceof Op.WeightedSumBackwardCoefficients;

@@ -19,8 +19,10 @@ public final class MemoryPlan {
    * @param first the step that writes it
    * @param last the last step that reads or writes it
    * @param bytes its size
+   * @param choice of which one alternative alone writes and reads it; -1 where there is none
+   * @param alternative of the choice
    */
-  public record Lifetime(int first, int last, long bytes) {
+  public record Lifetime(int first, int last, long bytes, int choice, int alternative) {
     public Lifetime {
       if (first > last || bytes < 0) {
         throw new IllegalArgumentException(
@@ -28,8 +30,16 @@ public final class MemoryPlan {
       }
     }
 
+    /** A buffer that is no alternative's own. */
+    public Lifetime(int first, int last, long bytes) {
+      this(first, last, bytes, -1, 0);
+    }
+
+    /** Whether both live at once in some run. */
     boolean overlaps(Lifetime other) {
-      return first <= other.last && other.first <= last;
+      return first <= other.last
+          && other.first <= last
+          && (choice < 0 || choice != other.choice || alternative == other.alternative);
     }
   }
 

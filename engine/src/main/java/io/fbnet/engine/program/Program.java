@@ -12,11 +12,13 @@ import io.fbnet.engine.backend.OutOfDeviceMemory;
 import io.fbnet.engine.backend.Readback;
 import io.fbnet.engine.backend.Step;
 import io.fbnet.engine.graph.Graph;
+import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.ParameterLayout;
 import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.engine.plan.Schedule;
+import io.fbnet.engine.plan.Sections;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -42,11 +44,13 @@ public final class Program implements AutoCloseable {
   private final Map<String, Value> controls = new LinkedHashMap<>();
   private final Map<Value, MemorySegment> controlHosts = new HashMap<>();
   private final List<MemorySegment> owned = new ArrayList<>();
-  private final List<Step> steps;
-  private final List<Kernel> kernels = new ArrayList<>();
+  private final Sections sections;
+  private final int[] alternatives;
+  private final List<List<Step>> steps;
+  private final List<List<Kernel>> kernels = new ArrayList<>();
   private final Intermediates intermediates;
   private final List<Launch> launches;
-  private final Kernel whole;
+  private final List<Kernel> whole;
   private boolean controlsChanged = true;
   private boolean closed;
 
@@ -55,14 +59,22 @@ public final class Program implements AutoCloseable {
     this.graph = graph;
     this.store = store;
     compiler = backend.compiler(graph, fixedParameters);
-    steps = compiler.steps(Schedule.sinkCandidateGradients(graph.ops()));
-    intermediates = Intermediates.of(graph, steps, compiler::bytes);
+    sections = Sections.of(graph, Schedule.sinkCandidateGradients(graph.ops()));
+    alternatives = sections.alternatives();
+    steps =
+        compiler.steps(
+            sections.sections().stream().map(Sections.Section::ops).toList(), sections.kept());
+    intermediates = Intermediates.of(graph, sections, steps, compiler::bytes);
     try {
       controlBlock = backend.controls(controlsOf(graph));
       placeStored(store);
       placeIntermediates();
-      for (Step step : steps) {
-        kernels.add(step.kernel().apply(this::memoryOf));
+      for (List<Step> section : steps) {
+        List<Kernel> prepared = new ArrayList<>();
+        kernels.add(prepared);
+        for (Step step : section) {
+          prepared.add(step.kernel().apply(this::memoryOf));
+        }
       }
       whole = compiler.whole(kernels);
       launches = compiler.launches();
@@ -212,7 +224,7 @@ public final class Program implements AutoCloseable {
 
   /** Where a value lies on the device. */
   MemorySegment memoryOf(Value value) {
-    MemorySegment where = memory.get(value);
+    MemorySegment where = memory.get(sections.place(value));
     if (where == null) {
       throw new IllegalArgumentException(value + " is read before anything writes it");
     }
@@ -279,13 +291,69 @@ public final class Program implements AutoCloseable {
     }
   }
 
-  /** Runs the step, or enqueues it where the device works beside the host. */
+  /**
+   * Runs the whole step, or enqueues it where the device works beside the host.
+   *
+   * @throws IllegalStateException where the graph has choices
+   */
   public void run() {
+    requireNoChoices();
     planned(
         () -> {
           pushControls();
-          whole.launch();
+          whole.forEach(Kernel::launch);
         });
+  }
+
+  /**
+   * Runs one phase of the step with one alternative of every choice.
+   *
+   * @param phase its name; {@link Op.Phase#FIRST} where the graph has but one
+   * @param path the alternative of each choice; -1 leaves all of a choice out
+   * @throws IllegalArgumentException where there is no such phase, or no such alternative
+   */
+  public void run(String phase, int[] path) {
+    int number = sections.phases().indexOf(phase);
+    if (number < 0) {
+      throw new IllegalArgumentException(
+          "the program has no phase '" + phase + "', it has " + sections.phases());
+    }
+    requirePath(path);
+    planned(
+        () -> {
+          pushControls();
+          for (int s = 0; s < whole.size(); s++) {
+            Sections.Section section = sections.sections().get(s);
+            if (section.phase() == number
+                && (section.choice() == Sections.ALWAYS
+                    || path[section.choice()] == section.alternative())) {
+              whole.get(s).launch();
+            }
+          }
+        });
+  }
+
+  private void requirePath(int[] path) {
+    if (path.length != alternatives.length) {
+      throw new IllegalArgumentException(
+          "a path through "
+              + alternatives.length
+              + " choices names as many alternatives, not "
+              + path.length);
+    }
+    for (int c = 0; c < path.length; c++) {
+      if (path[c] < -1 || path[c] >= alternatives[c]) {
+        throw new IllegalArgumentException(
+            "choice " + c + " has " + alternatives[c] + " alternatives, and none is " + path[c]);
+      }
+    }
+  }
+
+  private void requireNoChoices() {
+    if (alternatives.length > 0) {
+      throw new IllegalStateException(
+          "the step has " + alternatives.length + " choices: a run must say which path it takes");
+    }
   }
 
   private void pushControls() {
@@ -345,12 +413,14 @@ public final class Program implements AutoCloseable {
    *
    * @param passes how often it runs, from 1 up
    * @return milliseconds, one figure a sample; a device may spread {@code passes} over fewer
+   * @throws IllegalStateException where the graph has choices
    */
   public double[] time(int passes) {
+    requireNoChoices();
     return planned(
         () -> {
           pushControls();
-          return compiler.time(kernels, passes);
+          return compiler.time(kernels.stream().flatMap(List::stream).toList(), passes);
         });
   }
 
@@ -365,7 +435,7 @@ public final class Program implements AutoCloseable {
 
   /** What the device carries out, in order. */
   List<Step> steps() {
-    return steps;
+    return steps.stream().flatMap(List::stream).toList();
   }
 
   /** {@return the graph that was compiled} */
@@ -383,6 +453,7 @@ public final class Program implements AutoCloseable {
     return graph.ops().stream()
         .flatMap(op -> op.outputs().stream())
         .filter(value -> !graph.storage().containsKey(value))
+        .filter(value -> sections.place(value).equals(value))
         .mapToLong(compiler::bytes)
         .sum();
   }
@@ -392,7 +463,7 @@ public final class Program implements AutoCloseable {
    * one go reads and writes, once}
    */
   public long movedBytes() {
-    return steps.stream()
+    return steps().stream()
         .flatMap(step -> Stream.concat(step.inputs().stream(), step.outputs().stream()))
         .mapToLong(compiler::bytes)
         .sum();
@@ -426,9 +497,9 @@ public final class Program implements AutoCloseable {
     if (!closed) {
       closed = true;
       if (whole != null) {
-        whole.close();
+        whole.forEach(Kernel::close);
       }
-      kernels.reversed().forEach(Kernel::close);
+      kernels.reversed().forEach(section -> section.reversed().forEach(Kernel::close));
       compiler.close();
       owned.reversed().forEach(backend::release);
       if (controlBlock != null) {

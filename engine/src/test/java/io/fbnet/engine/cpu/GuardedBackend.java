@@ -18,6 +18,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Function;
 
 /**
@@ -122,8 +123,10 @@ public final class GuardedBackend implements Backend {
     }
 
     @Override
-    public List<Step> steps(List<Op> ops) {
-      return compiler.steps(ops).stream().map(this::guarded).toList();
+    public List<List<Step>> steps(List<List<Op>> sections, Set<Value> kept) {
+      return compiler.steps(sections, kept).stream()
+          .map(steps -> steps.stream().map(this::guarded).toList())
+          .toList();
     }
 
     private Step guarded(Step step) {
