@@ -35,6 +35,11 @@ final class SupernetFixture implements AutoCloseable {
     } else {
       program.set(NetworkBuilder.NORM_MOMENTUM, 0.1);
     }
+    writeBatch(program, space, batch);
+  }
+
+  /** Random images and labels. */
+  static void writeBatch(Program program, SearchSpace space, int batch) {
     Random random = new Random(1);
     SearchSpace.Input in = space.input();
     try (Arena arena = Arena.ofConfined()) {

@@ -116,22 +116,19 @@ final class SmallPaths {
     b.output("rank", b.labelRank(logits, labels));
     Autodiff.gradients(b, loss, parameters.values().stream().flatMap(List::stream).toList());
     Value finite = b.allFinite(List.of(loss, b.flat(OUTLINE, Storage.Flat.GRADIENTS)));
-    for (int l = 0; l < ALTERNATIVES.length; l++) {
-      if (path != null) {
-        continue;
-      }
-      List<Value> each = new ArrayList<>();
+    for (int l = 0; path == null && l < ALTERNATIVES.length; l++) {
+      List<Value> before = b.branch(finite, l, ALTERNATIVES[l]);
+      List<Value> after = new ArrayList<>();
       for (int k = 0; k < ALTERNATIVES[l]; k++) {
         String of = l + "." + k;
-        each.add(
+        // The identity has nothing that could be wrong.
+        after.add(
             parameters.containsKey(of)
-                ? b.allFinite(List.of(b.flat(of, Storage.Flat.GRADIENTS)))
-                : null);
+                ? b.multiply(
+                    before.get(k), b.allFinite(List.of(b.flat(of, Storage.Flat.GRADIENTS))))
+                : before.get(k));
       }
-      // The identity has nothing that could be wrong.
-      if (!each.contains(null)) {
-        finite = b.multiply(finite, b.choose(each, l));
-      }
+      finite = b.choose(after, l);
     }
     b.output("finite", finite);
     b.phase(UPDATE);

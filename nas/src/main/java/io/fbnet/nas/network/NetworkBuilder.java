@@ -36,11 +36,34 @@ public final class NetworkBuilder {
   private final GraphBuilder graph;
   private final SearchSpace space;
   private final NormMode mode;
+  private final boolean setsOfBlocks;
+  private String set = WEIGHTS;
 
+  /** All parameters lie in one set. */
   NetworkBuilder(GraphBuilder graph, SearchSpace space, NormMode mode) {
+    this(graph, space, mode, false);
+  }
+
+  /**
+   * A builder.
+   *
+   * @param setsOfBlocks whether the parameters of each block in its place are a set of their own,
+   *     so that an update need not touch the others
+   */
+  NetworkBuilder(GraphBuilder graph, SearchSpace space, NormMode mode, boolean setsOfBlocks) {
     this.graph = graph;
     this.space = space;
     this.mode = mode;
+    this.setsOfBlocks = setsOfBlocks;
+  }
+
+  /** Where the parameters of a block in its place lie. */
+  String setOf(LayerSpec layer, Block block) {
+    return setsOfBlocks ? WEIGHTS + "." + place(layer, block) : WEIGHTS;
+  }
+
+  private static String place(LayerSpec layer, Block block) {
+    return "layers." + layer.index() + "." + block.name();
   }
 
   /** The input of normalised images, f32 [N,C,H,W]: for timing and export. */
@@ -76,7 +99,9 @@ public final class NetworkBuilder {
    * @throws IllegalArgumentException with a sentence to show, if its output has another shape
    */
   Value block(LayerSpec layer, Block block, Value x) {
-    Value y = block.build(new Parts("layers." + layer.index() + "." + block.name()), layer, x);
+    set = setOf(layer, block);
+    Value y = block.build(new Parts(place(layer, block)), layer, x);
+    set = WEIGHTS;
     Shape shape = y.shape();
     Shape wanted =
         Shape.of(x.shape().get(0), layer.outChannels(), layer.outHeight(), layer.outWidth());
@@ -145,6 +170,21 @@ public final class NetworkBuilder {
     return graph.linear(pooled, weight, bias);
   }
 
+  /** A network in which each run takes one candidate of every layer: logits [N,classes]. */
+  Value paths(Value images) {
+    Value x = stem(images);
+    List<Block> blocks = space.blocks();
+    for (LayerSpec layer : space.layers()) {
+      List<Value> xs = graph.branch(x, layer.index(), blocks.size());
+      List<Value> ys = new ArrayList<>();
+      for (int k = 0; k < xs.size(); k++) {
+        ys.add(block(layer, blocks.get(k), xs.get(k)));
+      }
+      x = graph.choose(ys, layer.index());
+    }
+    return head(x);
+  }
+
   /** A whole network of one block a layer: logits [N,classes]. */
   Value network(Value images, List<Block> blocks) {
     Value x = stem(images);
@@ -159,7 +199,7 @@ public final class NetworkBuilder {
     double fanOut = (double) kernel * kernel * out / groups;
     Value weight =
         graph.parameter(
-            WEIGHTS,
+            set,
             name + ".weight",
             true,
             new Initial.Normal(Math.sqrt(2 / fanOut)),
@@ -172,9 +212,8 @@ public final class NetworkBuilder {
 
   private Value norm(String name, Value x, boolean relu) {
     int channels = x.shape().get(1);
-    Value gamma =
-        graph.parameter(WEIGHTS, name + ".weight", false, new Initial.Constant(1), channels);
-    Value beta = graph.parameter(WEIGHTS, name + ".bias", false, new Initial.Constant(0), channels);
+    Value gamma = graph.parameter(set, name + ".weight", false, new Initial.Constant(1), channels);
+    Value beta = graph.parameter(set, name + ".bias", false, new Initial.Constant(0), channels);
     Value mean =
         graph.parameter(
             STATISTICS, name + ".running_mean", false, new Initial.Constant(0), channels);

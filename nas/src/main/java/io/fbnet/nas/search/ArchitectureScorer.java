@@ -1,19 +1,20 @@
 package io.fbnet.nas.search;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.program.Program;
 import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.data.BatchLoader;
 import io.fbnet.nas.data.Dataset;
-import io.fbnet.nas.data.ImageSet;
 import io.fbnet.nas.data.Splits;
 import io.fbnet.nas.latency.LatencyTable;
-import io.fbnet.nas.network.ArchitectureGraphs;
 import io.fbnet.nas.network.BatchInputs;
 import io.fbnet.nas.network.NetworkBuilder;
+import io.fbnet.nas.network.PathGraphs;
 import io.fbnet.nas.network.SupernetGraphs;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.train.Evaluation;
+import java.util.Arrays;
 
 /**
  * Scores architectures with the supernet's weights. Statistics gathered under soft mixtures are
@@ -21,16 +22,18 @@ import io.fbnet.nas.train.Evaluation;
  * the w split first; the score comes from the theta split. Test images are read by {@link #test}
  * alone.
  */
-public final class ArchitectureScorer {
+public final class ArchitectureScorer implements AutoCloseable {
   private static final int CALIBRATION_BATCHES = 20;
   private static final int CALIBRATION_STREAM = 3;
 
   private final Backend backend;
-  private final Supernet supernet;
   private final Dataset data;
-  private final Splits splits;
   private final LatencyTable table;
   private final SearchSettings settings;
+  private final BatchLoader calibrated;
+  private final BatchLoader scored;
+  private final Program recalibration;
+  private final Program evaluation;
 
   /**
    * One architecture's score.
@@ -48,7 +51,7 @@ public final class ArchitectureScorer {
       double crossEntropy,
       double loss) {}
 
-  /** Scores with the supernet's weights as they are. */
+  /** Scores with the supernet's weights as they are; nothing is compiled for a network. */
   ArchitectureScorer(
       Backend backend,
       Supernet supernet,
@@ -57,17 +60,28 @@ public final class ArchitectureScorer {
       LatencyTable table,
       SearchSettings settings) {
     this.backend = backend;
-    this.supernet = supernet;
     this.data = data;
-    this.splits = splits;
     this.table = table;
     this.settings = settings;
+    int batch = settings.batch();
+    PathGraphs graphs = supernet.pathGraphs();
+    calibrated =
+        BatchLoader.over(data.train(), splits.first())
+            .batchSize(batch)
+            .random(settings.seed(), CALIBRATION_STREAM)
+            .shuffle(true)
+            .dropLast(true)
+            .build();
+    scored = BatchLoader.over(data.train(), splits.second()).batchSize(batch).build();
+    recalibration = Program.compileFixed(backend, graphs.recalibration(batch), supernet.store());
+    evaluation = Program.compileFixed(backend, graphs.evaluation(batch), supernet.store());
   }
 
   /** Calibrates and scores an architecture on the theta split. */
   Score score(Architecture architecture) {
-    recalibrate(architecture);
-    Evaluation quality = evaluate(architecture, data.train(), splits.second());
+    int[] path = architecture.choice();
+    recalibrate(path);
+    Evaluation quality = evaluate(path, scored);
     double ms = table.latencyOf(architecture);
     return new Score(
         architecture, ms, quality.accuracy(), quality.crossEntropy(), loss(quality, ms));
@@ -82,50 +96,38 @@ public final class ArchitectureScorer {
 
   /** Calibrates an architecture and reads the test images, once. */
   Evaluation test(Architecture architecture) {
-    recalibrate(architecture);
+    int[] path = architecture.choice();
+    recalibrate(path);
     int[] all = new int[data.test().size()];
-    java.util.Arrays.setAll(all, i -> i);
-    return evaluate(architecture, data.test(), all);
-  }
-
-  private void recalibrate(Architecture architecture) {
-    try (Program program =
-            Program.compileFixed(
-                backend,
-                ArchitectureGraphs.recalibration(
-                    architecture, settings.batch(), data.normalisation()),
-                supernet.store());
-        BatchLoader loader =
-            loader(data.train(), splits.first())
-                .random(settings.seed(), CALIBRATION_STREAM)
-                .shuffle(true)
-                .dropLast(true)
-                .build()) {
-      loader.start(0, 0);
-      int batches = Math.min(CALIBRATION_BATCHES, loader.batches());
-      for (int i = 0; i < batches; i++) {
-        Batch batch = loader.next();
-        BatchInputs.writeImages(program, batch);
-        // 1/1, 1/2, 1/3, ...: the running statistics become the plain mean over the batches.
-        program.set(NetworkBuilder.NORM_MOMENTUM, 1.0 / (i + 1));
-        program.run();
-      }
-      backend.synchronise();
+    Arrays.setAll(all, i -> i);
+    try (BatchLoader loader =
+        BatchLoader.over(data.test(), all).batchSize(settings.batch()).build()) {
+      return evaluate(path, loader);
     }
   }
 
-  private BatchLoader.Builder loader(ImageSet images, int[] numbers) {
-    return BatchLoader.over(images, numbers).batchSize(settings.batch());
+  private void recalibrate(int[] path) {
+    calibrated.start(0, 0);
+    int batches = Math.min(CALIBRATION_BATCHES, calibrated.batches());
+    for (int i = 0; i < batches; i++) {
+      Batch batch = calibrated.next();
+      BatchInputs.writeImages(recalibration, batch);
+      // 1/1, 1/2, 1/3, ...: the running statistics become the plain mean over the batches.
+      recalibration.set(NetworkBuilder.NORM_MOMENTUM, 1.0 / (i + 1));
+      recalibration.run(Op.Phase.FIRST, path);
+    }
+    backend.synchronise();
   }
 
-  private Evaluation evaluate(Architecture architecture, ImageSet images, int[] numbers) {
-    try (Program program =
-            Program.compileFixed(
-                backend,
-                ArchitectureGraphs.evaluation(architecture, settings.batch(), data.normalisation()),
-                supernet.store());
-        BatchLoader loader = loader(images, numbers).build()) {
-      return Evaluation.of(program, loader);
-    }
+  private Evaluation evaluate(int[] path, BatchLoader loader) {
+    return Evaluation.of(evaluation, () -> evaluation.run(Op.Phase.FIRST, path), loader);
+  }
+
+  @Override
+  public void close() {
+    evaluation.close();
+    recalibration.close();
+    scored.close();
+    calibrated.close();
   }
 }

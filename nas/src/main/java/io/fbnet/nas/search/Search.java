@@ -202,26 +202,32 @@ public final class Search implements AutoCloseable {
   public Selection select(int count, boolean uniform, IntConsumer scored) {
     supernet.releaseSteps();
     Budget budget = supernet.budget();
-    ArchitectureScorer scorer =
-        new ArchitectureScorer(backend, supernet, data, loop.splits(), table, settings);
-    List<Score> drawn = new ArrayList<>();
-    for (int[] choice : draw(count)) {
-      drawn.add(scorer.score(Architecture.of("", space, choice)));
-      scored.accept(drawn.size());
-    }
-    Comparator<Score> order =
-        budget.isEmpty()
-            ? Comparator.comparingDouble(Score::loss)
-            : Comparator.comparingDouble(Score::accuracy).reversed();
-    Score best = drawn.stream().min(order).orElseThrow();
-    List<Score> others = new ArrayList<>();
-    if (uniform) {
-      for (int[] choice : noFaster(best.latencyMs(), count)) {
-        others.add(scorer.score(Architecture.of("", space, choice)));
-        scored.accept(count + others.size());
+    try (ArchitectureScorer scorer = scorer()) {
+      List<Score> drawn = new ArrayList<>();
+      for (int[] choice : draw(count)) {
+        drawn.add(scorer.score(Architecture.of("", space, choice)));
+        scored.accept(drawn.size());
       }
+      Comparator<Score> order =
+          budget.isEmpty()
+              ? Comparator.comparingDouble(Score::loss)
+              : Comparator.comparingDouble(Score::accuracy).reversed();
+      Score best = drawn.stream().min(order).orElseThrow();
+      List<Score> others = new ArrayList<>();
+      if (uniform) {
+        for (int[] choice : noFaster(best.latencyMs(), count)) {
+          others.add(scorer.score(Architecture.of("", space, choice)));
+          scored.accept(count + others.size());
+        }
+      }
+      return new Selection(
+          drawn, others, best, scorer.test(best.architecture()), data.test().size());
     }
-    return new Selection(drawn, others, best, scorer.test(best.architecture()), data.test().size());
+  }
+
+  /** What scores architectures with the supernet's weights as they are. */
+  ArchitectureScorer scorer() {
+    return new ArchitectureScorer(backend, supernet, data, loop.splits(), table, settings);
   }
 
   /**

@@ -8,6 +8,7 @@ import io.fbnet.engine.program.Program;
 import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.network.NetworkBuilder;
+import io.fbnet.nas.network.PathGraphs;
 import io.fbnet.nas.network.SupernetGraphs;
 import io.fbnet.nas.run.Checkpoints;
 import io.fbnet.nas.run.Safetensors;
@@ -27,6 +28,7 @@ public final class Supernet implements AutoCloseable {
   private final SearchSpace space;
   private final ParameterStore store;
   private final SupernetGraphs graphs;
+  private final PathGraphs pathGraphs;
   private final Backend backend;
   private final int batch;
   private final Budget budget;
@@ -54,6 +56,7 @@ public final class Supernet implements AutoCloseable {
             table.layers(),
             budget.penalties(),
             settings.lean());
+    pathGraphs = new PathGraphs(space, normalisation, false);
     Graph graph = graphs.weightStep(batch);
     store = new ParameterStore(backend, graph.parameters());
     store.initialise(settings.seed());
@@ -90,6 +93,11 @@ public final class Supernet implements AutoCloseable {
       thetaStep = Program.compile(backend, graphs.thetaStep(batch), store);
     }
     return thetaStep;
+  }
+
+  /** Steps of single paths on its parameters. */
+  PathGraphs pathGraphs() {
+    return pathGraphs;
   }
 
   /** {@return theta as it stands} */
