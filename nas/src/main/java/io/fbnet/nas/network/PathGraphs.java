@@ -30,8 +30,11 @@ public final class PathGraphs {
   /** The learning rate. */
   public static final String RATE = "rate";
 
-  /** What a path's gradients are multiplied by when they are gathered. */
+  /** What gradients of a path's blocks are multiplied by when they are gathered. */
   public static final String SHARE = "share";
+
+  /** The same for what all paths share. */
+  public static final String SHARE_OUTLINE = "share outline";
 
   /** The buffer of gathered gradients, zeros between updates. */
   public static final String GATHERED = "gathered";
@@ -74,8 +77,8 @@ public final class PathGraphs {
 
   /**
    * A step that trains w by SGD on the cross-entropy of one path or several: a run of the first
-   * phase adds {@link #SHARE} times a path's gradients to those gathered, runs of {@link #UPDATE}
-   * and {@link #UPDATE_OUTLINE} move weights by them and empty them. Inputs: those of {@link
+   * phase adds its gradients, times {@link #SHARE}, to those gathered, runs of {@link #UPDATE} and
+   * {@link #UPDATE_OUTLINE} move weights by them and empty them. Inputs: those of {@link
    * BatchInputs}. Outputs: loss and finite [1], rank [N]. Controls: {@link #RATE}, {@link #SHARE},
    * {@link NetworkBuilder#NORM_MOMENTUM}.
    *
@@ -100,10 +103,10 @@ public final class PathGraphs {
     sets.forEach(set -> weights.addAll(SupernetGraphs.parameters(b, set)));
     Autodiff.gradients(b, loss, weights);
     b.output("finite", finite(b, network, sets, loss));
-    Value share = b.control(SHARE, Type.F32);
     Value one = b.fill(1, 1);
     for (String set : sets) {
-      b.blend(set, GATHERED, Storage.Flat.GRADIENTS, one, share, one);
+      String share = set.equals(NetworkBuilder.WEIGHTS) ? SHARE_OUTLINE : SHARE;
+      b.blend(set, GATHERED, Storage.Flat.GRADIENTS, one, b.control(share, Type.F32), one);
     }
     b.phase(UPDATE_OUTLINE);
     update(b, Set.of(NetworkBuilder.WEIGHTS), momentum, weightDecay);

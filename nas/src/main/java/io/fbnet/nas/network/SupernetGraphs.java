@@ -42,6 +42,7 @@ public final class SupernetGraphs {
   private final double[][] layersMs;
   private final List<Penalty> penalties;
   private final boolean lean;
+  private final boolean setsOfBlocks;
 
   /**
    * What the steps minimise and how they move.
@@ -110,6 +111,19 @@ public final class SupernetGraphs {
       double[][] layersMs,
       List<Penalty> penalties,
       boolean lean) {
+    this(space, normalisation, loss, fixedMs, layersMs, penalties, lean, false);
+  }
+
+  private SupernetGraphs(
+      SearchSpace space,
+      Normalisation normalisation,
+      LossSettings loss,
+      double fixedMs,
+      double[][] layersMs,
+      List<Penalty> penalties,
+      boolean lean,
+      boolean setsOfBlocks) {
+    this.setsOfBlocks = setsOfBlocks;
     this.lean = lean;
     this.penalties = List.copyOf(penalties);
     this.space = space;
@@ -119,11 +133,19 @@ public final class SupernetGraphs {
     this.layersMs = layersMs;
   }
 
+  /**
+   * {@return the same steps on the parameters of {@link PathGraphs#training}, for theta steps: each
+   * block's are a set of their own}
+   */
+  public SupernetGraphs withSetsOfBlocks() {
+    return new SupernetGraphs(space, normalisation, loss, fixedMs, layersMs, penalties, lean, true);
+  }
+
   /** What a forward pass leaves for the two steps. */
   private record Forward(Value theta, Value seed, Value step, Value loss) {}
 
   private Forward forward(GraphBuilder b, int batch, NormMode mode, boolean latencyInLoss) {
-    NetworkBuilder network = new NetworkBuilder(b, space, mode);
+    NetworkBuilder network = new NetworkBuilder(b, space, mode, setsOfBlocks);
     Value images = network.images(batch, normalisation);
     Value labels = BatchInputs.labels(b, batch);
     int layers = space.layerCount();

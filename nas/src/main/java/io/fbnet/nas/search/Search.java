@@ -64,7 +64,8 @@ public final class Search implements AutoCloseable {
     BudgetCheck.require(budget, this.space);
     backend.warmUp();
     supernet =
-        new Supernet(backend, this.space, data.normalisation(), this.settings, table, budget);
+        new Supernet(
+            backend, this.space, data.normalisation(), this.settings, table, budget, false);
     try {
       loop = new SearchLoop(backend, supernet, this.settings, table, data);
     } catch (RuntimeException e) {

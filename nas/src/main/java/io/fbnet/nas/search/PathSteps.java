@@ -1,0 +1,95 @@
+package io.fbnet.nas.search;
+
+import io.fbnet.engine.backend.Readback;
+import io.fbnet.engine.graph.Op;
+import io.fbnet.engine.program.Program;
+import io.fbnet.nas.data.Batch;
+import io.fbnet.nas.network.BatchInputs;
+import io.fbnet.nas.network.NetworkBuilder;
+import io.fbnet.nas.network.PathGraphs;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.ToDoubleFunction;
+
+/**
+ * Steps that train w by paths of its supernet: the gradients of a step's paths are added up, then
+ * the blocks that they took are updated, once each, and no others. An update waits until it is
+ * known that every gradient is finite.
+ */
+final class PathSteps {
+  private static final double NORM_MOMENTUM = 0.1;
+
+  private final Program program;
+  private final ToDoubleFunction<int[]> latencyMs;
+
+  /**
+   * Steps of a supernet.
+   *
+   * @param program of {@link PathGraphs#training}
+   * @param latencyMs of a path, by the table
+   */
+  PathSteps(Program program, ToDoubleFunction<int[]> latencyMs) {
+    this.program = program;
+    this.latencyMs = latencyMs;
+    program.set(NetworkBuilder.NORM_MOMENTUM, NORM_MOMENTUM);
+    program.set(PathGraphs.SHARE, 1.0);
+  }
+
+  /**
+   * Runs a step.
+   *
+   * @param batch of all its paths
+   * @param paths one or more
+   * @param rate of SGD
+   * @return results in the order of {@link StepInFlight}: means over the paths, and the rank of
+   *     each image in each of them
+   */
+  Readback run(Batch batch, List<int[]> paths, double rate) {
+    program.set(PathGraphs.SHARE_OUTLINE, 1.0 / paths.size());
+    program.set(PathGraphs.RATE, rate);
+    List<Readback> running = new ArrayList<>();
+    for (int[] path : paths) {
+      BatchInputs.lend(program, batch);
+      program.run(Op.Phase.FIRST, path);
+      running.add(program.readLater("loss", "finite", "rank"));
+    }
+    float loss = 0;
+    boolean finite = true;
+    double microseconds = 0;
+    float[] ranks = new float[0];
+    for (int i = 0; i < paths.size(); i++) {
+      float[][] values = running.get(i).await();
+      loss += values[0][0] / paths.size();
+      finite &= values[1][0] == 1;
+      microseconds += 1000 * latencyMs.applyAsDouble(paths.get(i)) / paths.size();
+      int from = ranks.length;
+      ranks = Arrays.copyOf(ranks, from + values[2].length);
+      System.arraycopy(values[2], 0, ranks, from, values[2].length);
+    }
+    if (finite) {
+      update(paths);
+    }
+    return Readback.of(
+        new float[][] {{loss}, {finite ? 1 : 0}, ranks, {(float) microseconds}, {loss}});
+  }
+
+  private void update(List<int[]> paths) {
+    int layers = paths.getFirst().length;
+    int[] none = new int[layers];
+    Arrays.fill(none, -1);
+    program.run(PathGraphs.UPDATE_OUTLINE, none);
+    for (int i = 0; i < paths.size(); i++) {
+      int[] rest = paths.get(i).clone();
+      for (int l = 0; l < layers; l++) {
+        for (int earlier = 0; earlier < i; earlier++) {
+          // Updated already: what it gathered is all in.
+          rest[l] = paths.get(earlier)[l] == paths.get(i)[l] ? -1 : rest[l];
+        }
+      }
+      if (!Arrays.equals(rest, none)) {
+        program.run(PathGraphs.UPDATE, rest);
+      }
+    }
+  }
+}
