@@ -5,19 +5,34 @@ import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.data.BatchLoader;
 import io.fbnet.nas.network.BatchInputs;
 import io.fbnet.nas.network.NetworkBuilder;
+import io.fbnet.nas.search.PathSampling;
+import io.fbnet.nas.search.PathSteps;
 import io.fbnet.nas.search.Search;
 import java.util.Locale;
+import java.util.function.ObjLongConsumer;
 
 /** Two steps of each kind on real images, for their memory and time. */
 final class DryRun {
   private static final long MIB = 1 << 20;
 
+  /** So small that nothing can diverge. */
+  private static final double SMALL_RATE = 1e-6;
+
   private DryRun() {}
 
   static String of(Search search) {
     StringBuilder text = new StringBuilder();
-    double weight = time(search, "w step", search.supernet().weightStep(), false, text);
-    double theta = time(search, "theta step", search.supernet().thetaStep(), true, text);
+    boolean trainsTheta = search.strategy().trainsTheta();
+    Program weights = trainsTheta ? search.supernet().weightStep() : search.supernet().pathStep();
+    double weight =
+        trainsTheta
+            ? time(search, "w step", weights, mixture(search, weights, false), text)
+            : time(search, "w step by paths", weights, paths(search, weights), text);
+    double theta = 0;
+    if (trainsTheta) {
+      Program step = search.supernet().thetaStep();
+      theta = time(search, "theta step", step, mixture(search, step, true), text);
+    }
     int batch = search.settings().batch();
     long weightSteps =
         (long) search.settings().epochs() * (search.loop().splits().first().length / batch);
@@ -31,13 +46,46 @@ final class DryRun {
             weightSteps,
             thetaSteps,
             ProgressLine.duration((long) Math.ceil(seconds))));
-    search.supernet().weightStep().slowKernels().forEach(s -> text.append(s).append('\n'));
+    weights.slowKernels().forEach(s -> text.append(s).append('\n'));
     return text.toString();
+  }
+
+  /** A step of the mixture by its number and a batch. */
+  private static ObjLongConsumer<Batch> mixture(Search search, Program program, boolean theta) {
+    return (batch, step) -> {
+      BatchInputs.write(program, batch);
+      program.set("seed", search.settings().seed());
+      program.set("step", step);
+      program.set("tau", search.settings().tauFirst());
+      program.set("rate", SMALL_RATE);
+      if (theta) {
+        program.set("count", step + 1.0);
+      } else {
+        program.set(NetworkBuilder.NORM_MOMENTUM, 0.1);
+      }
+      program.run();
+    };
+  }
+
+  private static ObjLongConsumer<Batch> paths(Search search, Program program) {
+    PathSteps steps = new PathSteps(program, search.table()::latencyOf);
+    PathSampling sampling = search.strategy().sampling().orElseThrow();
+    return (batch, step) ->
+        steps
+            .run(
+                batch,
+                sampling.paths(search.space(), search.settings().seed(), step),
+                SMALL_RATE)
+            .await();
   }
 
   /** Seconds of the second step. */
   private static double time(
-      Search search, String name, Program program, boolean theta, StringBuilder text) {
+      Search search,
+      String name,
+      Program program,
+      ObjLongConsumer<Batch> step,
+      StringBuilder text) {
     double seconds = 0;
     try (BatchLoader loader =
         BatchLoader.over(search.data().train(), search.loop().splits().first())
@@ -47,18 +95,8 @@ final class DryRun {
       loader.start(0, 0);
       Batch batch = loader.next();
       for (int i = 0; i < 2; i++) {
-        BatchInputs.write(program, batch);
-        program.set("seed", search.settings().seed());
-        program.set("step", (long) i);
-        program.set("tau", search.settings().tauFirst());
-        program.set("rate", 1e-6);
-        if (theta) {
-          program.set("count", i + 1.0);
-        } else {
-          program.set(NetworkBuilder.NORM_MOMENTUM, 0.1);
-        }
         long start = System.nanoTime();
-        program.run();
+        step.accept(batch, i);
         search.backend().synchronise();
         seconds = (System.nanoTime() - start) / 1e9;
       }

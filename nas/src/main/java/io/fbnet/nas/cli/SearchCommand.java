@@ -6,6 +6,7 @@ import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
 import io.fbnet.nas.run.Checkpoints;
 import io.fbnet.nas.run.RunFolder;
+import io.fbnet.nas.search.ArchitectureScorer;
 import io.fbnet.nas.search.Search;
 import io.fbnet.nas.search.SearchLoop;
 import io.fbnet.nas.search.SearchObserver;
@@ -133,10 +134,17 @@ final class SearchCommand implements Callable<Integer> {
               "%d images an epoch fill no whole batch and are left out, others each time",
               loop.droppedImages()));
     }
-    search.supernet().weightStep().slowKernels().forEach(console::warn);
+    boolean explores = !search.strategy().trainsTheta();
+    if (!explores) {
+      search.supernet().weightStep().slowKernels().forEach(console::warn);
+    }
     boolean finished;
+    Watcher watcher = new Watcher(console, progress, signals);
     try {
-      finished = search.run(folder, new Watcher(console, progress, signals));
+      finished = search.run(folder, watcher);
+      if (finished && explores) {
+        finished = search.explore(folder, flags.strategy.evaluations, watcher);
+      }
     } catch (UserException e) {
       if (e.exitCode() == ExitCode.DIVERGED) {
         progress.clear();
@@ -203,6 +211,19 @@ final class SearchCommand implements Callable<Integer> {
               epoch + 1,
               expectedMs,
               entropyBits));
+    }
+
+    @Override
+    public void evaluated(int done, int total, ArchitectureScorer.Score score) {
+      progress.update(
+          done,
+          total,
+          String.format(
+              Locale.ROOT,
+              "network %d: accuracy %.4f at %.4f ms",
+              done,
+              score.accuracy(),
+              score.latencyMs()));
     }
 
     @Override

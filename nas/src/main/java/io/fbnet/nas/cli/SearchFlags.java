@@ -163,6 +163,8 @@ final class SearchFlags {
               + " the user's cache.")
   String lut;
 
+  @Mixin StrategyFlags strategy;
+
   @Option(
       names = "--samples",
       defaultValue = "6",
@@ -182,6 +184,7 @@ final class SearchFlags {
   /** The same for a space that is known, with all its changes. */
   SearchSpace resolve(SearchSpace loaded) {
     budget.check();
+    strategy.resolve();
     if (budget.targetLatency != null && (alpha != null || beta != null)) {
       throw UserException.usage(
           "--target-latency has a loss of its own: leave out --alpha and --beta, or the target");
@@ -238,7 +241,8 @@ final class SearchFlags {
             hard,
             momentum,
             weightDecay,
-            thetaWeightDecay);
+            thetaWeightDecay,
+            true);
     return SearchSettings.paper()
         .seed(seed)
         .epochs(epochs)

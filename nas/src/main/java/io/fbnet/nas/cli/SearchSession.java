@@ -53,7 +53,15 @@ final class SearchSession implements AutoCloseable {
         table = TableSource.open(flags.lut, space, backend, console, progress);
       }
       warnOfUnit(table, console);
-      search = new Search(backend, data, space, table, flags.budget.budget(table, space), settings);
+      search =
+          new Search(
+              backend,
+              data,
+              space,
+              table,
+              flags.budget.budget(table, space),
+              settings,
+              flags.strategy.resolve());
       opened = true;
     } finally {
       if (!opened) {

@@ -56,6 +56,7 @@ public final class SupernetGraphs {
    * @param momentum of SGD on w
    * @param weightDecay of w, batch norms spared
    * @param thetaWeightDecay of theta
+   * @param noise whether m is a sample of Gumbel-softmax, else the softmax of theta / tau
    */
   public record LossSettings(
       double alpha,
@@ -65,15 +66,38 @@ public final class SupernetGraphs {
       boolean hard,
       double momentum,
       double weightDecay,
-      double thetaWeightDecay) {
+      double thetaWeightDecay,
+      boolean noise) {
     /** The paper's: alpha 0.2, beta 0.6, momentum 0.9, decay 1e-4 of w and 5e-4 of theta. */
     public static final LossSettings PAPER =
-        new LossSettings(0.2, 0.6, false, false, false, 0.9, 1e-4, 5e-4);
+        new LossSettings(0.2, 0.6, false, false, false, 0.9, 1e-4, 5e-4, true);
 
     /** {@return the same without the product with the latency, for losses with a target} */
     public LossSettings withoutProduct() {
       return new LossSettings(
-          1, 0, crossEntropyOnly, noisePerImage, hard, momentum, weightDecay, thetaWeightDecay);
+          1,
+          0,
+          crossEntropyOnly,
+          noisePerImage,
+          hard,
+          momentum,
+          weightDecay,
+          thetaWeightDecay,
+          noise);
+    }
+
+    /** {@return the same without noise} */
+    public LossSettings withoutNoise() {
+      return new LossSettings(
+          alpha,
+          beta,
+          crossEntropyOnly,
+          false,
+          hard,
+          momentum,
+          weightDecay,
+          thetaWeightDecay,
+          false);
     }
   }
 
@@ -154,7 +178,8 @@ public final class SupernetGraphs {
     Value seed = b.control("seed", Type.I64);
     Value step = b.control("step", Type.I64);
     int rows = loss.noisePerImage() ? batch : 1;
-    Value soft = b.gumbelSoftmax(theta, b.control("tau", Type.F32), seed, step, rows, NOISE_STREAM);
+    int stream = loss.noise() ? NOISE_STREAM : Op.GumbelSoftmax.NO_NOISE;
+    Value soft = b.gumbelSoftmax(theta, b.control("tau", Type.F32), seed, step, rows, stream);
     Value m = loss.hard() ? b.hardMax(soft) : soft;
     List<Value> coefficients = b.unstack(m);
     Value x = network.stem(images);

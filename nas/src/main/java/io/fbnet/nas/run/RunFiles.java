@@ -64,6 +64,11 @@ public record RunFiles(Path root) {
     return root.resolve("samples.json");
   }
 
+  /** {@return the record of networks that a controller proposed and their scores} */
+  public Path evaluations() {
+    return root.resolve("evaluations.jsonl");
+  }
+
   /** {@return the run as one page for people} */
   public Path report() {
     return root.resolve("report.html");

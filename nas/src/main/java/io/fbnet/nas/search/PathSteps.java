@@ -17,7 +17,7 @@ import java.util.function.ToDoubleFunction;
  * the blocks that they took are updated, once each, and no others. An update waits until it is
  * known that every gradient is finite.
  */
-final class PathSteps {
+public final class PathSteps {
   private static final double NORM_MOMENTUM = 0.1;
 
   private final Program program;
@@ -29,7 +29,7 @@ final class PathSteps {
    * @param program of {@link PathGraphs#training}
    * @param latencyMs of a path, by the table
    */
-  PathSteps(Program program, ToDoubleFunction<int[]> latencyMs) {
+  public PathSteps(Program program, ToDoubleFunction<int[]> latencyMs) {
     this.program = program;
     this.latencyMs = latencyMs;
     program.set(NetworkBuilder.NORM_MOMENTUM, NORM_MOMENTUM);
@@ -45,7 +45,7 @@ final class PathSteps {
    * @return results in the order of {@link StepInFlight}: means over the paths, and the rank of
    *     each image in each of them
    */
-  Readback run(Batch batch, List<int[]> paths, double rate) {
+  public Readback run(Batch batch, List<int[]> paths, double rate) {
     program.set(PathGraphs.SHARE_OUTLINE, 1.0 / paths.size());
     program.set(PathGraphs.RATE, rate);
     List<Readback> running = new ArrayList<>();

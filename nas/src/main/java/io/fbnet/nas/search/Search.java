@@ -11,10 +11,12 @@ import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.search.ArchitectureScorer.Score;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.SearchSpace;
+import io.fbnet.nas.strategy.Problem;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.function.Consumer;
 import java.util.function.IntConsumer;
 
@@ -27,11 +29,13 @@ public final class Search implements AutoCloseable {
   private final SearchSpace space;
   private final LatencyTable table;
   private final SearchSettings settings;
+  private final SearchStrategy strategy;
   private final Supernet supernet;
   private final SearchLoop loop;
 
   /**
-   * Sets up a search at its beginning. Device and images stay the caller's and must outlive it.
+   * Sets up a search by the paper's strategy at its beginning. Device and images stay the caller's
+   * and must outlive it.
    *
    * @param backend the device that computes
    * @param data images of the space's size
@@ -50,6 +54,31 @@ public final class Search implements AutoCloseable {
       LatencyTable table,
       Budget budget,
       SearchSettings settings) {
+    this(backend, data, space, table, budget, settings, SearchStrategy.FBNET);
+  }
+
+  /**
+   * The same by another strategy.
+   *
+   * @param backend the device that computes
+   * @param data images of the space's size
+   * @param space to search; its class count becomes the data's
+   * @param table latencies of the space's blocks on the device that the network is for
+   * @param budget what the network may cost
+   * @param settings everything else
+   * @param strategy how the supernet is trained and networks are found
+   * @throws UserException (exit code 3) if the data has no classes to tell apart, the table is of
+   *     another space, or no network keeps the budget
+   */
+  public Search(
+      Backend backend,
+      Dataset data,
+      SearchSpace space,
+      LatencyTable table,
+      Budget budget,
+      SearchSettings settings,
+      SearchStrategy strategy) {
+    this.strategy = strategy;
     this.backend = backend;
     this.data = data;
     this.space = fitted(space, data);
@@ -65,9 +94,9 @@ public final class Search implements AutoCloseable {
     backend.warmUp();
     supernet =
         new Supernet(
-            backend, this.space, data.normalisation(), this.settings, table, budget, false);
+            backend, this.space, data.normalisation(), this.settings, table, budget, strategy);
     try {
-      loop = new SearchLoop(backend, supernet, this.settings, table, data);
+      loop = new SearchLoop(backend, supernet, this.settings, strategy, table, data);
     } catch (RuntimeException e) {
       supernet.close();
       throw e;
@@ -114,6 +143,11 @@ public final class Search implements AutoCloseable {
   /** {@return the settings, without the product with the latency where there is a target} */
   public SearchSettings settings() {
     return settings;
+  }
+
+  /** {@return how the supernet is trained and networks are found} */
+  public SearchStrategy strategy() {
+    return strategy;
   }
 
   /** {@return weights, theta and the compiled steps} */
@@ -224,6 +258,47 @@ public final class Search implements AutoCloseable {
       return new Selection(
           drawn, others, best, scorer.test(best.architecture()), data.test().size());
     }
+  }
+
+  /**
+   * Has the strategy's controller propose networks within the budget and scores each with the
+   * supernet's weights. What is done is logged in the folder, and another call goes on from there.
+   *
+   * @param folder of this search, finished
+   * @param evaluations how many to score in all
+   * @param observer told of each
+   * @return whether all are scored
+   * @throws UserException (exit code 3) where the log is of another search, (exit code 5) where it
+   *     cannot be written
+   * @throws IllegalStateException where the strategy has no controller
+   */
+  public boolean explore(RunFolder folder, int evaluations, SearchObserver observer) {
+    supernet.releaseSteps();
+    Exploration exploration = exploration(folder);
+    if (exploration.done() >= evaluations) {
+      return true;
+    }
+    try (ArchitectureScorer scorer = scorer()) {
+      return exploration.run(evaluations, scorer::score, observer);
+    }
+  }
+
+  private Exploration exploration(RunFolder folder) {
+    return new Exploration(
+        folder.files().evaluations(), space, strategy.controller().orElseThrow(
+            () -> new IllegalStateException("the strategy " + strategy.name() + " has no controller"))
+        .apply(problem()));
+  }
+
+  private Problem problem() {
+    Budget budget = supernet.budget();
+    OptionalDouble target =
+        budget.limits().stream()
+            .filter(limit -> limit.kind() == Limit.Kind.LATENCY)
+            .mapToDouble(Limit::target)
+            .findFirst();
+    return new Problem(
+        space.allowed(), new BudgetNetworks(budget, space.allowed()), target, settings.seed());
   }
 
   /** What scores architectures with the supernet's weights as they are. */

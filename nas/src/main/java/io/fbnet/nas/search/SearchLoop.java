@@ -3,6 +3,7 @@ package io.fbnet.nas.search;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.engine.backend.HostMemory;
+import io.fbnet.engine.backend.Readback;
 import io.fbnet.engine.program.Program;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
@@ -21,6 +22,7 @@ import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 
@@ -41,6 +43,7 @@ public final class SearchLoop {
   private final Backend backend;
   private final Supernet supernet;
   private final SearchSettings settings;
+  private final SearchStrategy strategy;
   private final LatencyTable table;
   private final Dataset data;
   private final Splits splits;
@@ -49,6 +52,7 @@ public final class SearchLoop {
   private long lastSave = System.nanoTime();
   private int lastLoggedEpoch = -1;
   private StepInFlight inFlight;
+  private PathSteps paths;
   private Path root;
 
   /** A search at its beginning. */
@@ -56,11 +60,13 @@ public final class SearchLoop {
       Backend backend,
       Supernet supernet,
       SearchSettings settings,
+      SearchStrategy strategy,
       LatencyTable table,
       Dataset data) {
     this.backend = backend;
     this.supernet = supernet;
     this.settings = settings;
+    this.strategy = strategy;
     this.table = table;
     this.data = data;
     ascent = new DualAscent(supernet.budget());
@@ -92,7 +98,8 @@ public final class SearchLoop {
 
   /** {@return steps of the whole search} */
   public long totalSteps() {
-    int thetaEpochs = Math.max(0, settings.epochs() - settings.warmupEpochs());
+    int thetaEpochs =
+        strategy.trainsTheta() ? Math.max(0, settings.epochs() - settings.warmupEpochs()) : 0;
     return totalWeightSteps() + (long) thetaEpochs * batches(splits.second());
   }
 
@@ -147,7 +154,7 @@ public final class SearchLoop {
           save(checkpoints, metrics);
           return false;
         }
-        if (!theta && position.epoch() >= settings.warmupEpochs()) {
+        if (!theta && strategy.trainsTheta() && position.epoch() >= settings.warmupEpochs()) {
           position = position.atPhase(Position.Phase.THETA);
           continue;
         }
@@ -166,9 +173,9 @@ public final class SearchLoop {
       MetricsLog metrics,
       SearchObserver observer) {
     loader.start(position.epoch(), position.batch());
-    Program program = theta ? supernet.thetaStep() : supernet.weightStep();
     for (Batch batch = loader.next(); batch != null; batch = loader.next()) {
-      StepInFlight launched = launch(program, theta, batch);
+      StepInFlight launched =
+          theta || strategy.sampling().isEmpty() ? launch(theta, batch) : launchPaths(batch);
       finish(metrics, observer);
       // What this step finds comes later on every device, even where it has arrived already.
       ascent.move();
@@ -189,7 +196,25 @@ public final class SearchLoop {
     return true;
   }
 
-  private StepInFlight launch(Program program, boolean theta, Batch batch) {
+  /** A step of single paths, whose results are there when it returns. */
+  private StepInFlight launchPaths(Batch batch) {
+    if (paths == null) {
+      paths = new PathSteps(supernet.pathStep(), table::latencyOf);
+    }
+    double rate = settings.rate(position.weightSteps(), totalWeightSteps());
+    List<int[]> taken =
+        strategy
+            .sampling()
+            .orElseThrow()
+            .paths(supernet.space(), settings.seed(), position.weightSteps());
+    Readback results = paths.run(batch, taken, rate);
+    position = position.afterStep();
+    return new StepInFlight(
+        false, position, rate, settings.tau(position.epoch()), batch, results);
+  }
+
+  private StepInFlight launch(boolean theta, Batch batch) {
+    Program program = theta ? supernet.thetaStep() : supernet.weightStep();
     double tau = settings.tau(position.epoch());
     double rate =
         theta ? settings.thetaRate() : settings.rate(position.weightSteps(), totalWeightSteps());

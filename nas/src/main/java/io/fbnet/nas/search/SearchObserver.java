@@ -34,6 +34,15 @@ public interface SearchObserver {
    */
   default void epoch(int epoch, double expectedMs, double entropyBits) {}
 
+  /**
+   * After a network that a controller proposed was scored.
+   *
+   * @param done networks scored
+   * @param total to be scored in all
+   * @param score of this one
+   */
+  default void evaluated(int done, int total, ArchitectureScorer.Score score) {}
+
   /** {@return whether the search should stop after this step and save} */
   default boolean stopRequested() {
     return false;

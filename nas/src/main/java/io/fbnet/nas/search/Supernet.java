@@ -42,7 +42,7 @@ public final class Supernet implements AutoCloseable {
   /**
    * Sets up the parameters; the steps are compiled when first asked for.
    *
-   * @param byPaths whether paths train w, else the mixture does
+   * @param strategy whether paths train w or the mixture does, with noise or without
    */
   Supernet(
       Backend backend,
@@ -51,7 +51,8 @@ public final class Supernet implements AutoCloseable {
       SearchSettings settings,
       LatencyTable table,
       Budget budget,
-      boolean byPaths) {
+      SearchStrategy strategy) {
+    boolean byPaths = strategy.sampling().isPresent();
     this.backend = backend;
     this.settings = settings;
     this.budget = budget;
@@ -61,7 +62,7 @@ public final class Supernet implements AutoCloseable {
         new SupernetGraphs(
             space,
             normalisation,
-            settings.loss(),
+            strategy.noise() || byPaths ? settings.loss() : settings.loss().withoutNoise(),
             table.fixed(),
             table.layers(),
             budget.penalties(),
@@ -100,10 +101,10 @@ public final class Supernet implements AutoCloseable {
   }
 
   /**
-   * The w step of paths, compiled when first asked for. It is lean, whatever the mixture is: that
-   * costs a tenth of its time and saves more than half of its memory.
+   * {@return the w step of paths, compiled when first asked for} It is lean, whatever the mixture
+   * is: that costs a tenth of its time and saves more than half of its memory.
    */
-  Program pathStep() {
+  public Program pathStep() {
     if (pathStep == null) {
       pathStep =
           Program.compile(

@@ -101,7 +101,7 @@ class CudaSearchIT {
             .trainImages(STEPS * BATCH)
             .rate(RATE)
             .thetaRate(THETA_RATE)
-            .loss(new LossSettings(0.2, 0.6, false, false, false, MOMENTUM, 1e-4, 5e-4))
+            .loss(new LossSettings(0.2, 0.6, false, false, false, MOMENTUM, 1e-4, 5e-4, true))
             .build();
     double[][] ms = new double[space.layerCount()][space.blocks().size()];
     for (int l = 0; l < ms.length; l++) {

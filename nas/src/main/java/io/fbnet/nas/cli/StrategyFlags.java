@@ -1,0 +1,77 @@
+package io.fbnet.nas.cli;
+
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.Nearest;
+import io.fbnet.nas.search.PathSampling;
+import io.fbnet.nas.search.SearchStrategy;
+import io.fbnet.nas.strategy.Strategy;
+import java.util.ArrayList;
+import java.util.List;
+import picocli.CommandLine.Option;
+
+/** How a search trains its supernet and finds a network. */
+final class StrategyFlags {
+  private static final String SINGLE_PATH = "single-path";
+  private static final List<SearchStrategy> BY_GRADIENTS =
+      List.of(SearchStrategy.FBNET, SearchStrategy.DARTS);
+
+  @Option(
+      names = "--strategy",
+      paramLabel = "NAME",
+      defaultValue = "fbnet",
+      description = {
+        "How to search; beside each its cost beside fbnet's, by multiply-adds of an epoch.",
+        "fbnet: the mixture by Gumbel-softmax, w and theta by turns: 1.",
+        "darts: the same without noise, first order: 1.",
+        "single-path: w by one path a step, then ageing evolution on the supernet's scores: an"
+            + " eighth for the epochs, and each evaluation a forward pass over 20 batches and the"
+            + " theta split.",
+        "random, evolution, ranked-evolution, reinforce, rnn, mnasnet: the same with another"
+            + " controller: uniform draws; ageing evolution; evolution whose offspring a linear"
+            + " model ranks; independent logits, absolute reward (TuNAS); an LSTM by REINFORCE; an"
+            + " LSTM by PPO with ACC x (LAT / T)^w."
+      })
+  String strategy;
+
+  @Option(
+      names = "--sampling",
+      defaultValue = "uniform",
+      description =
+          "The paths that train w, where paths do: uniform (one a step), fair (each candidate once a"
+              + " step: as many paths as candidates) or sandwich (the largest, the smallest and two"
+              + " uniform).")
+  PathSampling sampling;
+
+  @Option(
+      names = "--evaluations",
+      defaultValue = "100",
+      description = "Networks that the controller proposes and the supernet scores.")
+  int evaluations;
+
+  /** The strategy that the flags name. */
+  SearchStrategy resolve() {
+    Ranges.architectures("--evaluations", evaluations);
+    for (SearchStrategy known : BY_GRADIENTS) {
+      if (known.name().equals(strategy)) {
+        if (sampling != PathSampling.UNIFORM) {
+          throw UserException.usage(
+              "--sampling says which paths train w, but with --strategy %s the mixture does: leave"
+                  + " it out, or take single-path",
+              strategy);
+        }
+        return known;
+      }
+    }
+    if (strategy.equals(SINGLE_PATH)) {
+      return SearchStrategy.singlePath(sampling);
+    }
+    if (Strategy.words().contains(strategy)) {
+      return SearchStrategy.byPaths(strategy, sampling, Strategy.of(strategy)::begin);
+    }
+    List<String> names = new ArrayList<>(BY_GRADIENTS.stream().map(SearchStrategy::name).toList());
+    names.add(SINGLE_PATH);
+    names.addAll(Strategy.words());
+    throw UserException.usage(
+        "there is no --strategy '%s'%s", strategy, Nearest.hint(strategy, names));
+  }
+}

@@ -1,0 +1,131 @@
+package io.fbnet.nas.search;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.run.MetricsLog;
+import io.fbnet.nas.search.ArchitectureScorer.Score;
+import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.space.SearchSpace;
+import io.fbnet.nas.strategy.Controller;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.Function;
+
+/**
+ * A controller's proposals, scored one after the other and logged. A controller is a function of
+ * its seed and of the scores that it was told, so the log is all that it takes to go on.
+ */
+final class Exploration {
+  private final Path log;
+  private final SearchSpace space;
+  private final Controller controller;
+  private final List<Score> scores = new ArrayList<>();
+
+  /**
+   * Takes up what the log holds.
+   *
+   * @param log a line an evaluation; it need not be there
+   * @param space of the networks
+   * @param controller at its beginning
+   * @throws UserException (exit code 3) where the log is not of this controller
+   */
+  Exploration(Path log, SearchSpace space, Controller controller) {
+    this.log = log;
+    this.space = space;
+    this.controller = controller;
+    for (ObjectNode line : MetricsLog.read(log)) {
+      int[] choice = choice(line);
+      Optional<int[]> proposed = controller.propose();
+      if (proposed.isEmpty() || !Arrays.equals(proposed.get(), choice)) {
+        throw UserException.data(
+            "%s, line %d: the network is not the one that this search would have proposed; remove"
+                + " the file to propose anew",
+            log, scores.size() + 1);
+      }
+      learn(
+          new Score(
+              Architecture.of("", space, choice),
+              number(line, "latency_ms"),
+              number(line, "accuracy"),
+              number(line, "ce"),
+              number(line, "loss")));
+    }
+  }
+
+  /** JSON has no NaN, so the log holds none. */
+  private static double number(JsonNode line, String field) {
+    JsonNode value = line.path(field);
+    return value.isNumber() ? value.asDouble() : Double.NaN;
+  }
+
+  private int[] choice(JsonNode line) {
+    int[] choice = new int[space.layerCount()];
+    JsonNode list = line.path("choice");
+    for (int l = 0; l < choice.length; l++) {
+      choice[l] = list.path(l).asInt(-1);
+      if (choice[l] < 0 || choice[l] >= space.blocks().size() || list.size() != choice.length) {
+        throw UserException.data(
+            "%s, line %d: choice must name one candidate for each of %d layers",
+            log, scores.size() + 1, choice.length);
+      }
+    }
+    return choice;
+  }
+
+  private void learn(Score score) {
+    scores.add(score);
+    controller.feedback(score.architecture().choice(), score.accuracy(), score.latencyMs());
+  }
+
+  /** {@return how many networks were scored so far} */
+  int done() {
+    return scores.size();
+  }
+
+  /**
+   * Goes on until so many networks are scored, or there are no more, or it is asked to stop.
+   *
+   * @param evaluations how many in all
+   * @param score scores a network
+   * @param observer told of each
+   * @return whether it came to its end
+   */
+  boolean run(
+      int evaluations, Function<Architecture, Score> score, SearchObserver observer) {
+    try (MetricsLog out = MetricsLog.open(log)) {
+      while (scores.size() < evaluations) {
+        Optional<int[]> choice = controller.propose();
+        if (choice.isEmpty()) {
+          return true;
+        }
+        Score found = score.apply(Architecture.of("", space, choice.get()));
+        Map<String, Object> line = new LinkedHashMap<>();
+        line.put("choice", choice.get());
+        line.put("latency_ms", found.latencyMs());
+        line.put("accuracy", found.accuracy());
+        line.put("ce", found.crossEntropy());
+        line.put("loss", found.loss());
+        out.append(scores.size() + 1, line);
+        learn(found);
+        observer.evaluated(scores.size(), evaluations, found);
+        if (observer.stopRequested()) {
+          out.force();
+          return scores.size() >= evaluations;
+        }
+      }
+      out.force();
+    }
+    return true;
+  }
+
+  /** {@return every score, in the order in which the networks were proposed} */
+  List<Score> scores() {
+    return List.copyOf(scores);
+  }
+}
