@@ -23,11 +23,12 @@ final class DryRun {
   static String of(Search search) {
     StringBuilder text = new StringBuilder();
     boolean trainsTheta = search.strategy().trainsTheta();
-    Program weights = trainsTheta ? search.supernet().weightStep() : search.supernet().pathStep();
+    boolean byPaths = search.strategy().sampling().isPresent();
+    Program weights = byPaths ? search.supernet().pathStep() : search.supernet().weightStep();
     double weight =
-        trainsTheta
-            ? time(search, "w step", weights, mixture(search, weights, false), text)
-            : time(search, "w step by paths", weights, paths(search, weights), text);
+        byPaths
+            ? time(search, "w step by paths", weights, paths(search, weights), text)
+            : time(search, "w step", weights, mixture(search, weights, false), text);
     double theta = 0;
     if (trainsTheta) {
       Program step = search.supernet().thetaStep();
@@ -74,7 +75,8 @@ final class DryRun {
         steps
             .run(
                 batch,
-                sampling.paths(search.space(), search.settings().seed(), step),
+                sampling.paths(
+                    search.space(), search.supernet().theta(), search.settings().seed(), step),
                 SMALL_RATE)
             .await();
   }

@@ -135,7 +135,7 @@ final class SearchCommand implements Callable<Integer> {
               loop.droppedImages()));
     }
     boolean explores = !search.strategy().trainsTheta();
-    if (!explores) {
+    if (search.strategy().sampling().isEmpty()) {
       search.supernet().weightStep().slowKernels().forEach(console::warn);
     }
     boolean finished;

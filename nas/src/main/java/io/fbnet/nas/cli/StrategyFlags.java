@@ -13,7 +13,7 @@ import picocli.CommandLine.Option;
 final class StrategyFlags {
   private static final String SINGLE_PATH = "single-path";
   private static final List<SearchStrategy> BY_GRADIENTS =
-      List.of(SearchStrategy.FBNET, SearchStrategy.DARTS);
+      List.of(SearchStrategy.FBNET, SearchStrategy.DARTS, SearchStrategy.TF_NAS);
 
   @Option(
       names = "--strategy",
@@ -23,6 +23,8 @@ final class StrategyFlags {
         "How to search; beside each its cost beside fbnet's, by multiply-adds of an epoch.",
         "fbnet: the mixture by Gumbel-softmax, w and theta by turns: 1.",
         "darts: the same without noise, first order: 1.",
+        "tf-nas: w by one path drawn from theta and one uniform path a step, theta by the mixture: a"
+            + " half, most of it theta's.",
         "single-path: w by one path a step, then ageing evolution on the supernet's scores: an"
             + " eighth for the epochs, and each evaluation a forward pass over 20 batches and the"
             + " theta split.",
@@ -55,12 +57,16 @@ final class StrategyFlags {
       if (known.name().equals(strategy)) {
         if (sampling != PathSampling.UNIFORM) {
           throw UserException.usage(
-              "--sampling says which paths train w, but with --strategy %s the mixture does: leave"
-                  + " it out, or take single-path",
+              "--strategy %s trains w in its own way: leave --sampling out, or take single-path",
               strategy);
         }
         return known;
       }
+    }
+    if (sampling.readsTheta()) {
+      throw UserException.usage(
+          "--sampling theta-and-uniform needs a theta that is trained: take --strategy tf-nas, or"
+              + " another sampling");
     }
     if (strategy.equals(SINGLE_PATH)) {
       return SearchStrategy.singlePath(sampling);

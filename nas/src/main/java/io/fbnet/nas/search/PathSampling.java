@@ -5,6 +5,7 @@ import io.fbnet.nas.network.Description;
 import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /** Which paths through the supernet train its weights in a step. */
@@ -20,19 +21,23 @@ public enum PathSampling {
    * The path of the most multiply-adds, that of the least, and two uniform ones (the sandwich rule,
    * arXiv 1903.05134, without distillation).
    */
-  SANDWICH;
+  SANDWICH,
+  /** One path drawn from theta and one uniform one (bi-sampling, TF-NAS, arXiv 2008.05314). */
+  THETA_AND_UNIFORM;
 
   private static final int STREAM = 5;
+  private static final int THETA_STREAM = 8;
   private static final int WITHIN_SANDWICH = 2;
 
   /**
    * {@return the paths of a step, one candidate a layer each}
    *
    * @param space whose candidates are taken, where it allows them
+   * @param theta as it stands; read by {@link #THETA_AND_UNIFORM} alone
    * @param seed of all steps
    * @param step from 0
    */
-  public List<int[]> paths(SearchSpace space, long seed, long step) {
+  public List<int[]> paths(SearchSpace space, Theta theta, long seed, long step) {
     boolean[][] allowed = space.allowed();
     return switch (this) {
       case UNIFORM -> List.of(uniform(allowed, seed, step, 0));
@@ -46,12 +51,19 @@ public enum PathSampling {
         }
         yield paths;
       }
+      case THETA_AND_UNIFORM ->
+          List.of(theta.sample(seed, THETA_STREAM, step), uniform(allowed, seed, step, 0));
     };
   }
 
-  /** {@return how many paths a step has, in a space of so many candidates a layer} */
+  /** {@return how many paths a step has} */
   int paths(SearchSpace space) {
-    return paths(space, 0, 0).size();
+    return paths(space, Theta.uniform(space), 0, 0).size();
+  }
+
+  /** {@return whether the paths depend on theta} */
+  public boolean readsTheta() {
+    return this == THETA_AND_UNIFORM;
   }
 
   private static int[] uniform(boolean[][] allowed, long seed, long step, int number) {
@@ -108,7 +120,7 @@ public enum PathSampling {
         open[count++] = k;
       }
     }
-    return java.util.Arrays.copyOf(open, count);
+    return Arrays.copyOf(open, count);
   }
 
   private static int below(int bound, long seed, long step, long index) {

@@ -53,6 +53,7 @@ public final class SearchLoop {
   private int lastLoggedEpoch = -1;
   private StepInFlight inFlight;
   private PathSteps paths;
+  private Theta drawn;
   private Path root;
 
   /** A search at its beginning. */
@@ -202,11 +203,13 @@ public final class SearchLoop {
       paths = new PathSteps(supernet.pathStep(), table::latencyOf);
     }
     double rate = settings.rate(position.weightSteps(), totalWeightSteps());
+    PathSampling sampling = strategy.sampling().orElseThrow();
+    if (drawn == null || sampling.readsTheta() && position.batch() == 0) {
+      // Theta rests while w is trained.
+      drawn = supernet.theta();
+    }
     List<int[]> taken =
-        strategy
-            .sampling()
-            .orElseThrow()
-            .paths(supernet.space(), settings.seed(), position.weightSteps());
+        sampling.paths(supernet.space(), drawn, settings.seed(), position.weightSteps());
     Readback results = paths.run(batch, taken, rate);
     position = position.afterStep();
     return new StepInFlight(

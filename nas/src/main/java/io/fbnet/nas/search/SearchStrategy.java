@@ -7,9 +7,10 @@ import java.util.Optional;
 import java.util.function.Function;
 
 /**
- * How a search trains its supernet, and how it comes from there to a network. Either theta is
- * trained by gradients beside the weights, and networks are drawn from it; or paths train the
- * weights alone, and a controller proposes networks and learns how each scores with these weights.
+ * How a search trains its supernet, and how it comes from there to a network: by theta, which is
+ * trained by gradients on the mixture and drawn from, or by a controller, which proposes networks
+ * and learns how each scores with the supernet's weights. The weights are trained by the mixture or
+ * by paths.
  *
  * @param name as the command line has it
  * @param sampling the paths that train w; empty where the mixture of all candidates does
@@ -31,15 +32,20 @@ public record SearchStrategy(
   public static final SearchStrategy DARTS =
       new SearchStrategy("darts", Optional.empty(), false, Optional.empty());
 
+  /** Two paths a w step, theta by the mixture (TF-NAS, arXiv 2008.05314). */
+  public static final SearchStrategy TF_NAS =
+      new SearchStrategy(
+          "tf-nas", Optional.of(PathSampling.THETA_AND_UNIFORM), true, Optional.empty());
+
   /**
    * Checks that the parts fit.
    *
-   * @throws IllegalArgumentException where theta would be trained by paths, or not at all
+   * @throws IllegalArgumentException where paths are drawn from a theta that nothing trains
    */
   public SearchStrategy {
-    if (sampling.isPresent() != controller.isPresent()) {
+    if (controller.isPresent() && sampling.filter(PathSampling::readsTheta).isPresent()) {
       throw new IllegalArgumentException(
-          "a controller proposes networks where paths train the weights, and nowhere else");
+          "paths drawn from theta need a theta that is trained, and a controller leaves it alone");
     }
   }
 

@@ -97,13 +97,18 @@ public final class Theta {
    * @param index in it
    */
   public int[] sample(long seed, long index) {
+    return sample(seed, SAMPLING_STREAM, index);
+  }
+
+  /** The same from a stream of its own. */
+  int[] sample(long seed, int stream, long index) {
     int[] choice = new int[logits.length];
     for (int l = 0; l < choice.length; l++) {
       double best = Double.NEGATIVE_INFINITY;
       for (int k = 0; k < logits[l].length; k++) {
         // The largest of theta plus Gumbel noise is distributed as softmax(theta).
         long at = (long) l * logits[l].length + k;
-        double v = logits[l][k] + GumbelNoise.of(Philox.word(seed, SAMPLING_STREAM, index, at));
+        double v = logits[l][k] + GumbelNoise.of(Philox.word(seed, stream, index, at));
         if (v > best) {
           best = v;
           choice[l] = k;

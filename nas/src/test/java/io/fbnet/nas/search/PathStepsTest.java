@@ -72,7 +72,7 @@ class PathStepsTest {
     boolean[][] allowed = space.allowed();
     Set<String> seen = new HashSet<>();
     for (int step = 0; step < 50; step++) {
-      List<int[]> paths = sampling.paths(space, SEED, step);
+      List<int[]> paths = sampling.paths(space, Theta.uniform(space), SEED, step);
       for (int[] path : paths) {
         for (int l = 0; l < path.length; l++) {
           assertTrue(allowed[l][path[l]], sampling + ", seed " + SEED + ", step " + step);
@@ -88,7 +88,7 @@ class PathStepsTest {
   void fairPathsTakeEveryCandidateOnce() {
     SearchSpace space = space();
     boolean[][] allowed = space.allowed();
-    List<int[]> paths = PathSampling.FAIR.paths(space, SEED, 3);
+    List<int[]> paths = PathSampling.FAIR.paths(space, Theta.uniform(space), SEED, 3);
     for (int l = 0; l < allowed.length; l++) {
       Set<Integer> taken = new HashSet<>();
       for (int[] path : paths) {
@@ -109,7 +109,7 @@ class PathStepsTest {
     int[] counts = new int[candidates];
     int steps = 900 * candidates;
     for (int step = 0; step < steps; step++) {
-      counts[PathSampling.UNIFORM.paths(space, SEED, step).getFirst()[1]]++;
+      counts[PathSampling.UNIFORM.paths(space, Theta.uniform(space), SEED, step).getFirst()[1]]++;
     }
     for (int count : counts) {
       // Five standard deviations.
@@ -159,7 +159,7 @@ class PathStepsTest {
         for (PathSampling sampling : PathSampling.values()) {
           for (int step = 0; step < 4; step++) {
             Map<String, float[]> before = values(store, graph);
-            List<int[]> paths = sampling.paths(space, SEED, step);
+            List<int[]> paths = sampling.paths(space, Theta.uniform(space), SEED, step);
             float[][] results = steps.run(batch, paths, 0.05).await();
             backend.synchronise();
             assertEquals(1, results[1][0], "finite");
@@ -175,7 +175,7 @@ class PathStepsTest {
                             device + ", " + sampling + ", seed " + SEED + ", " + set));
           }
         }
-        int[] path = PathSampling.UNIFORM.paths(space, SEED, 0).getFirst();
+        int[] path = PathSampling.UNIFORM.paths(space, Theta.uniform(space), SEED, 0).getFirst();
         for (int step = 0; step < 25; step++) {
           last = steps.run(batch, List.of(path), 0.02).await()[0][0];
           first = step == 0 ? last : first;
@@ -202,7 +202,7 @@ class PathStepsTest {
                     .build()) {
           store.initialise(SEED);
           loader.start(0, 0);
-          int[] path = PathSampling.UNIFORM.paths(space, SEED, 0).getFirst();
+          int[] path = PathSampling.UNIFORM.paths(space, Theta.uniform(space), SEED, 0).getFirst();
           float[] start = store.readAll(NetworkBuilder.WEIGHTS, Storage.Flat.VALUES);
           new PathSteps(program, p -> 1)
               .run(loader.next(), java.util.Collections.nCopies(count, path), 0.1)
@@ -239,7 +239,7 @@ class PathStepsTest {
           ArchitectureScorer scorer = search.scorer()) {
         Splits splits = search.loop().splits();
         for (int step = 0; step < 3; step++) {
-          int[] path = PathSampling.UNIFORM.paths(space, SEED, step).getFirst();
+          int[] path = PathSampling.UNIFORM.paths(space, Theta.uniform(space), SEED, step).getFirst();
           Architecture network = Architecture.of("", search.space(), path);
           ArchitectureScorer.Score score = scorer.score(network);
           Evaluation apart = apart(search, network, splits);
