@@ -23,6 +23,11 @@ public record Budget(List<Limit> limits) {
     return limits.isEmpty();
   }
 
+  /** {@return whether latency is limited, and not only what costs it} */
+  public boolean limitsLatency() {
+    return limits.stream().anyMatch(limit -> limit.kind() == Limit.Kind.LATENCY);
+  }
+
   /**
    * {@return whether an architecture keeps every limit}
    *

@@ -12,7 +12,6 @@ import io.fbnet.nas.search.ArchitectureScorer.Score;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.SearchSpace;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
@@ -54,10 +53,7 @@ public final class Search implements AutoCloseable {
     this.data = data;
     this.space = fitted(space, data);
     this.table = table;
-    this.settings =
-        budget.limits().stream().anyMatch(limit -> limit.kind() == Limit.Kind.LATENCY)
-            ? settings.withoutProduct()
-            : settings;
+    this.settings = budget.limitsLatency() ? settings.withoutProduct() : settings;
     table.requireFits(this.space, ignored -> {});
     SearchChecks.require(this.settings, this.space, data);
     SearchChecks.require(this.settings, table);
@@ -113,6 +109,11 @@ public final class Search implements AutoCloseable {
   /** {@return the settings, without the product with the latency where there is a target} */
   public SearchSettings settings() {
     return settings;
+  }
+
+  /** {@return what a choice among networks makes least} */
+  public Objective objective() {
+    return new Objective(supernet.budget().limitsLatency(), settings);
   }
 
   /** {@return weights, theta and the compiled steps} */
@@ -201,7 +202,6 @@ public final class Search implements AutoCloseable {
    */
   public Selection select(int count, boolean uniform, IntConsumer scored) {
     supernet.releaseSteps();
-    Budget budget = supernet.budget();
     ArchitectureScorer scorer =
         new ArchitectureScorer(backend, supernet, data, loop.splits(), table, settings);
     List<Score> drawn = new ArrayList<>();
@@ -209,11 +209,7 @@ public final class Search implements AutoCloseable {
       drawn.add(scorer.score(Architecture.of("", space, choice)));
       scored.accept(drawn.size());
     }
-    Comparator<Score> order =
-        budget.isEmpty()
-            ? Comparator.comparingDouble(Score::loss)
-            : Comparator.comparingDouble(Score::accuracy).reversed();
-    Score best = drawn.stream().min(order).orElseThrow();
+    Score best = objective().least(drawn);
     List<Score> others = new ArrayList<>();
     if (uniform) {
       for (int[] choice : noFaster(best.latencyMs(), count)) {
