@@ -24,7 +24,8 @@ import picocli.CommandLine.Spec;
           + " theta split, and writes the best as architecture.json.",
       "",
       "With --train K it trains K of them from scratch instead, on the training images without"
-          + " the theta split, keeps the one that is best on that split, and writes it as"
+          + " the theta split, keeps the one that is best on that split (by accuracy where the run"
+          + " limits latency, else by the loss), and writes it as"
           + " architecture.json and model.safetensors. The flags of 'fbnet train' say how. It goes"
           + " on where it was stopped."
     })

@@ -68,6 +68,13 @@ final class SearchFlags {
   Integer trainImages;
 
   @Option(
+      names = "--weight-share",
+      paramLabel = "SHARE",
+      defaultValue = "0.8",
+      description = "The share of these images that trains w; the rest trains theta.")
+  double weightShare;
+
+  @Option(
       names = "--rate",
       description = "Learning rate of w at the start, cosine to 0. Paper: 0.1; space fashion: 0.1.")
   Double rate;
@@ -206,6 +213,10 @@ final class SearchFlags {
     Ranges.atLeast("--warmup-epochs", warmupEpochs, 0);
     Ranges.batch(batch, 2);
     Ranges.atLeast("--train-images", trainImages, 0);
+    // Six digits, so that a training can name the rest in decimal.
+    if (!(weightShare >= 1e-6 && weightShare <= 1 - 1e-6)) {
+      throw UserException.usage("--weight-share must lie between 0 and 1, but is %s", weightShare);
+    }
     Ranges.architectures("--samples", samples);
     Ranges.cropPadding(cropPadding);
     Ranges.positive("--rate", rate);
@@ -245,6 +256,7 @@ final class SearchFlags {
         .warmupEpochs(warmupEpochs)
         .batch(batch)
         .trainImages(trainImages)
+        .weightShare(weightShare)
         .rate(rate)
         .thetaRate(thetaRate)
         .tau(tau, tauEnd)

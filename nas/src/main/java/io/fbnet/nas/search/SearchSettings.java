@@ -2,6 +2,7 @@ package io.fbnet.nas.search;
 
 import io.fbnet.nas.data.Augmentation;
 import io.fbnet.nas.network.SupernetGraphs.LossSettings;
+import io.fbnet.nas.train.HoldOut;
 
 /**
  * Everything that decides a search beside its space, table, budget and data.
@@ -66,6 +67,7 @@ public record SearchSettings(
     private int warmupEpochs = 10;
     private int batch = 192;
     private int trainImages;
+    private double weightShare = 0.8;
     private double rate = 0.1;
     private double thetaRate = 0.01;
     private double tauFirst = 5;
@@ -123,6 +125,16 @@ public record SearchSettings(
      */
     public Builder trainImages(int images) {
       trainImages = images;
+      return this;
+    }
+
+    /**
+     * {@return this, with another share of the images for w}
+     *
+     * @param share between 0 and 1; the rest trains theta
+     */
+    public Builder weightShare(double share) {
+      weightShare = share;
       return this;
     }
 
@@ -201,6 +213,9 @@ public record SearchSettings(
       if (!(tauFirst >= LEAST_TAU) || tauEnd != 0 && !(tauEnd >= LEAST_TAU)) {
         throw new IllegalArgumentException("a temperature must be at least " + LEAST_TAU);
       }
+      if (!(weightShare > 0 && weightShare < 1)) {
+        throw new IllegalArgumentException("the share of w must lie between 0 and 1");
+      }
       int thetaEpochs = epochs - warmupEpochs;
       double decay =
           tauEnd == 0 || thetaEpochs < 2
@@ -212,7 +227,7 @@ public record SearchSettings(
           warmupEpochs,
           batch,
           trainImages,
-          0.8,
+          weightShare,
           rate,
           thetaRate,
           tauFirst,
@@ -248,6 +263,12 @@ public record SearchSettings(
    */
   public double tau(int epoch) {
     return Math.max(LEAST_TAU, tauFirst * Math.pow(tauDecay, Math.max(0, epoch - warmupEpochs)));
+  }
+
+  /** {@return the images that train theta, for whoever trains a network that theta chose} */
+  public HoldOut heldOut() {
+    // Rounded, so that 1 - 0.8 is the 0.2 that people write.
+    return new HoldOut(Math.round((1 - weightShare) * 1e6) / 1e6, seed, trainImages);
   }
 
   /** What the product with the latency, alpha * log(LAT in us)^beta, makes of the loss. */
