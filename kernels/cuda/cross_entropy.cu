@@ -1,6 +1,6 @@
 // Softmax cross-entropy of [n, classes] f32 logits with int labels: the loss a row, its gradient, and the
-// label's rank (how many other logits are larger; a NaN counts as larger, so a broken network is never
-// called right). Smoothing moves a share of the target from the label to all classes alike. A label outside 0 .. classes - 1 gives a NaN loss and gradient and the rank `classes`.
+// label's rank (how many other logits are not smaller; ties and NaNs count, so a dead or broken network is
+// never called right). Smoothing moves a share of the target from the label to all classes alike. A label outside 0 .. classes - 1 gives a NaN loss and gradient and the rank `classes`.
 //
 // One warp a row, lanes over the classes; a row is read two or three times, all but the first from cache.
 // Bound by the launch and the memory: logits are read once, the gradient written once.
@@ -75,13 +75,13 @@ KERNEL label_rank(const float* __restrict__ logits, const int* __restrict__ labe
     const int label = labels[row];
     const bool known = label >= 0 && label < classes;
     const float own = known ? x[label] : 0.0f;
-    float larger = 0.0f;
+    float ahead = 0.0f;
     for (int i = lane; i < classes; i += 32) {
-      larger += i != label && !(x[i] <= own) ? 1.0f : 0.0f;
+      ahead += i != label && !(x[i] < own) ? 1.0f : 0.0f;
     }
-    larger = warpSum(larger);  // whole numbers, exact in f32 below 2^24 classes
+    ahead = warpSum(ahead);  // whole numbers, exact in f32 below 2^24 classes
     if (lane == 0) {
-      rank[row] = known ? larger : (float)classes;
+      rank[row] = known ? ahead : (float)classes;
     }
   }
 }

@@ -160,7 +160,7 @@ class SchemaTest {
   void samples() throws IOException {
     JsonSchema schema = schema("samples");
     SamplesFile.Sample best =
-        new SamplesFile.Sample(BlockType.FBNET, 0.5, 0.75, Double.NaN, false, true);
+        new SamplesFile.Sample(BlockType.FBNET, 0.5, 0.75, Double.NaN, "single-path", true);
     ObjectNode good = new SamplesFile(List.of(best), 0.7, 1000).json();
     fits(schema, good);
     fits(schema, with(good, "/samples/0", "loss", 0.5));

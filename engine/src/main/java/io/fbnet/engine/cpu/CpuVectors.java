@@ -249,12 +249,12 @@ final class CpuVectors {
         long at = (long) n * classes;
         int label = labels.getAtIndex(JAVA_INT, n);
         float own = get(logits, at + label);
-        int larger = 0;
+        int ahead = 0;
         for (int i = 0; i < classes; i++) {
-          // "not at most" counts a NaN as larger, so a broken network is never called right.
-          larger += i != label && !(get(logits, at + i) <= own) ? 1 : 0;
+          // "not smaller" counts ties and NaNs, so a dead or broken network is never called right.
+          ahead += i != label && !(get(logits, at + i) < own) ? 1 : 0;
         }
-        set(rank, n, larger);
+        set(rank, n, ahead);
       }
     };
   }

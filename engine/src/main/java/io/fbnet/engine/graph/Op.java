@@ -716,8 +716,9 @@ public sealed interface Op {
   }
 
   /**
-   * rank[n] = how many other classes have a larger logit than the label's, a NaN counting as
-   * larger; 0 is a correct answer.
+   * rank[n] = how many other classes have a logit that is not smaller than the label's. Ties and
+   * NaNs count: of equal logits no class is the answer, so a dead network is right nowhere. 0 is a
+   * correct answer.
    *
    * @param logits of shape [N,classes]
    * @param labels [N], i32, from 0 to below classes

@@ -282,12 +282,12 @@ final class ReferenceVectors {
     return () -> {
       for (int n = 0; n < rank.size(); n++) {
         double own = logits.get(n * classes + labels.label(n));
-        int larger = 0;
+        int ahead = 0;
         for (int i = 0; i < classes; i++) {
-          // "not at most" counts a NaN as larger, so a broken network is never called right.
-          larger += i != labels.label(n) && !(logits.get(n * classes + i) <= own) ? 1 : 0;
+          // "not smaller" counts ties and NaNs, so a dead or broken network is never called right.
+          ahead += i != labels.label(n) && !(logits.get(n * classes + i) < own) ? 1 : 0;
         }
-        rank.set(n, larger);
+        rank.set(n, ahead);
       }
     };
   }

@@ -1,14 +1,19 @@
 package io.fbnet.engine.program;
 
 import static java.lang.foreign.ValueLayout.JAVA_DOUBLE;
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.graph.GraphBuilder;
 import io.fbnet.engine.graph.Storage;
+import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.engine.reference.ReferenceBackend;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -18,6 +23,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * Every operation, forward and gradient: the reference against finite differences in double, the
@@ -155,6 +161,51 @@ class OperationContractTest {
           actual[i],
           tolerance * largest,
           "%s, %s[%d], seed %d".formatted(what, name, i, SEED));
+    }
+  }
+
+  /** Of equal logits none is the answer: a dead network, all zeros, is right nowhere. */
+  @ParameterizedTest
+  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cpu, 2 threads", "cpu bf16", "cuda"})
+  void tiesAreNoRightAnswers(String name) {
+    int rows = 40;
+    int classes = 67;
+    Random random = new Random(SEED);
+    float[] logits = new float[rows * classes];
+    int[] labels = new int[rows];
+    int[] expected = new int[rows];
+    int alone = 0;
+    for (int n = 0; n < rows; n++) {
+      // The first row is a dead network's; every third label is the largest or one of them.
+      for (int c = 0; n > 0 && c < classes; c++) {
+        logits[n * classes + c] = random.nextInt(20) - 10;
+      }
+      labels[n] = random.nextInt(classes);
+      if (n % 3 == 1) {
+        logits[n * classes + labels[n]] = n % 2 == 0 ? 10 : 9;
+      }
+      for (int c = 0; c < classes; c++) {
+        boolean behind = logits[n * classes + c] < logits[n * classes + labels[n]];
+        expected[n] += c == labels[n] || behind ? 0 : 1;
+      }
+      alone += expected[n] == 0 ? 1 : 0;
+    }
+    assertTrue(alone > 2, "seed " + SEED);
+    GraphBuilder b = new GraphBuilder();
+    b.output(
+        "rank",
+        b.labelRank(b.input("x", Type.F32, rows, classes), b.input("labels", Type.I32, rows)));
+    try (Backend device = Devices.open(name);
+        Instance instance = new Instance(device, b.build(), SEED);
+        Arena arena = Arena.ofConfined()) {
+      instance.program.write("x", arena.allocateFrom(JAVA_FLOAT, logits));
+      instance.program.write("labels", arena.allocateFrom(JAVA_INT, labels));
+      instance.program.run();
+      float[] rank = instance.program.read("rank");
+      assertEquals(classes - 1, rank[0], name);
+      for (int n = 0; n < rows; n++) {
+        assertEquals(expected[n], rank[n], name + ", row " + n + ", seed " + SEED);
+      }
     }
   }
 }

@@ -7,8 +7,10 @@ import io.fbnet.nas.file.AtomicFile;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.Description;
 import io.fbnet.nas.run.RunFolder;
+import io.fbnet.nas.search.Objective;
 import io.fbnet.nas.search.Search;
 import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.train.HoldOut;
 import io.fbnet.nas.train.Quality;
 import io.fbnet.nas.train.Recipe;
 import java.io.IOException;
@@ -25,8 +27,9 @@ import java.util.Set;
 import java.util.stream.IntStream;
 
 /**
- * Trains draws from a search's theta from scratch and keeps the best. Each child is a run folder of
- * its own, RUN/children/NN, which {@code fbnet train --resume} could continue as well.
+ * Trains draws from a search's theta from scratch and keeps the best by the search's {@link
+ * Objective}. Each child is a run folder of its own, RUN/children/NN, which {@code fbnet train
+ * --resume} could continue as well.
  */
 final class Children {
   private static final String FOLDER = "children";
@@ -45,7 +48,9 @@ final class Children {
       Architecture architecture,
       TrainedNetwork.Latency latency,
       TrainedNetwork network,
-      double accuracy) {}
+      double accuracy,
+      double loss,
+      double objective) {}
 
   /**
    * Children of one search.
@@ -67,12 +72,9 @@ final class Children {
     this.folder = folder;
     this.dataAndDevice = dataAndDevice;
     this.console = console;
-    double holdOut = 1 - search.settings().weightShare();
-    // Rounded, so that the configuration is short and 1 - 0.8 is the 0.2 that people write.
-    holdOut = Math.round(holdOut * 1e6) / 1e6;
-    recipe = flags.recipe(holdOut);
+    recipe = flags.recipe(search.settings().heldOut());
     recipe.require(search.data());
-    this.recipeText = recipeText + "hold-out: " + holdOut + "\n";
+    this.recipeText = recipeText + heldOut(recipe);
     training =
         new ChildTraining(
             search.backend(),
@@ -84,27 +86,26 @@ final class Children {
             "the same 'fbnet sample " + folder.root() + " --train' command");
   }
 
+  /** The division as lines of a configuration, without those that say what is so anyway. */
+  private static String heldOut(Recipe recipe) {
+    HoldOut theta = recipe.holdOut();
+    return "hold-out: "
+        + theta.share()
+        + (theta.seed() == recipe.seed() ? "" : "\nsplit-seed: " + theta.seed())
+        + (theta.of() == recipe.trainImages() ? "" : "\nhold-out-of: " + theta.of())
+        + "\n";
+  }
+
   /** Trains the first {@code count} draws, reports on all, and writes the best. */
   void train(int count) {
     List<int[]> choices = search.draw(count);
     search.supernet().releaseSteps();
     List<Child> children = new ArrayList<>();
     for (int i = 0; i < choices.size(); i++) {
-      int[] choice = choices.get(i);
-      int same =
-          IntStream.range(0, i)
-              .filter(j -> Arrays.equals(choices.get(j), choice))
-              .findFirst()
-              .orElse(-1);
-      if (same >= 0) {
-        console.note(
-            String.format(
-                Locale.ROOT, "draw %d is draw %d again, and trained once", i + 1, same + 1));
-        continue;
-      }
-      children.add(child(i + 1, Architecture.of("", search.space(), choice), count));
+      children.add(
+          child(i + 1, Architecture.of("", search.space(), choices.get(i)), choices.size()));
     }
-    Child best = children.stream().max(Comparator.comparingDouble(Child::accuracy)).orElseThrow();
+    Child best = children.stream().min(Comparator.comparingDouble(Child::objective)).orElseThrow();
     keep(best, children);
   }
 
@@ -130,7 +131,16 @@ final class Children {
     ImageSet images = search.data().train();
     Quality quality =
         Quality.of(search.backend(), network, images, recipe.heldOut(images), recipe.batch());
-    return new Child(number, architecture, latency, network, quality.accuracy());
+    double ce = quality.crossEntropy();
+    Objective objective = search.objective();
+    return new Child(
+        number,
+        architecture,
+        latency,
+        network,
+        quality.accuracy(),
+        objective.loss(ce, latency.ms()),
+        objective.of(quality.accuracy(), ce, latency.ms()));
   }
 
   /** A child's folder, new or from an earlier command that must have asked for the same. */
@@ -185,16 +195,23 @@ final class Children {
     network.write(folder.model());
     StringBuilder text = new StringBuilder();
     text.append(
-        String.format(Locale.ROOT, "%-18s %10s %10s   blocks%n", "trained", "latency", "held out"));
+        String.format(
+            Locale.ROOT,
+            "%-18s %10s %10s %8s   blocks%n",
+            "trained",
+            "latency",
+            "held out",
+            "loss"));
     for (Child child : children) {
       text.append(
           String.format(
               Locale.ROOT,
-              "%s %-16d %7.4f ms %10.4f   %s%n",
+              "%s %-16d %7.4f ms %10.4f %8.4f   %s%n",
               child.number() == best.number() ? "*" : " ",
               child.number(),
               child.latency().ms(),
               child.accuracy(),
+              child.loss(),
               child.architecture().blockLine()));
     }
     Description description = Description.of(best.architecture());

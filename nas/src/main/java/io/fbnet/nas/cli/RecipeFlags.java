@@ -2,6 +2,7 @@ package io.fbnet.nas.cli;
 
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.Augmentation;
+import io.fbnet.nas.train.HoldOut;
 import io.fbnet.nas.train.RateSchedule;
 import io.fbnet.nas.train.Recipe;
 import java.util.ArrayList;
@@ -35,7 +36,9 @@ final class RecipeFlags {
 
   @Option(
       names = "--train-images",
-      description = "How many training images to use; 0: all. Default: 0, or the search's.")
+      description =
+          "How many training images to use; 0: all. Default: 0, or the search's. Those that are"
+              + " held out never train, however many are asked for.")
   Integer trainImages;
 
   @Option(names = "--rate", defaultValue = "0.1", description = "The highest learning rate.")
@@ -172,7 +175,7 @@ final class RecipeFlags {
   }
 
   /** The recipe that the resolved flags make. */
-  Recipe recipe(double holdOut) {
+  Recipe recipe(HoldOut holdOut) {
     return new Recipe(
         seed,
         batch,

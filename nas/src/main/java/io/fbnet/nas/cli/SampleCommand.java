@@ -2,7 +2,11 @@ package io.fbnet.nas.cli;
 
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.run.RunFolder;
+import io.fbnet.nas.search.ArchitectureScorer;
 import io.fbnet.nas.search.Search;
+import io.fbnet.nas.search.SearchObserver;
+import io.fbnet.nas.search.Selection;
+import io.fbnet.nas.strategy.Strategy;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -24,7 +28,8 @@ import picocli.CommandLine.Spec;
           + " theta split, and writes the best as architecture.json.",
       "",
       "With --train K it trains K of them from scratch instead, on the training images without"
-          + " the theta split, keeps the one that is best on that split, and writes it as"
+          + " the theta split, keeps the one that is best on that split (by accuracy where the run"
+          + " limits latency, else by the loss), and writes it as"
           + " architecture.json and model.safetensors. The flags of 'fbnet train' say how. It goes"
           + " on where it was stopped."
     })
@@ -39,19 +44,28 @@ final class SampleCommand implements Callable<Integer> {
       names = "--count",
       paramLabel = "K",
       defaultValue = "6",
-      description = "How many to draw and score.")
+      description = "How many to score: theta's most likely one, the others drawn, none twice.")
   private int count;
 
   @Option(
       names = "--uniform",
       description =
-          "Scores as many drawn uniformly, among those no faster than the best, for comparison.")
+          "Scores as many drawn uniformly among all architectures within the budget, independently"
+              + " of theta's draws, and compares best with best and mean with mean.")
   private boolean uniform;
+
+  @Option(
+      names = "--evolve",
+      paramLabel = "N",
+      description =
+          "Scores N networks that ageing evolution proposes within the budget, instead of draws from"
+              + " theta. It goes on where it was stopped.")
+  private Integer evolve;
 
   @Option(
       names = "--train",
       paramLabel = "K",
-      description = "Trains the first K draws from scratch, each in RUN/children.")
+      description = "Trains the first K of these from scratch, each in RUN/children.")
   private Integer train;
 
   @Mixin RecipeFlags recipe;
@@ -84,7 +98,9 @@ final class SampleCommand implements Callable<Integer> {
           console.warn(
               "the search is not finished; theta is that of step " + search.loop().stepsDone());
         }
-        if (train == null) {
+        if (evolve != null) {
+          evolve(search, folder, console, progress);
+        } else if (train == null) {
           SampleReport.run(search, folder, count, uniform, console, progress);
           ReportCommand.write(folder.files(), console);
         } else {
@@ -106,9 +122,46 @@ final class SampleCommand implements Callable<Integer> {
     return 0;
   }
 
+  private void evolve(
+      Search search, RunFolder folder, Console console, ProgressLine progress) {
+    StopSignals signals = StopSignals.take(console);
+    Optional<Selection> found =
+        search.explore(
+            Strategy.EVOLUTION.word(),
+            Strategy.EVOLUTION::begin,
+            folder.files().evolution(),
+            evolve,
+            new SearchObserver() {
+              @Override
+              public void evaluated(int done, int total, ArchitectureScorer.Score score) {
+                progress.update(done, total, "scoring architectures");
+              }
+
+              @Override
+              public boolean stopRequested() {
+                return signals.received() != null;
+              }
+            });
+    progress.close();
+    if (found.isEmpty()) {
+      throw new UserException(
+          signals.received(), "stopped; the same command goes on where this one was");
+    }
+    SampleReport.write(search, folder, found.get(), console);
+    ReportCommand.write(folder.files(), console);
+  }
+
   /** Flags of a training say nothing without one, nor those of scores with one. */
   private void requireTogether() {
     List<OptionSpec> given = spec.commandLine().getParseResult().matchedOptions();
+    if (evolve != null) {
+      Ranges.architectures("--evolve", evolve);
+      for (OptionSpec option : given) {
+        if (List.of("--count", "--uniform", "--train").contains(option.longestName())) {
+          throw UserException.usage("--evolve and %s do not go together", option.longestName());
+        }
+      }
+    }
     if (train == null) {
       List<OptionSpec> ofRecipe = spec.mixins().get("recipe").options();
       given.stream()

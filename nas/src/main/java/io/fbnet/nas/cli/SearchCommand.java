@@ -10,6 +10,7 @@ import io.fbnet.nas.search.ArchitectureScorer;
 import io.fbnet.nas.search.Search;
 import io.fbnet.nas.search.SearchLoop;
 import io.fbnet.nas.search.SearchObserver;
+import io.fbnet.nas.search.Selection;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Optional;
@@ -134,7 +135,6 @@ final class SearchCommand implements Callable<Integer> {
               "%d images an epoch fill no whole batch and are left out, others each time",
               loop.droppedImages()));
     }
-    boolean explores = !search.strategy().trainsTheta();
     if (search.strategy().sampling().isEmpty()) {
       search.supernet().weightStep().slowKernels().forEach(console::warn);
     }
@@ -142,8 +142,27 @@ final class SearchCommand implements Callable<Integer> {
     Watcher watcher = new Watcher(console, progress, signals);
     try {
       finished = search.run(folder, watcher);
-      if (finished && explores) {
-        finished = search.explore(folder, flags.strategy.evaluations, watcher);
+      if (finished && !search.strategy().trainsTheta()) {
+        Optional<Selection> found =
+            search.explore(
+                search.strategy().name(),
+                search.strategy().controller().orElseThrow(),
+                folder.files().evaluations(),
+                flags.strategy.evaluations,
+                watcher);
+        if (found.isPresent()) {
+          progress.close();
+          SampleReport.write(search, folder, found.get(), console);
+          ReportCommand.write(folder.files(), console);
+          return 0;
+        }
+        throw new UserException(
+            signals.received(),
+            String.format(
+                Locale.ROOT,
+                "stopped and saved while networks are scored; continue with: fbnet search --resume"
+                    + " %s",
+                folder.root()));
       }
     } catch (UserException e) {
       if (e.exitCode() == ExitCode.DIVERGED) {

@@ -68,6 +68,13 @@ final class SearchFlags {
   Integer trainImages;
 
   @Option(
+      names = "--weight-share",
+      paramLabel = "SHARE",
+      defaultValue = "0.8",
+      description = "The share of these images that trains w; the rest trains theta.")
+  double weightShare;
+
+  @Option(
       names = "--rate",
       description = "Learning rate of w at the start, cosine to 0. Paper: 0.1; space fashion: 0.1.")
   Double rate;
@@ -83,10 +90,20 @@ final class SearchFlags {
 
   @Option(
       names = "--theta-rate",
-      description = "Learning rate of Adam on theta. Paper: 0.01; space fashion: 0.1.")
+      description = "Learning rate of Adam on theta at the start. Paper: 0.01; space fashion: 0.1.")
   Double thetaRate;
 
-  @Option(names = "--theta-weight-decay", defaultValue = "5e-4", description = "Of theta.")
+  @Option(
+      names = "--theta-schedule",
+      defaultValue = "constant",
+      description =
+          "How it goes on: constant, as in the paper, or cosine, to 0 over theta's steps.")
+  SearchSettings.ThetaSchedule thetaSchedule;
+
+  @Option(
+      names = "--theta-weight-decay",
+      defaultValue = "5e-4",
+      description = "Of theta; 0 for none. It pulls theta back to equal chances.")
   double thetaWeightDecay;
 
   @Option(
@@ -110,7 +127,8 @@ final class SearchFlags {
   @Option(
       names = "--tau-end",
       description =
-          "Temperature of the last epoch; 0: times 0.956 an epoch, as in the paper. Paper: 0;"
+          "Temperature of the last step, to which it falls from theta's first step on; 0: by a"
+              + " factor of 0.956 an epoch, as in the paper. Paper: 0;"
               + " space fashion: 0.2.")
   Double tauEnd;
 
@@ -168,7 +186,9 @@ final class SearchFlags {
   @Option(
       names = "--samples",
       defaultValue = "6",
-      description = "Architectures to draw from theta at the end.")
+      description =
+          "Architectures to score at the end: theta's most likely one, the others drawn from theta,"
+              + " none twice.")
   int samples;
 
   /** Fills in what the preset says and checks ranges. */
@@ -185,9 +205,10 @@ final class SearchFlags {
   SearchSpace resolve(SearchSpace loaded) {
     budget.check();
     strategy.resolve();
-    if (budget.targetLatency != null && (alpha != null || beta != null)) {
+    if (budget.limitsLatency() && (alpha != null || beta != null)) {
       throw UserException.usage(
-          "--target-latency has a loss of its own: leave out --alpha and --beta, or the target");
+          "%s has a loss of its own: leave out --alpha and --beta, or the limit",
+          budget.targetLatency != null ? "--target-latency" : "--max-latency");
     }
     Preset preset = Preset.of(loaded);
     data.resolve(preset.data());
@@ -199,7 +220,7 @@ final class SearchFlags {
     rate = rate == null ? (Double) preset.rate() : rate;
     thetaRate = thetaRate == null ? (Double) preset.thetaRate() : thetaRate;
     tauEnd = tauEnd == null ? (Double) preset.tauEnd() : tauEnd;
-    if (budget.targetLatency == null) {
+    if (!budget.limitsLatency()) {
       alpha = alpha == null ? (Double) preset.alpha() : alpha;
       beta = beta == null ? (Double) preset.beta() : beta;
       Ranges.positive("--alpha", alpha);
@@ -209,6 +230,10 @@ final class SearchFlags {
     Ranges.atLeast("--warmup-epochs", warmupEpochs, 0);
     Ranges.batch(batch, 2);
     Ranges.atLeast("--train-images", trainImages, 0);
+    // Six digits, so that a training can name the rest in decimal.
+    if (!(weightShare >= 1e-6 && weightShare <= 1 - 1e-6)) {
+      throw UserException.usage("--weight-share must lie between 0 and 1, but is %s", weightShare);
+    }
     Ranges.architectures("--samples", samples);
     Ranges.cropPadding(cropPadding);
     Ranges.positive("--rate", rate);
@@ -231,7 +256,7 @@ final class SearchFlags {
 
   /** The settings that the resolved flags make. */
   SearchSettings settings() {
-    // A target has a loss of its own, so alpha and beta are not resolved then.
+    // A limited latency has a loss of its own, so alpha and beta are not resolved then.
     LossSettings loss =
         new LossSettings(
             alpha == null ? LossSettings.PAPER.alpha() : alpha,
@@ -249,8 +274,10 @@ final class SearchFlags {
         .warmupEpochs(warmupEpochs)
         .batch(batch)
         .trainImages(trainImages)
+        .weightShare(weightShare)
         .rate(rate)
         .thetaRate(thetaRate)
+        .thetaSchedule(thetaSchedule)
         .tau(tau, tauEnd)
         .augmentation(new Augmentation(cropPadding, flip))
         .loss(loss)

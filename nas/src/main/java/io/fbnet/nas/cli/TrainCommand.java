@@ -10,6 +10,7 @@ import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.search.Search;
 import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.train.HoldOut;
 import io.fbnet.nas.train.Quality;
 import io.fbnet.nas.train.Recipe;
 import java.nio.file.Files;
@@ -62,9 +63,26 @@ final class TrainCommand implements Callable<Integer> {
       paramLabel = "SHARE",
       defaultValue = "0",
       description =
-          "The share of the training images that is not trained on; the accuracy on it is said."
-              + " With a search's --seed and --train-images, 0.2 holds out what trained its theta.")
+          "The share of the training images that is not trained on; the accuracy on it is said.")
   private double holdOut;
+
+  @Option(
+      names = "--split-seed",
+      paramLabel = "SEED",
+      description =
+          "What --hold-out and --train-images draw images from. A search's --seed here, its"
+              + " --train-images as --hold-out-of, and the share of its images that trained theta"
+              + " as --hold-out hold out just these. Default: --seed.")
+  private Long splitSeed;
+
+  @Option(
+      names = "--hold-out-of",
+      paramLabel = "IMAGES",
+      description =
+          "Of how many training images --hold-out takes its share; 0: all. Where it is not"
+              + " --train-images, so many are trained on beside those held out. Default:"
+              + " --train-images.")
+  private Integer holdOutOf;
 
   @Option(
       names = "--lut",
@@ -96,6 +114,14 @@ final class TrainCommand implements Callable<Integer> {
     if (!(holdOut >= 0 && holdOut < 1)) {
       throw UserException.usage("--hold-out must lie from 0 to below 1, but is %s", holdOut);
     }
+    splitSeed = splitSeed == null ? recipe.seed : splitSeed;
+    if (holdOutOf != null && holdOut == 0) {
+      throw UserException.usage("--hold-out-of needs --hold-out");
+    }
+    if (holdOutOf != null) {
+      Ranges.atLeast("--hold-out-of", holdOutOf, 0);
+    }
+    int of = holdOutOf == null ? recipe.trainImages : holdOutOf;
     if (out != null && out.toString().endsWith(".safetensors")) {
       throw UserException.usage(
           "--out names the run's folder, in which %s is written; %s looks like a file",
@@ -106,7 +132,7 @@ final class TrainCommand implements Callable<Integer> {
     dataFlags.resolve(preset.data());
     device.threads = device.threads();
     lut = RunConfig.anchored(lut, LatencyTable.builtIns());
-    Recipe how = recipe.recipe(holdOut);
+    Recipe how = recipe.recipe(new HoldOut(holdOut, splitSeed, of));
     try (RunFolder folder = resume == null ? create(read) : RunFolder.open(resume);
         Dataset data = opened(read, how, console);
         Backend backend = device.open(console);
@@ -150,7 +176,7 @@ final class TrainCommand implements Callable<Integer> {
   /** The images, refused before a device is opened where they make no step. */
   private Dataset opened(Architecture read, Recipe how, Console console) {
     Dataset data =
-        dataFlags.open(read.space(), dataFlags.data, recipe.seed, device.threads(), console);
+        dataFlags.open(read.space(), dataFlags.data, splitSeed, device.threads(), console);
     try {
       how.require(data);
       return data;

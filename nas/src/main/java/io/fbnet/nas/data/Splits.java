@@ -1,6 +1,7 @@
 package io.fbnet.nas.data;
 
 import java.util.Arrays;
+import java.util.stream.IntStream;
 
 /**
  * Two disjoint parts of a split's images, each holding every class in the same proportion: the
@@ -63,8 +64,23 @@ public final class Splits {
    * @param seed what they are drawn from
    */
   public static int[] subset(ImageSet set, int limit, long seed) {
-    int[] all = new int[set.size()];
-    Arrays.setAll(all, i -> i);
+    return subset(set, limit, seed, new int[0]);
+  }
+
+  /**
+   * {@return the same among the images outside some, ascending}
+   *
+   * @param set the images
+   * @param limit how many; 0 for all
+   * @param seed what they are drawn from
+   * @param without numbers of images that are never drawn
+   */
+  public static int[] subset(ImageSet set, int limit, long seed, int[] without) {
+    boolean[] out = new boolean[set.size()];
+    for (int image : without) {
+      out[image] = true;
+    }
+    int[] all = IntStream.range(0, out.length).filter(i -> !out[i]).toArray();
     return limit > 0 && limit < all.length ? stratified(set.labels(), all, limit, seed, 1)[0] : all;
   }
 

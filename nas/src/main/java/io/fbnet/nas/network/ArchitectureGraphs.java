@@ -17,8 +17,8 @@ public final class ArchitectureGraphs {
 
   /**
    * Logits and, for labelled images, loss and rank by the running statistics. Inputs: those of
-   * {@link BatchInputs}. Outputs: logits [N,classes], ce and rank [N]; rank is how many classes
-   * have a larger logit than the label's.
+   * {@link BatchInputs}. Outputs: logits [N,classes], ce and rank [N]; rank is how many other
+   * classes have no smaller logit than the label's.
    *
    * @param architecture the network
    * @param batch images a run, N

@@ -254,9 +254,10 @@ final class Page {
         "Scored architectures",
         "Each with the supernet's weights, on the images that trained theta. "
             + (uniform
-                ? "Uniform draws are those that are no faster than the one taken."
+                ? "Uniform draws are of all networks within the budget."
                 : "fbnet sample RUN --uniform adds uniform draws for comparison."));
-    out.open("div", "class", "beside").markup(SamplePlot.figure(file, run.target()));
+    out.open("div", "class", "beside")
+        .markup(SamplePlot.figure(file, run.target(), run.targetName()));
     out.markup(SamplePlot.frontTable(file)).close("div");
     out.open("details").words("summary", "Scores in numbers").open("div", "class", "scroll");
     out.open("table").open("tr");
@@ -266,7 +267,7 @@ final class Page {
     out.close("tr");
     for (Sample sample : file.samples()) {
       out.open("tr", "class", sample.best() ? "best" : null);
-      out.words("td", (sample.uniform() ? "uniform" : "theta") + (sample.best() ? " \u2605" : ""));
+      out.words("td", sample.drawn() + (sample.best() ? " \u2605" : ""));
       out.words("td", format("%.4f", sample.latencyMs()), "class", "n");
       out.words("td", format("%.4f", sample.accuracy()), "class", "n");
       out.words("td", format("%.4f", sample.loss()), "class", "n");
@@ -353,11 +354,10 @@ final class Page {
   private void curves(Svg out) {
     LinePlot latency = steps("Latency", "ms", "latency_ms");
     latency.dotted("expected", "e", run.series("epoch", "expected_ms"));
-    run.target().ifPresent(ms -> latency.target("target", ms));
+    run.target().ifPresent(ms -> latency.target(run.targetName(), ms));
     LinePlot rate =
         new LinePlot("Learning rate of w", "").line("rate", "w", run.series("w", "rate"));
-    // The temperature is a function of the epoch; one line says all of both phases.
-    LinePlot tau = new LinePlot("Temperature", "").line("tau", "w", run.series("w", "tau"));
+    LinePlot tau = steps("Temperature", "", "tau");
     LinePlot lambda = steps("Weight of the target, lambda", "", "lambda");
     lambda.dotted("epoch", "e", run.series("epoch", "lambda"));
     LinePlot macs = new LinePlot("Expected multiply-adds", "M");

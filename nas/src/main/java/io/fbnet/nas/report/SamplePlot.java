@@ -51,19 +51,25 @@ final class SamplePlot {
     return sample.blocks().stream().map(Block::name).collect(Collectors.joining(" "));
   }
 
-  static Svg figure(SamplesFile file, OptionalDouble target) {
+  static Svg figure(SamplesFile file, OptionalDouble target, String name) {
     List<Sample> samples = file.samples();
     boolean uniform = samples.stream().anyMatch(Sample::uniform);
     Svg out = new Svg().open("figure", "class", "plot large");
     out.open("figcaption").words("b", "Accuracy against latency").open("span", "class", "legend");
-    key(out, "point drawn", "drawn from theta");
+    String from =
+        samples.stream().map(Sample::drawn).filter(d -> !d.equals(SamplesFile.UNIFORM)).findFirst()
+            .orElse(SamplesFile.THETA);
+    key(
+        out,
+        "point drawn",
+        (from.equals(SamplesFile.THETA) ? "drawn from " : "proposed by ") + from);
     if (uniform) {
       key(out, "point uniform", "drawn uniformly");
     }
     key(out, "front", "Pareto front");
     key(out, "star", "taken");
     if (target.isPresent()) {
-      key(out, "target", "target");
+      key(out, "target", name);
     }
     out.close("span").close("figcaption");
     draw(out, samples, target);
@@ -90,7 +96,7 @@ final class SamplePlot {
       out.open("tr", "class", sample.best() ? "best" : null);
       out.words("td", String.format(Locale.ROOT, "%.4f", sample.latencyMs()), "class", "n");
       out.words("td", String.format(Locale.ROOT, "%.4f", sample.accuracy()), "class", "n");
-      out.words("td", (sample.uniform() ? "uniform" : "theta") + (sample.best() ? " \u2605" : ""));
+      out.words("td", sample.drawn() + (sample.best() ? " \u2605" : ""));
       out.close("tr");
     }
     return out.close("table").close("div").newline();
@@ -145,7 +151,7 @@ final class SamplePlot {
               sample.latencyMs(),
               sample.accuracy(),
               sample.loss(),
-              sample.uniform() ? "uniform" : "theta",
+              sample.drawn(),
               sample.best() ? ", taken" : "");
       double cx = x.at(sample.latencyMs());
       double cy = y.at(sample.accuracy());

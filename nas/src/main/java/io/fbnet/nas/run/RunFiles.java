@@ -69,6 +69,11 @@ public record RunFiles(Path root) {
     return root.resolve("evaluations.jsonl");
   }
 
+  /** {@return the same of an evolution on a finished search} */
+  public Path evolution() {
+    return root.resolve("evolution.jsonl");
+  }
+
   /** {@return the run as one page for people} */
   public Path report() {
     return root.resolve("report.html");

@@ -11,7 +11,6 @@ import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.network.BatchInputs;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.network.PathGraphs;
-import io.fbnet.nas.network.SupernetGraphs;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.train.Evaluation;
 import java.util.Arrays;
@@ -83,15 +82,8 @@ public final class ArchitectureScorer implements AutoCloseable {
     recalibrate(path);
     Evaluation quality = evaluate(path, scored);
     double ms = table.latencyOf(architecture);
-    return new Score(
-        architecture, ms, quality.accuracy(), quality.crossEntropy(), loss(quality, ms));
-  }
-
-  private double loss(Evaluation quality, double ms) {
-    double microseconds = Math.max(ms * 1000, SupernetGraphs.LEAST_MICROSECONDS);
-    return quality.crossEntropy()
-        * settings.loss().alpha()
-        * Math.pow(Math.log(microseconds), settings.loss().beta());
+    double ce = quality.crossEntropy();
+    return new Score(architecture, ms, quality.accuracy(), ce, Objective.loss(settings, ce, ms));
   }
 
   /** Calibrates an architecture and reads the test images, once. */

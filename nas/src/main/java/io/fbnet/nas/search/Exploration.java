@@ -83,11 +83,6 @@ final class Exploration {
     controller.feedback(score.architecture().choice(), score.accuracy(), score.latencyMs());
   }
 
-  /** {@return how many networks were scored so far} */
-  int done() {
-    return scores.size();
-  }
-
   /**
    * Goes on until so many networks are scored, or there are no more, or it is asked to stop.
    *

@@ -15,19 +15,25 @@ import io.fbnet.nas.train.Evaluation;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.regex.Pattern;
 
 /**
  * A run's {@code samples.json}: the architectures that were drawn and scored, and which was taken.
  *
- * @param samples those drawn from theta first, in the order of their draws
+ * @param samples those that the choice was among first, in the order in which they were drawn
  * @param testAccuracy of the best on the test images, 0 to 1
  * @param testImages how many those are
  */
 public record SamplesFile(List<Sample> samples, double testAccuracy, int testImages) {
   private static final int FORMAT = 1;
   private static final int MOST = 1 << 20;
-  private static final String THETA = "theta";
-  private static final String UNIFORM = "uniform";
+  private static final Pattern ORIGIN = Pattern.compile("[a-z][a-z0-9-]{0,63}");
+
+  /** Where a sample is from that was drawn from theta. */
+  public static final String THETA = "theta";
+
+  /** Where a sample is from that was drawn uniformly. */
+  public static final String UNIFORM = "uniform";
 
   /**
    * One scored architecture.
@@ -36,7 +42,7 @@ public record SamplesFile(List<Sample> samples, double testAccuracy, int testIma
    * @param latencyMs the table's sum
    * @param accuracy with the supernet's weights on the theta split, 0 to 1
    * @param loss crossEntropy * alpha * log(latency in microseconds)^beta, NaN if it was no number
-   * @param uniform whether it was drawn uniformly, not from theta
+   * @param drawn {@link #THETA}, {@link #UNIFORM}, or the strategy that proposed it
    * @param best whether it is the run's result; one at most
    */
   public record Sample(
@@ -44,11 +50,16 @@ public record SamplesFile(List<Sample> samples, double testAccuracy, int testIma
       double latencyMs,
       double accuracy,
       double loss,
-      boolean uniform,
+      String drawn,
       boolean best) {
     /** Copies the list. */
     public Sample {
       blocks = List.copyOf(blocks);
+    }
+
+    /** {@return whether it was drawn uniformly, for comparison} */
+    public boolean uniform() {
+      return drawn.equals(UNIFORM);
     }
   }
 
@@ -60,26 +71,32 @@ public record SamplesFile(List<Sample> samples, double testAccuracy, int testIma
   /**
    * {@return what a sampling gives}
    *
-   * @param drawn from theta
+   * @param from where {@code drawn} are from: {@link #THETA} or the strategy that proposed them
+   * @param drawn what the choice was among
    * @param uniform drawn uniformly, may be empty
    * @param best among {@code drawn}; of equal ones the first counts
    * @param test the best on the test images
    * @param testImages how many those are
    */
   public static SamplesFile of(
-      List<Score> drawn, List<Score> uniform, Score best, Evaluation test, int testImages) {
+      String from,
+      List<Score> drawn,
+      List<Score> uniform,
+      Score best,
+      Evaluation test,
+      int testImages) {
     List<Sample> samples = new ArrayList<>();
     int first = drawn.indexOf(best);
     for (int i = 0; i < drawn.size(); i++) {
-      samples.add(sample(drawn.get(i), false, i == first));
+      samples.add(sample(drawn.get(i), from, i == first));
     }
-    uniform.forEach(score -> samples.add(sample(score, true, false)));
+    uniform.forEach(score -> samples.add(sample(score, UNIFORM, false)));
     return new SamplesFile(samples, test.accuracy(), testImages);
   }
 
-  private static Sample sample(Score s, boolean uniform, boolean best) {
+  private static Sample sample(Score s, String from, boolean best) {
     return new Sample(
-        s.architecture().blocks(), s.latencyMs(), s.accuracy(), s.loss(), uniform, best);
+        s.architecture().blocks(), s.latencyMs(), s.accuracy(), s.loss(), from, best);
   }
 
   /** {@return the JSON tree that {@link #write} writes} */
@@ -90,7 +107,7 @@ public record SamplesFile(List<Sample> samples, double testAccuracy, int testIma
     ArrayNode list = tree.putArray("samples");
     for (Sample sample : samples) {
       ObjectNode item = list.addObject();
-      item.put("drawn", sample.uniform ? UNIFORM : THETA).put("best", sample.best);
+      item.put("drawn", sample.drawn).put("best", sample.best);
       item.put("latency_ms", sample.latencyMs).put("accuracy", sample.accuracy);
       if (Double.isFinite(sample.loss)) {
         item.put("loss", sample.loss);
@@ -139,7 +156,7 @@ public record SamplesFile(List<Sample> samples, double testAccuracy, int testIma
               item.required("latency_ms").number(0, Double.MAX_VALUE),
               item.required("accuracy").number(0, 1),
               loss.isNull() ? Double.NaN : loss.number(-Double.MAX_VALUE, Double.MAX_VALUE),
-              uniform(item.required("drawn")),
+              origin(item.required("drawn")),
               best));
     }
     return new SamplesFile(
@@ -148,12 +165,12 @@ public record SamplesFile(List<Sample> samples, double testAccuracy, int testIma
         fields.required("test_images").integer(0, Integer.MAX_VALUE));
   }
 
-  private static boolean uniform(Node drawn) {
-    return switch (drawn.text()) {
-      case THETA -> false;
-      case UNIFORM -> true;
-      default -> throw drawn.wrong("must be \"theta\" or \"uniform\", but is " + drawn.shown());
-    };
+  private static String origin(Node drawn) {
+    if (!ORIGIN.matcher(drawn.text()).matches()) {
+      throw drawn.wrong(
+          "must be \"theta\", \"uniform\" or a strategy's name, but is " + drawn.shown());
+    }
+    return drawn.text();
   }
 
   private static List<Block> blocks(Node node) {

@@ -2,6 +2,10 @@ package io.fbnet.nas.search;
 
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.budget.Budget;
+import io.fbnet.nas.budget.BudgetCheck;
+import io.fbnet.nas.budget.BudgetDraws;
+import io.fbnet.nas.budget.Limit;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.run.Checkpoints;
@@ -11,18 +15,22 @@ import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.search.ArchitectureScorer.Score;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.SearchSpace;
+import io.fbnet.nas.strategy.Controller;
 import io.fbnet.nas.strategy.Problem;
+import io.fbnet.nas.train.Evaluation;
+import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.function.Consumer;
+import java.util.function.Function;
 import java.util.function.IntConsumer;
 
 /** One search: a supernet and theta on a device, trained on images, then a choice. */
 public final class Search implements AutoCloseable {
-  private static final int UNIFORM_TRIES = 200_000;
+  private static final int DRAWS_STREAM = 6;
+  private static final int UNIFORM_STREAM = 7;
 
   private final Backend backend;
   private final Dataset data;
@@ -41,7 +49,7 @@ public final class Search implements AutoCloseable {
    * @param data images of the space's size
    * @param space to search; its class count becomes the data's
    * @param table latencies of the space's blocks on the device that the network is for
-   * @param budget what the network may cost; a target latency takes the place of the settings'
+   * @param budget what the network may cost; a limit of latency takes the place of the settings'
    *     product with the latency
    * @param settings everything else
    * @throws UserException (exit code 3) if the data has no classes to tell apart, the table is of
@@ -83,10 +91,7 @@ public final class Search implements AutoCloseable {
     this.data = data;
     this.space = fitted(space, data);
     this.table = table;
-    this.settings =
-        budget.limits().stream().anyMatch(limit -> limit.kind() == Limit.Kind.LATENCY)
-            ? settings.withoutProduct()
-            : settings;
+    this.settings = budget.limitsLatency() ? settings.withoutProduct() : settings;
     table.requireFits(this.space, ignored -> {});
     SearchChecks.require(this.settings, this.space, data);
     SearchChecks.require(this.settings, table);
@@ -150,6 +155,11 @@ public final class Search implements AutoCloseable {
     return strategy;
   }
 
+  /** {@return what a choice among networks makes least} */
+  public Objective objective() {
+    return new Objective(supernet.budget().limitsLatency(), settings);
+  }
+
   /** {@return weights, theta and the compiled steps} */
   public Supernet supernet() {
     return supernet;
@@ -188,7 +198,7 @@ public final class Search implements AutoCloseable {
         checkpoint -> {
           checkpoint.requireData(data.fingerprint(), changedData, warnings);
           checkpoint.differences(backend.fingerprint()).forEach(warnings);
-          loop.restore(checkpoint);
+          loop.restore(checkpoint, warnings);
         });
     return found.isPresent();
   }
@@ -214,10 +224,10 @@ public final class Search implements AutoCloseable {
   }
 
   /**
-   * Draws from theta within the budget, scores each with the supernet's weights, and reads the test
-   * images once, for the best.
+   * Scores theta's most likely architecture and draws from theta within the budget with the
+   * supernet's weights, and reads the test images once, for the best.
    *
-   * @param count how many to draw
+   * @param count how many to score
    * @return the best and the others
    * @throws UserException (exit code 3) if no network that keeps the budget was drawn
    */
@@ -228,66 +238,69 @@ public final class Search implements AutoCloseable {
   /**
    * The same, beside uniform draws.
    *
-   * @param count how many to draw
-   * @param uniform whether as many are drawn uniformly, among those no faster than the best
+   * @param count how many to score
+   * @param uniform whether as many are drawn uniformly among all within the budget, independently
+   *     of theta's
    * @param scored told how many are done
    * @return the best and the others
    * @throws UserException (exit code 3) if no network that keeps the budget was drawn
    */
   public Selection select(int count, boolean uniform, IntConsumer scored) {
     supernet.releaseSteps();
-    Budget budget = supernet.budget();
     try (ArchitectureScorer scorer = scorer()) {
-      List<Score> drawn = new ArrayList<>();
-      for (int[] choice : draw(count)) {
-        drawn.add(scorer.score(Architecture.of("", space, choice)));
-        scored.accept(drawn.size());
-      }
-      Comparator<Score> order =
-          budget.isEmpty()
-              ? Comparator.comparingDouble(Score::loss)
-              : Comparator.comparingDouble(Score::accuracy).reversed();
-      Score best = drawn.stream().min(order).orElseThrow();
-      List<Score> others = new ArrayList<>();
+      List<Score> scores = new ArrayList<>();
+      List<int[]> choices = new ArrayList<>(draw(count));
+      int drawn = choices.size();
       if (uniform) {
-        for (int[] choice : noFaster(best.latencyMs(), count)) {
-          others.add(scorer.score(Architecture.of("", space, choice)));
-          scored.accept(count + others.size());
-        }
+        choices.addAll(drawUniformly(drawn));
       }
+      for (int[] choice : choices) {
+        scores.add(scorer.score(Architecture.of("", space, choice)));
+        scored.accept(scores.size());
+      }
+      Score best = objective().least(scores.subList(0, drawn));
       return new Selection(
-          drawn, others, best, scorer.test(best.architecture()), data.test().size());
+          SamplesFile.THETA,
+          scores.subList(0, drawn),
+          scores.subList(drawn, scores.size()),
+          best,
+          scorer.test(best.architecture()),
+          data.test().size());
     }
   }
 
   /**
-   * Has the strategy's controller propose networks within the budget and scores each with the
-   * supernet's weights. What is done is logged in the folder, and another call goes on from there.
+   * Has a controller propose networks within the budget and scores each with the supernet's
+   * weights. What is done is logged, and another call with the same log goes on from there.
    *
-   * @param folder of this search, finished
+   * @param name of the strategy, for people
+   * @param controller makes what proposes
+   * @param log where; it need not be there
    * @param evaluations how many to score in all
    * @param observer told of each
-   * @return whether all are scored
+   * @return what was scored, and the best of it on the test images, which are read once; empty
+   *     where the observer asked to stop
    * @throws UserException (exit code 3) where the log is of another search, (exit code 5) where it
    *     cannot be written
-   * @throws IllegalStateException where the strategy has no controller
    */
-  public boolean explore(RunFolder folder, int evaluations, SearchObserver observer) {
+  public Optional<Selection> explore(
+      String name,
+      Function<Problem, Controller> controller,
+      Path log,
+      int evaluations,
+      SearchObserver observer) {
     supernet.releaseSteps();
-    Exploration exploration = exploration(folder);
-    if (exploration.done() >= evaluations) {
-      return true;
-    }
+    Exploration exploration = new Exploration(log, space, controller.apply(problem()));
     try (ArchitectureScorer scorer = scorer()) {
-      return exploration.run(evaluations, scorer::score, observer);
+      if (!exploration.run(evaluations, scorer::score, observer)) {
+        return Optional.empty();
+      }
+      List<Score> scores = exploration.scores();
+      Score best = objective().least(scores);
+      Evaluation test = scorer.test(best.architecture());
+      return Optional.of(
+          new Selection(name, scores, List.of(), best, test, data.test().size()));
     }
-  }
-
-  private Exploration exploration(RunFolder folder) {
-    return new Exploration(
-        folder.files().evaluations(), space, strategy.controller().orElseThrow(
-            () -> new IllegalStateException("the strategy " + strategy.name() + " has no controller"))
-        .apply(problem()));
   }
 
   private Problem problem() {
@@ -307,33 +320,35 @@ public final class Search implements AutoCloseable {
   }
 
   /**
-   * {@return draws from theta that keep the budget, at least one and at most so many}
+   * {@return architectures that keep the budget, each once, at least one and at most so many:
+   * theta's most likely one, if it does, and draws from theta}
    *
-   * @param count how many to draw
+   * @param count how many
    * @throws UserException (exit code 3) if there is none
    */
   public List<int[]> draw(int count) {
+    Theta theta = supernet.theta();
+    Budget budget = supernet.budget();
     List<int[]> choices =
-        BudgetDraws.draw(supernet.theta(), supernet.budget(), settings.seed(), count);
+        new BudgetDraws(budget, space.allowed(), theta.probabilities())
+            .distinct(settings.seed(), DRAWS_STREAM, count, List.of(theta.mostLikely()));
     if (choices.isEmpty()) {
       throw UserException.data(
           "no architecture that keeps every limit was found in the draws from theta: widen"
-              + " --max-macs or --max-params");
+              + " --max-macs, --max-params or the latency");
     }
     return choices;
   }
 
-  /** Uniform draws whose latency is at least the given one, so that speed cannot excuse them. */
-  private List<int[]> noFaster(double latencyMs, int count) {
-    Theta flat = Theta.uniform(space);
-    List<int[]> choices = new ArrayList<>();
-    for (int i = 0; i < UNIFORM_TRIES && choices.size() < count; i++) {
-      int[] choice = flat.sample(settings.seed(), i);
-      if (table.latencyOf(choice) >= latencyMs) {
-        choices.add(choice);
-      }
-    }
-    return choices;
+  /**
+   * {@return architectures drawn uniformly among all that keep the budget, each once, independently
+   * of the draws from theta; fewer than asked for where there are hardly any}
+   *
+   * @param count how many
+   */
+  public List<int[]> drawUniformly(int count) {
+    return BudgetDraws.uniform(supernet.budget(), space.allowed())
+        .distinct(settings.seed(), UNIFORM_STREAM, count, List.of());
   }
 
   /** Frees what the search holds on the device; the device and the images stay open. */

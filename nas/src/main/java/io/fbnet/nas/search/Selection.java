@@ -9,15 +9,22 @@ import java.util.List;
 /**
  * What a search chose, and from what.
  *
- * @param drawn architectures drawn from theta, each within the budget; fewer than were asked for
- *     where hardly any are
- * @param uniform drawn uniformly among those no faster than the best, for comparison; often empty
+ * @param from {@link SamplesFile#THETA}, or the strategy whose controller proposed {@code drawn}
+ * @param drawn theta's most likely architecture and others drawn from theta, or what a controller
+ *     proposed; each within the budget and each once, and fewer than were asked for where there are
+ *     hardly others
+ * @param uniform as many, drawn uniformly among all within the budget, for comparison; often empty
  * @param best of {@code drawn}
  * @param test the best on the test images
  * @param testImages how many those are
  */
 public record Selection(
-    List<Score> drawn, List<Score> uniform, Score best, Evaluation test, int testImages) {
+    String from,
+    List<Score> drawn,
+    List<Score> uniform,
+    Score best,
+    Evaluation test,
+    int testImages) {
   /** Copies the lists. */
   public Selection {
     drawn = List.copyOf(drawn);
@@ -35,6 +42,6 @@ public record Selection(
    * @param file to write
    */
   public void write(Path file) {
-    SamplesFile.of(drawn, uniform, best, test, testImages).write(file);
+    SamplesFile.of(from, drawn, uniform, best, test, testImages).write(file);
   }
 }

@@ -79,7 +79,7 @@ public final class Quality {
   private void add(int image, int label, float[] logits, int row, int rank) {
     labels[image] = label;
     amongTop += rank < TOP ? 1 : 0;
-    // A label that shares the largest logit counts as right, as everywhere.
+    // A label that shares the largest logit counts as wrong, as everywhere.
     predictions[image] = rank == 0 ? label : largestOther(logits, row * classes.size(), label);
   }
 

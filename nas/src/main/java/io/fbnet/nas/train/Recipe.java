@@ -4,7 +4,6 @@ import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.Augmentation;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.ImageSet;
-import io.fbnet.nas.data.Splits;
 import io.fbnet.nas.network.TrainingStep;
 
 /**
@@ -13,8 +12,9 @@ import io.fbnet.nas.network.TrainingStep;
  * @param seed of weights, order and augmentation
  * @param batch images whose gradients are computed at once, and whose statistics batch norms use
  * @param accumulate batches whose gradients make one step
- * @param trainImages how many training images to use, 0 for all
- * @param holdOut the share of them that is not trained on
+ * @param trainImages how many training images to use, 0 for all; those that are held out are among
+ *     them where as many were divided
+ * @param holdOut which images are not trained on
  * @param schedule the learning rate
  * @param momentum of SGD
  * @param weightDecay batch norms and biases spared
@@ -27,7 +27,7 @@ public record Recipe(
     int batch,
     int accumulate,
     int trainImages,
-    double holdOut,
+    HoldOut holdOut,
     RateSchedule schedule,
     double momentum,
     double weightDecay,
@@ -53,7 +53,7 @@ public record Recipe(
    * @param images the training split
    */
   public int[] trained(ImageSet images) {
-    return holdOut == 0 ? Splits.subset(images, trainImages, seed) : split(images).first();
+    return holdOut.trained(images, trainImages);
   }
 
   /**
@@ -83,11 +83,7 @@ public record Recipe(
    * @param images the training split
    */
   public int[] heldOut(ImageSet images) {
-    return holdOut == 0 ? new int[0] : split(images).second();
-  }
-
-  private Splits split(ImageSet images) {
-    return Splits.split(images, 1 - holdOut, seed, trainImages);
+    return holdOut.heldOut(images);
   }
 
   TrainingStep step() {

@@ -52,6 +52,9 @@ class SearchRefusalsTest {
     "3, --batch=9, 8 of the training images of grey train theta",
     "3, --batch=33, 32 of the training images of grey train w",
     "3, --train-images=5, train theta",
+    "2, --weight-share=0, --weight-share must lie between 0 and 1",
+    "2, --weight-share=1.2, --weight-share must lie between 0 and 1",
+    "3, --weight-share=0.95, 2 of the training images of grey train theta",
     "2, --batch=2000000000, --batch must be at most",
     "2, --rate=1e-60, --rate must be above 0 as a 32-bit float",
     "2, --theta-rate=1e-60, --theta-rate must be above 0",
@@ -92,7 +95,11 @@ class SearchRefusalsTest {
   @Test
   void limitsThatHoldOnlyAlone() {
     Outcome run = runs.search("--target-latency=148us", "--max-macs=0.15M");
-    run.refusedAtTheEnd(3, "together", "at most 0.150 M multiply-adds", "it takes at least");
+    run.refusedAtTheEnd(
+        3,
+        "together",
+        "at most 0.150 M multiply-adds",
+        "a network takes at most 0.0790 ms, or at least 0.439 M multiply-adds");
     Outcome dry = runs.search("--target-latency=148us", "--max-macs=0.15M", "--dry-run");
     assertEquals(run.err(), dry.err());
   }
@@ -107,9 +114,9 @@ class SearchRefusalsTest {
   @Test
   void theTemperatureHasAFloorAtWhichItStillTrains() {
     SearchSettings paper = SearchSettings.paper().epochs(2400).build();
-    assertEquals(SearchSettings.LEAST_TAU, paper.tau(2399));
-    assertEquals(5, paper.tau(0));
-    assertTrue(paper.tau(100) < paper.tau(99));
+    assertEquals(SearchSettings.LEAST_TAU, paper.tau(2399, 0, 1));
+    assertEquals(5, paper.tau(0, 0, 1));
+    assertTrue(paper.tau(100, 0, 1) < paper.tau(99, 0, 1));
     runs.search("--tau=0.01", "--tau-end=0.01", "--out=" + folder.resolve("cold")).succeeded();
   }
 

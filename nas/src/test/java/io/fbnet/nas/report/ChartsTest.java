@@ -62,7 +62,7 @@ class ChartsTest {
   }
 
   private static Sample sample(double ms, double accuracy) {
-    return new Sample(List.of(BlockType.SKIP), ms, accuracy, 1, false, false);
+    return new Sample(List.of(BlockType.SKIP), ms, accuracy, 1, "theta", false);
   }
 
   @Test

@@ -88,7 +88,7 @@ class ReportTest {
 
   private static Sample sample(double ms, double accuracy, boolean uniform, boolean best) {
     List<Block> blocks = Collections.nCopies(9, BlockType.FBNET.get(3));
-    return new Sample(blocks, ms, accuracy, 1, uniform, best);
+    return new Sample(blocks, ms, accuracy, 1, uniform ? "uniform" : "theta", best);
   }
 
   private String page(RunFiles files) throws IOException {

@@ -27,6 +27,7 @@ import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.Random;
 import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -38,13 +39,20 @@ class QualityTest {
   private static final float STD = 0.3f;
 
   private static TrainedNetwork network(int classes) {
+    return network(classes, true);
+  }
+
+  /** A network of random weights, or a dead one that gives every image logits of zeros. */
+  private static TrainedNetwork network(int classes, boolean alive) {
     SearchSpace space =
         SearchSpace.load("src/test/resources/io/fbnet/nas/endtoend/tiny.yaml").withClasses(classes);
     Architecture architecture = Architecture.of("", space, new int[space.layerCount()]);
     Graph graph = ArchitectureGraphs.inference(architecture, 1);
     try (Backend reference = Devices.open("reference");
         ParameterStore store = new ParameterStore(reference, graph.parameters())) {
-      store.initialise(SEED);
+      if (alive) {
+        store.initialise(SEED);
+      }
       return new TrainedNetwork(
           architecture,
           TrainedNetwork.tensors(architecture, store),
@@ -146,6 +154,27 @@ class QualityTest {
         assertEquals(IMAGES, images);
         assertEquals(classes <= 20, quality.text().contains("taken for"));
         assertTrue(quality.text().contains(classes <= 20 ? "-" : "worst"), quality.text());
+      }
+    }
+  }
+
+  @Test
+  void aDeadNetworkIsRightNowhere() {
+    TrainedNetwork network = network(10, false);
+    ImageSet set = images(10);
+    for (float logit : logits(network, set)[0]) {
+      assertEquals(0, logit);
+    }
+    for (String device : new String[] {"reference", "cpu"}) {
+      try (Backend backend = Devices.open(device)) {
+        Quality quality =
+            Quality.of(backend, network, set, IntStream.range(0, IMAGES).toArray(), 64);
+        assertEquals(0, quality.accuracy(), device);
+        assertEquals(0, quality.topFive().getAsDouble(), device);
+        int[][] matrix = quality.matrix();
+        for (int c = 0; c < 10; c++) {
+          assertEquals(0, matrix[c][c], device);
+        }
       }
     }
   }

@@ -45,7 +45,18 @@ class RateScheduleTest {
   void theAverageBeginsWithTheFirstWeightsAndReachesItsDecay() {
     RateSchedule schedule = new RateSchedule(Kind.COSINE, 0.1, 1, 0, List.of(), 0.1);
     Recipe recipe =
-        new Recipe(1, 8, 1, 0, 0, schedule, 0.9, 0, 0, 0.99, new Augmentation(0, false));
+        new Recipe(
+            1,
+            8,
+            1,
+            0,
+            new HoldOut(0, 1, 0),
+            schedule,
+            0.9,
+            0,
+            0,
+            0.99,
+            new Augmentation(0, false));
     assertEquals(0, recipe.averageKeep(0));
     assertEquals(0.1, recipe.averageKeep(1), 1e-15);
     assertEquals(0.5, recipe.averageKeep(9), 1e-15);
