@@ -11,6 +11,7 @@ import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.program.Devices;
 import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.program.Program;
+import io.fbnet.nas.budget.Budget;
 import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.data.BatchLoader;
 import io.fbnet.nas.data.DataOptions;
