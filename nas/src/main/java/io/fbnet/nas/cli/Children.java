@@ -96,9 +96,8 @@ final class Children {
         + "\n";
   }
 
-  /** Trains the first {@code count} draws, reports on all, and writes the best. */
-  void train(int count) {
-    List<int[]> choices = search.draw(count);
+  /** Trains networks, reports on all, and writes the best. */
+  void train(List<int[]> choices) {
     search.supernet().releaseSteps();
     List<Child> children = new ArrayList<>();
     for (int i = 0; i < choices.size(); i++) {

@@ -58,8 +58,8 @@ final class SampleCommand implements Callable<Integer> {
       names = "--evolve",
       paramLabel = "N",
       description =
-          "Scores N networks that ageing evolution proposes within the budget, instead of draws from"
-              + " theta. It goes on where it was stopped.")
+          "Scores N networks that ageing evolution proposes within the budget, instead of draws"
+              + " from theta. It goes on where it was stopped.")
   private Integer evolve;
 
   @Option(
@@ -98,6 +98,13 @@ final class SampleCommand implements Callable<Integer> {
           console.warn(
               "the search is not finished; theta is that of step " + search.loop().stepsDone());
         }
+        if (evolve == null && train == null && !search.strategy().trainsTheta()) {
+          throw UserException.usage(
+              "%s was searched by %s, which trains no theta to draw from: take --evolve N for"
+                  + " networks that an evolution proposes, or --train K for trainings of the best"
+                  + " that were scored",
+              run, search.strategy().name());
+        }
         if (evolve != null) {
           evolve(search, folder, console, progress);
         } else if (train == null) {
@@ -115,15 +122,17 @@ final class SampleCommand implements Callable<Integer> {
                   changedData.accepted,
                   console,
                   progress)
-              .train(train);
+              .train(
+                  search.strategy().trainsTheta()
+                      ? search.draw(train)
+                      : search.best(folder.files().evaluations(), train));
         }
       }
     }
     return 0;
   }
 
-  private void evolve(
-      Search search, RunFolder folder, Console console, ProgressLine progress) {
+  private void evolve(Search search, RunFolder folder, Console console, ProgressLine progress) {
     StopSignals signals = StopSignals.take(console);
     Optional<Selection> found =
         search.explore(

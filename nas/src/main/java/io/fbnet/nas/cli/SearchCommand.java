@@ -123,11 +123,13 @@ final class SearchCommand implements Callable<Integer> {
     console.note(
         String.format(
             Locale.ROOT,
-            "run folder %s, seed %d, %d images train w, %d train theta",
+            "run folder %s, strategy %s, seed %d, %d images train w, %d %s",
             folder.root(),
+            search.strategy().name(),
             flags.seed,
             loop.splits().first().length,
-            loop.splits().second().length));
+            loop.splits().second().length,
+            search.strategy().trainsTheta() ? "train theta" : "score networks"));
     if (loop.droppedImages() > 0) {
       console.note(
           String.format(
@@ -139,7 +141,7 @@ final class SearchCommand implements Callable<Integer> {
       search.supernet().weightStep().slowKernels().forEach(console::warn);
     }
     boolean finished;
-    Watcher watcher = new Watcher(console, progress, signals);
+    Watcher watcher = new Watcher(console, progress, signals, search.strategy().trainsTheta());
     try {
       finished = search.run(folder, watcher);
       if (finished && !search.strategy().trainsTheta()) {
@@ -196,7 +198,7 @@ final class SearchCommand implements Callable<Integer> {
   }
 
   /** Shows progress and passes signals on. */
-  private record Watcher(Console console, ProgressLine progress, StopSignals signals)
+  private record Watcher(Console console, ProgressLine progress, StopSignals signals, boolean theta)
       implements SearchObserver {
     @Override
     public void step(
@@ -223,6 +225,10 @@ final class SearchCommand implements Callable<Integer> {
     @Override
     public void epoch(int epoch, double expectedMs, double entropyBits) {
       progress.clear();
+      if (!theta) {
+        console.note("epoch " + (epoch + 1) + " done");
+        return;
+      }
       console.note(
           String.format(
               Locale.ROOT,

@@ -39,16 +39,39 @@ final class Exploration {
     this.log = log;
     this.space = space;
     this.controller = controller;
-    for (ObjectNode line : MetricsLog.read(log)) {
-      int[] choice = choice(line);
+    for (Score score : read(log, space)) {
       Optional<int[]> proposed = controller.propose();
-      if (proposed.isEmpty() || !Arrays.equals(proposed.get(), choice)) {
+      if (proposed.isEmpty() || !Arrays.equals(proposed.get(), score.architecture().choice())) {
         throw UserException.data(
             "%s, line %d: the network is not the one that this search would have proposed; remove"
                 + " the file to propose anew",
             log, scores.size() + 1);
       }
-      learn(
+      learn(score);
+    }
+  }
+
+  /**
+   * {@return what a log holds}
+   *
+   * @param log a line an evaluation; it need not be there
+   * @param space of the networks
+   * @throws UserException (exit code 3) where a line names no network of the space
+   */
+  static List<Score> read(Path log, SearchSpace space) {
+    List<Score> scores = new ArrayList<>();
+    for (ObjectNode line : MetricsLog.read(log)) {
+      JsonNode list = line.path("choice");
+      int[] choice = new int[space.layerCount()];
+      for (int l = 0; l < choice.length; l++) {
+        choice[l] = list.path(l).asInt(-1);
+        if (choice[l] < 0 || choice[l] >= space.blocks().size() || list.size() != choice.length) {
+          throw UserException.data(
+              "%s, line %d: choice must name one candidate for each of %d layers",
+              log, scores.size() + 1, choice.length);
+        }
+      }
+      scores.add(
           new Score(
               Architecture.of("", space, choice),
               number(line, "latency_ms"),
@@ -56,26 +79,13 @@ final class Exploration {
               number(line, "ce"),
               number(line, "loss")));
     }
+    return scores;
   }
 
   /** JSON has no NaN, so the log holds none. */
   private static double number(JsonNode line, String field) {
     JsonNode value = line.path(field);
     return value.isNumber() ? value.asDouble() : Double.NaN;
-  }
-
-  private int[] choice(JsonNode line) {
-    int[] choice = new int[space.layerCount()];
-    JsonNode list = line.path("choice");
-    for (int l = 0; l < choice.length; l++) {
-      choice[l] = list.path(l).asInt(-1);
-      if (choice[l] < 0 || choice[l] >= space.blocks().size() || list.size() != choice.length) {
-        throw UserException.data(
-            "%s, line %d: choice must name one candidate for each of %d layers",
-            log, scores.size() + 1, choice.length);
-      }
-    }
-    return choice;
   }
 
   private void learn(Score score) {
@@ -91,8 +101,7 @@ final class Exploration {
    * @param observer told of each
    * @return whether it came to its end
    */
-  boolean run(
-      int evaluations, Function<Architecture, Score> score, SearchObserver observer) {
+  boolean run(int evaluations, Function<Architecture, Score> score, SearchObserver observer) {
     try (MetricsLog out = MetricsLog.open(log)) {
       while (scores.size() < evaluations) {
         Optional<int[]> choice = controller.propose();

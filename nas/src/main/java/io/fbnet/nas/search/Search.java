@@ -298,9 +298,29 @@ public final class Search implements AutoCloseable {
       List<Score> scores = exploration.scores();
       Score best = objective().least(scores);
       Evaluation test = scorer.test(best.architecture());
-      return Optional.of(
-          new Selection(name, scores, List.of(), best, test, data.test().size()));
+      return Optional.of(new Selection(name, scores, List.of(), best, test, data.test().size()));
     }
+  }
+
+  /**
+   * {@return the best of what a controller proposed, each once, at most so many}
+   *
+   * @param log of {@link #explore}
+   * @param count how many
+   * @throws UserException (exit code 3) where the log holds none, or none of this space
+   */
+  public List<int[]> best(Path log, int count) {
+    List<int[]> choices =
+        Exploration.read(log, space).stream()
+            .sorted(objective().order())
+            .limit(count)
+            .map(score -> score.architecture().choice())
+            .toList();
+    if (choices.isEmpty()) {
+      throw UserException.data(
+          "%s holds no network yet: let the search come to its end first", log);
+    }
+    return choices;
   }
 
   private Problem problem() {

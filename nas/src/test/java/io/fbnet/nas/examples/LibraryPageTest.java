@@ -14,7 +14,7 @@ class LibraryPageTest {
   private static final String BEGIN = "// Example begins\n";
 
   @ParameterizedTest
-  @ValueSource(strings = {"FirstSearch", "Bottleneck", "BottleneckProvider"})
+  @ValueSource(strings = {"FirstSearch", "Bottleneck", "BottleneckProvider", "HillClimb"})
   void thePageShowsWhatRuns(String name) throws IOException {
     Path source = Path.of("src/test/java/io/fbnet/nas/examples", name + ".java");
     String text = Files.readString(source);

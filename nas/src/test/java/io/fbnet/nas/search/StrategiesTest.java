@@ -1,0 +1,235 @@
+package io.fbnet.nas.search;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.program.Devices;
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.budget.Budget;
+import io.fbnet.nas.budget.Limit;
+import io.fbnet.nas.data.DataOptions;
+import io.fbnet.nas.data.DataSource;
+import io.fbnet.nas.data.Dataset;
+import io.fbnet.nas.data.ImageShape;
+import io.fbnet.nas.examples.HillClimb;
+import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.run.MetricsLog;
+import io.fbnet.nas.run.RunFolder;
+import io.fbnet.nas.space.SearchSpace;
+import io.fbnet.nas.strategy.Strategy;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Every strategy ends with a network within the budget, and goes on exactly where it stopped. */
+class StrategiesTest {
+  private static final long SEED = 20261128L;
+  private static final int BATCH = 8;
+  private static final int EVALUATIONS = 7;
+
+  @TempDir private Path folder;
+
+  static Stream<SearchStrategy> strategies() {
+    List<SearchStrategy> all =
+        new ArrayList<>(
+            List.of(
+                SearchStrategy.FBNET,
+                SearchStrategy.DARTS,
+                SearchStrategy.TF_NAS,
+                SearchStrategy.singlePath(PathSampling.FAIR),
+                HillClimb.STRATEGY));
+    for (Strategy strategy : Strategy.values()) {
+      all.add(
+          SearchStrategy.byPaths(
+              strategy.word(),
+              strategy == Strategy.RNN ? PathSampling.SANDWICH : PathSampling.UNIFORM,
+              strategy::begin));
+    }
+    return all.stream();
+  }
+
+  /** Stops after so many steps and scores, counted from the beginning. */
+  private static final class StopAfter implements SearchObserver {
+    private final long steps;
+    private final int scores;
+    private boolean stop;
+
+    StopAfter(long steps, int scores) {
+      this.steps = steps;
+      this.scores = scores;
+    }
+
+    @Override
+    public void step(
+        long done,
+        long total,
+        int epoch,
+        String phase,
+        double loss,
+        double accuracy,
+        double latencyMs) {
+      stop |= done >= steps;
+    }
+
+    @Override
+    public void evaluated(int done, int total, ArchitectureScorer.Score score) {
+      stop |= done >= scores;
+    }
+
+    @Override
+    public boolean stopRequested() {
+      return stop;
+    }
+  }
+
+  private static SearchSpace space() {
+    return SearchSpace.load(
+        Path.of("src", "test", "resources", "io", "fbnet", "nas", "endtoend", "tiny.yaml")
+            .toString());
+  }
+
+  private static LatencyTable table(SearchSpace space) {
+    double[][] ms = new double[space.layerCount()][space.blocks().size()];
+    for (int l = 0; l < ms.length; l++) {
+      for (int k = 0; k < ms[l].length; k++) {
+        ms[l][k] = 0.01 + 0.03 * ((5 * l + 7 * k) % 11);
+      }
+    }
+    return LatencyTable.builder("made up", space).fixed(0.2).layers(ms).build();
+  }
+
+  private static Budget budget(SearchSpace space, LatencyTable table) {
+    double mean = table.expected(Theta.uniform(space).probabilities());
+    return new Budget(List.of(Limit.latency(table, 0.8 * mean), Limit.macs(space, 60_000)));
+  }
+
+  /** What a search leaves. */
+  private record Course(List<ObjectNode> steps, List<ObjectNode> evaluations, Selection found) {}
+
+  private Course search(SearchStrategy strategy, String name, StopAfter... stops)
+      throws IOException {
+    SearchSpace space = space();
+    LatencyTable table = table(space);
+    SearchSettings settings =
+        SearchSettings.paper()
+            .seed(SEED)
+            .epochs(2)
+            .warmupEpochs(0)
+            .batch(BATCH)
+            .trainImages(10 * BATCH)
+            .rate(0.01)
+            .thetaRate(0.05)
+            .build();
+    DataOptions options =
+        DataOptions.of("shapes", new ImageShape(1, 12, 12)).withSeed(1).withOffline(true);
+    Path root = folder.resolve(name);
+    Selection found = null;
+    try (Backend backend = Devices.open("cpu");
+        Dataset data = DataSource.open(options)) {
+      for (int i = 0; i <= stops.length; i++) {
+        StopAfter observer =
+            i < stops.length ? stops[i] : new StopAfter(Long.MAX_VALUE, Integer.MAX_VALUE);
+        try (RunFolder run = i == 0 ? RunFolder.create(root) : RunFolder.open(root);
+            Search search =
+                new Search(backend, data, space, table, budget(space, table), settings, strategy)) {
+          if (i > 0) {
+            assertTrue(search.restore(run, warning -> {}));
+          }
+          boolean through = search.run(run, observer);
+          if (through && strategy.trainsTheta()) {
+            found = search.select(EVALUATIONS);
+          } else if (through) {
+            found =
+                search
+                    .explore(
+                        strategy.name(),
+                        strategy.controller().orElseThrow(),
+                        run.files().evaluations(),
+                        EVALUATIONS,
+                        observer)
+                    .orElse(null);
+          }
+          assertEquals(i == stops.length, found != null, name);
+          Files.writeString(root.resolve("config.yaml"), "");
+        }
+      }
+    }
+    return new Course(
+        MetricsLog.read(root.resolve("metrics.jsonl")),
+        MetricsLog.read(root.resolve("evaluations.jsonl")),
+        found);
+  }
+
+  @ParameterizedTest
+  @MethodSource("strategies")
+  void aBrokenSearchIsTheWholeOne(SearchStrategy strategy) throws IOException {
+    String what = strategy.name() + ", seed " + SEED;
+    Course whole = search(strategy, "whole");
+    StopAfter[] stops =
+        strategy.trainsTheta()
+            ? new StopAfter[] {new StopAfter(3, 0), new StopAfter(12, 0)}
+            : new StopAfter[] {
+              new StopAfter(3, 0), new StopAfter(99, 2), new StopAfter(99, EVALUATIONS - 1)
+            };
+    Course broken = search(strategy, "broken", stops);
+    assertEquals(whole.steps(), broken.steps(), what);
+    assertEquals(whole.evaluations(), broken.evaluations(), what);
+    assertEquals(strategy.trainsTheta(), whole.evaluations().isEmpty(), what);
+    assertArrayEquals(
+        whole.found().architecture().choice(), broken.found().architecture().choice(), what);
+    SearchSpace space = space();
+    Budget budget = budget(space, table(space));
+    for (ArchitectureScorer.Score score : whole.found().drawn()) {
+      assertTrue(budget.met(score.architecture().choice()), what);
+    }
+    assertFalse(whole.found().drawn().isEmpty(), what);
+  }
+
+  @Test
+  void anotherSearchsEvaluationsAreRefused() throws IOException {
+    search(SearchStrategy.singlePath(PathSampling.UNIFORM), "one");
+    Path log = folder.resolve("one").resolve("evaluations.jsonl");
+    List<String> lines = Files.readAllLines(log);
+    for (String damaged :
+        List.of(
+            lines.get(1),
+            lines.get(0).replaceFirst("\"choice\":\\[", "\"choice\":[99,"),
+            lines.get(0).replaceFirst("\"choice\"", "\"chosen\""))) {
+      Files.writeString(log, damaged + "\n");
+      SearchSpace space = space();
+      UserException e =
+          assertThrows(
+              UserException.class,
+              () ->
+                  new Exploration(
+                      log,
+                      space,
+                      Strategy.RANDOM.begin(
+                          new io.fbnet.nas.strategy.Problem(
+                              space.allowed(),
+                              new BudgetNetworks(budget(space, table(space)), space.allowed()),
+                              java.util.OptionalDouble.empty(),
+                              SEED))));
+      assertTrue(e.getMessage().contains("evaluations.jsonl, line 1"), e.getMessage());
+    }
+  }
+
+  @Test
+  void aControllerAndPathsFromThetaDoNotGoTogether() {
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> SearchStrategy.singlePath(PathSampling.THETA_AND_UNIFORM));
+  }
+}
