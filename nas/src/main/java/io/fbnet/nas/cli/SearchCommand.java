@@ -1,7 +1,5 @@
 package io.fbnet.nas.cli;
 
-import io.fbnet.engine.backend.DeviceFailure;
-import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
 import io.fbnet.nas.run.Checkpoints;
@@ -134,23 +132,13 @@ final class SearchCommand implements Callable<Integer> {
               loop.droppedImages()));
     }
     search.supernet().weightStep().slowKernels().forEach(console::warn);
+    Continuation continuation = new Continuation("fbnet search --resume " + folder.root());
     boolean finished;
     try {
-      finished = search.run(folder, new Watcher(console, progress, signals));
+      finished = continuation.of(() -> search.run(folder, new Watcher(console, progress, signals)));
     } catch (UserException e) {
-      if (e.exitCode() == ExitCode.DIVERGED) {
-        progress.clear();
-      }
-      throw e;
-    } catch (DeviceFailure e) {
       progress.clear();
-      throw new UserException(
-          ExitCode.DEVICE_OR_MEMORY,
-          String.format(
-              Locale.ROOT,
-              "%s; continue with: fbnet search --resume %s",
-              e.getMessage(),
-              folder.root()));
+      throw e;
     }
     progress.close();
     if (!finished) {
@@ -158,12 +146,13 @@ final class SearchCommand implements Callable<Integer> {
           signals.received(),
           String.format(
               Locale.ROOT,
-              "stopped and saved after step %d of %d; continue with: fbnet search --resume %s",
+              "stopped and saved after step %d of %d; continue with: %s",
               loop.stepsDone(),
               loop.totalSteps(),
-              folder.root()));
+              continuation.command()));
     }
-    SampleReport.run(search, folder, flags.samples, false, console, progress);
+    continuation.of(
+        () -> SampleReport.run(search, folder, flags.samples, false, console, progress));
     ReportCommand.write(folder.files(), console);
     return 0;
   }
