@@ -14,10 +14,10 @@ import java.util.Set;
 import java.util.stream.Stream;
 
 /**
- * Folders that nobody but the user can write to. A library that is loaded from elsewhere may be
- * anybody's program.
+ * Folders that nobody but the user can write to. A library or kernel that is loaded from elsewhere
+ * may be anybody's program.
  */
-final class PrivateFolder {
+public final class PrivateFolder {
   private static final FileAttribute<Set<PosixFilePermission>> OWNER_ONLY =
       PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------"));
   private static final Set<PosixFilePermission> OTHERS_WRITE =
@@ -31,7 +31,7 @@ final class PrivateFolder {
    *
    * @throws IOException whose message says whose it is, or why it cannot be made
    */
-  static Path make(Path folder) throws IOException {
+  public static Path make(Path folder) throws IOException {
     Files.createDirectories(folder.toAbsolutePath(), OWNER_ONLY);
     PosixFileAttributes attributes =
         Files.readAttributes(folder, PosixFileAttributes.class, LinkOption.NOFOLLOW_LINKS);

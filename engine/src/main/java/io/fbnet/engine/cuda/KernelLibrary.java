@@ -6,11 +6,13 @@ import io.fbnet.foreign.CudaFunction;
 import io.fbnet.foreign.CudaModule;
 import io.fbnet.foreign.ForeignException;
 import io.fbnet.foreign.Nvrtc;
+import io.fbnet.foreign.PrivateFolder;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.security.MessageDigest;
@@ -112,8 +114,15 @@ final class KernelLibrary implements AutoCloseable {
             reason,
             architecture,
             cache));
-    Path kept = cache.resolve(key(file, source, headers, architecture) + ".cubin");
-    if (Files.isRegularFile(kept)) {
+    String name = key(file, source, headers, architecture) + ".cubin";
+    Path kept = null;
+    try {
+      // A kernel reads and writes all that this process has on the device.
+      kept = PrivateFolder.make(cache).resolve(name);
+    } catch (IOException e) {
+      sayUnkept(e);
+    }
+    if (kept != null && Files.isRegularFile(kept, LinkOption.NOFOLLOW_LINKS)) {
       try {
         return CudaModule.load(Files.readAllBytes(kept));
       } catch (IOException | ForeignException damaged) {
@@ -121,21 +130,40 @@ final class KernelLibrary implements AutoCloseable {
       }
     }
     byte[] cubin = Nvrtc.compile(file + ".cu", source, headers, architecture);
-    keep(kept, cubin);
+    if (kept != null) {
+      keep(kept, cubin);
+    }
     return CudaModule.load(cubin);
   }
 
   private void keep(Path kept, byte[] cubin) {
+    Path part = null;
     try {
-      Files.createDirectories(cache);
-      Path part = Files.createTempFile(cache, "kernel", ".part");
+      part = Files.createTempFile(cache, "kernel", ".part");
       Files.write(part, cubin);
       Files.move(part, kept, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+      part = null;
     } catch (IOException e) {
-      if (!saidUnkept) {
-        saidUnkept = true;
-        notes.accept("compiled kernels cannot be kept in " + cache + ": " + e.getMessage());
+      sayUnkept(e);
+    } finally {
+      remove(part);
+    }
+  }
+
+  private static void remove(Path part) {
+    if (part != null) {
+      try {
+        Files.deleteIfExists(part);
+      } catch (IOException e) {
+        // A few kilobytes in a cache.
       }
+    }
+  }
+
+  private void sayUnkept(IOException why) {
+    if (!saidUnkept) {
+      saidUnkept = true;
+      notes.accept("compiled kernels cannot be kept in " + cache + ": " + why.getMessage());
     }
   }
 

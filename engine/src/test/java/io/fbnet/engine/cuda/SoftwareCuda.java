@@ -23,7 +23,9 @@ public final class SoftwareCuda {
     ALLOCATION(0),
     LAUNCH(1),
     COPY(2),
-    GRAPH_LAUNCH(3);
+    GRAPH_LAUNCH(3),
+    CONVOLUTION(4),
+    PRODUCT(5);
 
     final int code;
 

@@ -14,9 +14,14 @@ import io.fbnet.engine.cuda.SoftwareCuda;
 import io.fbnet.engine.cuda.SoftwareCuda.Call;
 import io.fbnet.engine.cuda.SoftwareCuda.Live;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermission;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -144,10 +149,52 @@ class CudaFailureTest {
       }
       assertEquals(1, notes.size(), notes.toString());
       assertTrue(notes.getFirst().contains("NVRTC") && notes.getFirst().contains("sm_90"));
-      try (var files = java.nio.file.Files.list(cache)) {
+      try (var files = Files.list(cache)) {
         assertEquals(1, files.filter(f -> f.toString().endsWith(".cubin")).count());
       }
     }
+  }
+
+  /** One step with kernels that are compiled here; what was said. */
+  private static List<String> compiledIn(Path folder) {
+    List<String> notes = new ArrayList<>();
+    SmallSupernet net = SmallSupernet.of(2, false, SmallSupernet.Update.NONE);
+    SoftwareCuda.failModuleLoad(NO_BINARY_FOR_GPU);
+    try (CudaBackend backend = CudaBackend.open(CudaOptions.DEFAULT, folder, notes::add);
+        Instance instance = new Instance(backend, net.graph(), SEED)) {
+      instance.program.run();
+      assertTrue(Float.isFinite(instance.program.scalar("loss")));
+    }
+    return notes;
+  }
+
+  private static List<Path> list(Path folder) throws IOException {
+    try (Stream<Path> files = Files.list(folder)) {
+      return files.sorted().toList();
+    }
+  }
+
+  @Test
+  void kernelsThatOthersMayHaveWrittenAreNotLoaded() throws IOException {
+    Path folder = Files.createDirectories(cache.resolve("kernels"));
+    Set<PosixFilePermission> open = PosixFilePermissions.fromString("rwxrwxrwx");
+    Files.setPosixFilePermissions(folder, open);
+    Path planted = Files.writeString(folder.resolve("planted.cubin"), "anybody's");
+    assertEquals(1, compiledIn(folder).size());
+    assertFalse(Files.exists(planted), "what others could write to is emptied");
+    assertEquals("rwxr-xr-x", PosixFilePermissions.toString(Files.getPosixFilePermissions(folder)));
+    assertEquals(1, list(folder).size());
+    assumeTrue(System.getProperty("user.name").equals("root"), "only root gives files away");
+    Path kept = list(folder).getFirst();
+    var nobody =
+        folder.getFileSystem().getUserPrincipalLookupService().lookupPrincipalByName("nobody");
+    Files.setOwner(folder, nobody);
+    // Of the right name, and no kernel: it would fail where it is loaded without a word.
+    Files.writeString(kept, "anybody's");
+    List<String> notes = compiledIn(folder);
+    assertEquals(2, notes.size(), notes.toString());
+    assertTrue(notes.get(1).contains("belongs to the user nobody"), notes.toString());
+    assertEquals("anybody's", Files.readString(kept));
   }
 
   @Test

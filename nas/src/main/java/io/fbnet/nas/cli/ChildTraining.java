@@ -1,8 +1,6 @@
 package io.fbnet.nas.cli;
 
 import io.fbnet.engine.backend.Backend;
-import io.fbnet.engine.backend.DeviceFailure;
-import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.model.TrainedNetwork;
@@ -31,13 +29,13 @@ final class ChildTraining {
   private final Console console;
   private final ProgressLine progress;
   private final StopSignals signals;
-  private final String resumeWith;
+  private final Continuation continuation;
 
   /**
    * Trains by one recipe.
    *
    * @param changedData whether a run goes on with images that are not its checkpoint's
-   * @param resumeWith the command line that continues after a stop
+   * @param continuation by which the user goes on after a stop
    */
   ChildTraining(
       Backend backend,
@@ -46,14 +44,14 @@ final class ChildTraining {
       boolean changedData,
       Console console,
       ProgressLine progress,
-      String resumeWith) {
+      Continuation continuation) {
     this.backend = backend;
     this.data = data;
     this.recipe = recipe;
     this.changedData = changedData;
     this.console = console;
     this.progress = progress;
-    this.resumeWith = resumeWith;
+    this.continuation = continuation;
     signals = StopSignals.take(console);
   }
 
@@ -76,15 +74,11 @@ final class ChildTraining {
       trainer.slowKernels().forEach(console::warn);
       boolean finished;
       try (MetricsLog metrics = MetricsLog.open(folder.metrics())) {
-        finished = loop.run(folder, metrics, new Watcher(progress, signals, what));
+        finished =
+            continuation.of(() -> loop.run(folder, metrics, new Watcher(progress, signals, what)));
       } catch (UserException e) {
         progress.clear();
         throw e;
-      } catch (DeviceFailure e) {
-        progress.clear();
-        throw new UserException(
-            ExitCode.DEVICE_OR_MEMORY,
-            String.format(Locale.ROOT, "%s; continue with: %s", e.getMessage(), resumeWith));
       }
       progress.clear();
       if (!finished) {
@@ -95,7 +89,7 @@ final class ChildTraining {
                 "stopped and saved after step %d of %d; continue with: %s",
                 loop.stepsDone(),
                 loop.totalSteps(),
-                resumeWith));
+                continuation.command()));
       }
       return trainer.network(data, latency);
     }

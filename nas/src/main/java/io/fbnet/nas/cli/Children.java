@@ -4,6 +4,7 @@ import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.ImageSet;
 import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.file.IoReason;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.Description;
 import io.fbnet.nas.run.RunFolder;
@@ -41,6 +42,7 @@ final class Children {
   private final String dataAndDevice;
   private final Console console;
   private final ChildTraining training;
+  private final Continuation continuation;
 
   /** A trained child. */
   private record Child(
@@ -75,15 +77,11 @@ final class Children {
     recipe = flags.recipe(search.settings().heldOut());
     recipe.require(search.data());
     this.recipeText = recipeText + heldOut(recipe);
+    continuation =
+        new Continuation("the same 'fbnet sample " + folder.root() + " --train' command");
     training =
         new ChildTraining(
-            search.backend(),
-            search.data(),
-            recipe,
-            changedData,
-            console,
-            progress,
-            "the same 'fbnet sample " + folder.root() + " --train' command");
+            search.backend(), search.data(), recipe, changedData, console, progress, continuation);
   }
 
   /** The division as lines of a configuration, without those that say what is so anyway. */
@@ -105,7 +103,7 @@ final class Children {
           child(i + 1, Architecture.of("", search.space(), choices.get(i)), choices.size()));
     }
     Child best = children.stream().min(Comparator.comparingDouble(Child::objective)).orElseThrow();
-    keep(best, children);
+    continuation.of(() -> keep(best, children));
   }
 
   private Child child(int number, Architecture architecture, int count) {
@@ -128,8 +126,12 @@ final class Children {
       }
     }
     ImageSet images = search.data().train();
+    TrainedNetwork trained = network;
     Quality quality =
-        Quality.of(search.backend(), network, images, recipe.heldOut(images), recipe.batch());
+        continuation.of(
+            () ->
+                Quality.of(
+                    search.backend(), trained, images, recipe.heldOut(images), recipe.batch()));
     double ce = quality.crossEntropy();
     Objective objective = search.objective();
     return new Child(
@@ -144,14 +146,15 @@ final class Children {
 
   /** A child's folder, new or from an earlier command that must have asked for the same. */
   private RunFolder open(Path root, Architecture architecture) {
-    if (!Files.exists(root.resolve(RunConfig.FILE))) {
-      RunFolder made = RunFolder.create(root);
-      AtomicFile.writeText(made.config(), recipeText + dataAndDevice);
-      architecture.write(made.architecture());
-      return made;
-    }
-    RunFolder child = RunFolder.open(root);
+    boolean isNew = !Files.exists(root.resolve(RunConfig.FILE));
+    RunFolder child = isNew ? RunFolder.create(root) : RunFolder.open(root);
     try {
+      if (isNew) {
+        architecture.write(child.architecture());
+        // The configuration last: it is what makes the folder a run that can be resumed.
+        AtomicFile.writeText(child.config(), recipeText + dataAndDevice);
+        return child;
+      }
       requireRecipe(child);
       if (!Files.exists(child.architecture())) {
         architecture.write(child.architecture());
@@ -173,7 +176,7 @@ final class Children {
     try {
       lines.addAll(Files.readAllLines(child.config()));
     } catch (IOException e) {
-      throw UserException.data("%s cannot be read (%s)", child.config(), e.getMessage());
+      throw UserException.data("%s cannot be read (%s)", child.config(), IoReason.of(e));
     }
     for (String line : recipeText.lines().toList()) {
       if (!lines.contains(line)) {

@@ -4,6 +4,8 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.CacheDirectory;
+import io.fbnet.nas.file.Folder;
+import io.fbnet.nas.file.IoReason;
 import io.fbnet.nas.latency.LatencyTable;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -68,16 +70,20 @@ final class LatencyListCommand implements Callable<Integer> {
       return List.of();
     }
     List<Named> found = new ArrayList<>();
-    try (Stream<Path> files = Files.list(folder)) {
-      for (Path file : files.filter(f -> f.toString().endsWith(".json")).sorted().toList()) {
+    List<Path> files = List.of();
+    try {
+      files = Folder.entries(folder);
+    } catch (IOException e) {
+      console.warn(String.format(Locale.ROOT, "%s cannot be read (%s)", folder, IoReason.of(e)));
+    }
+    for (Path file : files) {
+      if (file.toString().endsWith(".json")) {
         try {
           found.add(new Named(file.toString(), LatencyTable.load(file.toString())));
         } catch (UserException damaged) {
           console.warn(damaged.getMessage());
         }
       }
-    } catch (IOException e) {
-      console.warn(String.format(Locale.ROOT, "%s cannot be read (%s)", folder, e));
     }
     return found;
   }

@@ -2,6 +2,7 @@ package io.fbnet.nas.cli;
 
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.file.IoReason;
 import io.fbnet.nas.run.RunFolder;
 import java.io.IOException;
 import java.nio.file.FileAlreadyExistsException;
@@ -141,7 +142,7 @@ final class RunConfig {
           ? SEARCH
           : TRAIN;
     } catch (IOException e) {
-      throw UserException.data("%s cannot be read (%s)", config, e.getMessage());
+      throw UserException.data("%s cannot be read (%s)", config, IoReason.of(e));
     }
   }
 

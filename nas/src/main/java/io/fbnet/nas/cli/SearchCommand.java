@@ -1,7 +1,5 @@
 package io.fbnet.nas.cli;
 
-import io.fbnet.engine.backend.DeviceFailure;
-import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
 import io.fbnet.nas.run.Checkpoints;
@@ -140,61 +138,54 @@ final class SearchCommand implements Callable<Integer> {
     if (search.strategy().sampling().isEmpty()) {
       search.supernet().weightStep().slowKernels().forEach(console::warn);
     }
-    boolean finished;
+    Continuation continuation = new Continuation("fbnet search --resume " + folder.root());
     Watcher watcher = new Watcher(console, progress, signals, search.strategy().trainsTheta());
+    Optional<Selection> explored = Optional.empty();
     try {
-      finished = search.run(folder, watcher);
-      if (finished && !search.strategy().trainsTheta()) {
-        Optional<Selection> found =
-            search.explore(
-                search.strategy().name(),
-                search.strategy().controller().orElseThrow(),
-                folder.files().evaluations(),
-                flags.strategy.evaluations,
-                watcher);
-        if (found.isPresent()) {
-          progress.close();
-          SampleReport.write(search, folder, found.get(), console);
-          ReportCommand.write(folder.files(), console);
-          return 0;
+      if (!continuation.of(() -> search.run(folder, watcher))) {
+        String done = String.format(
+            Locale.ROOT, "after step %d of %d", loop.stepsDone(), loop.totalSteps());
+        throw stopped(signals, done, continuation);
+      }
+      if (!search.strategy().trainsTheta()) {
+        explored = continuation.of(() -> explore(search, folder, watcher));
+        if (explored.isEmpty()) {
+          throw stopped(signals, "between the networks that are scored", continuation);
         }
-        throw new UserException(
-            signals.received(),
-            String.format(
-                Locale.ROOT,
-                "stopped and saved while networks are scored; continue with: fbnet search --resume"
-                    + " %s",
-                folder.root()));
       }
     } catch (UserException e) {
-      if (e.exitCode() == ExitCode.DIVERGED) {
-        progress.clear();
-      }
-      throw e;
-    } catch (DeviceFailure e) {
       progress.clear();
-      throw new UserException(
-          ExitCode.DEVICE_OR_MEMORY,
-          String.format(
-              Locale.ROOT,
-              "%s; continue with: fbnet search --resume %s",
-              e.getMessage(),
-              folder.root()));
+      throw e;
     }
     progress.close();
-    if (!finished) {
-      throw new UserException(
-          signals.received(),
-          String.format(
-              Locale.ROOT,
-              "stopped and saved after step %d of %d; continue with: fbnet search --resume %s",
-              loop.stepsDone(),
-              loop.totalSteps(),
-              folder.root()));
+    if (explored.isPresent()) {
+      SampleReport.write(search, folder, explored.get(), console);
+    } else {
+      continuation.of(
+          () -> SampleReport.run(search, folder, flags.samples, false, console, progress));
     }
-    SampleReport.run(search, folder, flags.samples, false, console, progress);
     ReportCommand.write(folder.files(), console);
     return 0;
+  }
+
+  private Optional<Selection> explore(Search search, RunFolder folder, Watcher watcher) {
+    return search.explore(
+        search.strategy().name(),
+        search.strategy().controller().orElseThrow(),
+        folder.files().evaluations(),
+        flags.strategy.evaluations,
+        watcher);
+  }
+
+  private static UserException stopped(
+      StopSignals signals, String done, Continuation continuation) {
+    return new UserException(
+        signals.received(),
+        String.format(
+            Locale.ROOT,
+            "stopped and saved %s; continue with: %s",
+            done,
+            continuation.command()));
   }
 
   /** Shows progress and passes signals on. */

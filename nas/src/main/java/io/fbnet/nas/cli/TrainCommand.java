@@ -147,17 +147,12 @@ final class TrainCommand implements Callable<Integer> {
       }
       Optional<TrainedNetwork.Latency> latency =
           table.map(t -> new TrainedNetwork.Latency(t.device(), t.latencyOf(network), lut));
+      Continuation continuation = new Continuation("fbnet train --resume " + folder.root());
       TrainedNetwork trained =
           new ChildTraining(
-                  backend,
-                  data,
-                  how,
-                  changedData.accepted,
-                  console,
-                  progress,
-                  "fbnet train --resume " + folder.root())
+                  backend, data, how, changedData.accepted, console, progress, continuation)
               .train(folder, network, latency, "");
-      report(folder, trained, how, backend, data, console);
+      continuation.of(() -> report(folder, trained, how, backend, data, console));
     }
     return 0;
   }

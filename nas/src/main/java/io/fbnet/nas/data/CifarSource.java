@@ -1,6 +1,8 @@
 package io.fbnet.nas.data;
 
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.Document;
+import io.fbnet.nas.file.IoReason;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Files;
@@ -9,7 +11,6 @@ import java.util.List;
 import java.util.Optional;
 import java.util.function.ObjIntConsumer;
 import java.util.stream.IntStream;
-import java.util.stream.Stream;
 
 /**
  * The binary version of CIFAR-10 (a record is the label and 3 x 32 x 32 bytes) or CIFAR-100 (coarse
@@ -30,7 +31,8 @@ record CifarSource(String name, Path folder, boolean hundred) implements ImageSo
           || Files.isRegularFile(place.resolve("test_batch.bin"))) {
         return Optional.of(new CifarSource(name, place, false));
       }
-      if (Files.isRegularFile(place.resolve("train.bin"))) {
+      if (Files.isRegularFile(place.resolve("train.bin"))
+          || Files.isRegularFile(place.resolve("test.bin"))) {
         return Optional.of(new CifarSource(name, place, true));
       }
     }
@@ -56,7 +58,8 @@ record CifarSource(String name, Path folder, boolean hundred) implements ImageSo
     List<String> classes = classes();
     Arena arena = Arena.ofShared();
     try {
-      ImageSet train = read("train", trainFiles(), classes, bad, arena);
+      List<String> wanted = options.whole() ? List.of() : trainFiles();
+      ImageSet train = read("train", wanted, classes, bad, arena);
       ImageSet test = read("test", testFiles(), classes, bad, arena);
       return Dataset.of(name, train, test, false, arena);
     } catch (Throwable t) {
@@ -141,7 +144,7 @@ record CifarSource(String name, Path folder, boolean hundred) implements ImageSo
     } catch (IOException e) {
       throw UserException.data(
           "%s cannot be read: %s; put it beside the other files of CIFAR's binary version.",
-          file, FileContent.reason(e));
+          file, IoReason.of(e));
     }
     if (size % recordSize() != 0 || size == 0) {
       throw UserException.data(
@@ -158,16 +161,13 @@ record CifarSource(String name, Path folder, boolean hundred) implements ImageSo
     if (!Files.isRegularFile(file)) {
       return hundred ? IntStream.range(0, count).mapToObj(i -> "class" + i).toList() : TEN;
     }
-    try (Stream<String> lines = Files.lines(file)) {
-      List<String> names = lines.map(String::strip).filter(l -> !l.isEmpty()).toList();
-      if (names.size() == count) {
-        return names;
-      }
+    List<String> names =
+        Document.text(file).lines().map(String::strip).filter(l -> !l.isEmpty()).toList();
+    if (names.size() != count) {
       throw UserException.data(
           "%s names %d classes, not %d; put the original file back or remove it.",
           file, names.size(), count);
-    } catch (IOException e) {
-      throw UserException.data("%s cannot be read: %s.", file, FileContent.reason(e));
     }
+    return names;
   }
 }

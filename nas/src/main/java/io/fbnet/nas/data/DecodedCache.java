@@ -1,10 +1,11 @@
 package io.fbnet.nas.data;
 
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.Folder;
+import io.fbnet.nas.file.IoReason;
 import io.fbnet.nas.file.Sha256;
 import java.io.Closeable;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
@@ -18,7 +19,6 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
-import java.util.stream.Stream;
 
 /**
  * The decoded images of one folder at one size, in one file of the user's cache. The file's name
@@ -73,7 +73,7 @@ final class DecodedCache {
     } catch (IOException e) {
       options
           .notices()
-          .accept("the cache " + path + " is not usable (" + e.getMessage() + "); decoding again");
+          .accept("the cache " + path + " is not usable (" + IoReason.of(e) + "); decoding again");
       return Optional.empty();
     }
   }
@@ -88,7 +88,7 @@ final class DecodedCache {
           "The cache %s was written and cannot be read back: %s; check the disk or set"
               + " XDG_CACHE_HOME to another.",
           path,
-          e.getMessage());
+          IoReason.of(e));
     }
   }
 
@@ -110,7 +110,7 @@ final class DecodedCache {
               "the cache "
                   + directory
                   + " cannot be written ("
-                  + FileContent.reason(e)
+                  + IoReason.of(e)
                   + "); keeping "
                   + DebianPackageFetcher.megabytes(bytes)
                   + " MB of decoded images in memory instead");
@@ -148,17 +148,17 @@ final class DecodedCache {
 
   /** Older files of the same folder and size, and what killed processes left behind. */
   private void removeAbandoned() throws IOException {
-    try (Stream<Path> list = Files.list(directory)) {
-      for (Path file : list.filter(p -> p.getFileName().toString().startsWith(family)).toList()) {
-        boolean temporary = !file.getFileName().toString().endsWith(EXTENSION);
-        Instant modified = Files.getLastModifiedTime(file).toInstant();
-        if (!temporary || modified.isBefore(Instant.now().minus(ABANDONED))) {
-          Files.deleteIfExists(file);
-        }
+    for (Path file : Folder.entries(directory)) {
+      String entry = file.getFileName().toString();
+      if (entry.startsWith(family) && (entry.endsWith(EXTENSION) || isAbandoned(file))) {
+        Files.deleteIfExists(file);
       }
-    } catch (UncheckedIOException e) {
-      throw e.getCause();
     }
+  }
+
+  private static boolean isAbandoned(Path file) throws IOException {
+    Instant modified = Files.getLastModifiedTime(file).toInstant();
+    return modified.isBefore(Instant.now().minus(ABANDONED));
   }
 
   private static String sha256(String text) {

@@ -2,6 +2,7 @@ package io.fbnet.nas.data;
 
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.IoReason;
 import io.fbnet.nas.file.Sha256;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -180,7 +181,7 @@ final class FashionMnistFiles {
       }
       return found;
     } catch (IOException e) {
-      tried.put(fetcher.name(), FileContent.reason(e));
+      tried.put(fetcher.name(), IoReason.of(e));
       return Optional.empty();
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
@@ -213,7 +214,7 @@ final class FashionMnistFiles {
             AtomicFiles.move(source, cache.resolve(file));
           }
         } catch (IOException e) {
-          notices.accept(cache.resolve(file) + " could not be kept: " + FileContent.reason(e));
+          notices.accept(cache.resolve(file) + " could not be kept: " + IoReason.of(e));
         }
       }
     }

@@ -36,8 +36,8 @@ record FashionMnistSource(FashionMnistFiles files) implements ImageSource {
     // Before anything is fetched.
     SplitBuilder.requireFit(NAME, SHAPE, options.shape());
     Map<String, byte[]> content = files.locate();
-    return IdxSource.load(
-        NAME, pair(content, "train"), pair(content, "t10k"), CLASSES, options, bad);
+    Optional<IdxSource.Pair> train = Optional.of(pair(content, "train"));
+    return IdxSource.load(NAME, train, pair(content, "t10k"), CLASSES, options, bad);
   }
 
   @Override

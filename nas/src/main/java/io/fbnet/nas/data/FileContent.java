@@ -1,15 +1,14 @@
 package io.fbnet.nas.data;
 
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.IoReason;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
-import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.zip.GZIPInputStream;
 
-/** Whole files, unpacked where they are gzip, and one wording for what can go wrong. */
+/** Whole files, unpacked where they are gzip. */
 final class FileContent {
   private FileContent() {}
 
@@ -31,19 +30,10 @@ final class FileContent {
     try {
       return Files.readAllBytes(file);
     } catch (IOException e) {
-      throw UserException.data("%s cannot be read: %s.", file, reason(e));
+      throw UserException.data("%s cannot be read: %s.", file, IoReason.of(e));
     } catch (OutOfMemoryError e) {
       // Thrown by readAllBytes for a file of 2 GB or more, before anything is allocated.
       throw UserException.data("%s is too large to be read at once.", file);
     }
-  }
-
-  /** What an I/O failure means, without repeating the path that its message consists of. */
-  static String reason(IOException e) {
-    return switch (e) {
-      case NoSuchFileException missing -> "there is no such file";
-      case AccessDeniedException denied -> "permission is missing";
-      default -> e.getMessage() == null ? e.getClass().getSimpleName() : e.getMessage();
-    };
   }
 }

@@ -2,6 +2,7 @@ package io.fbnet.nas.data;
 
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.IoReason;
 import java.io.IOException;
 import java.nio.file.FileSystemLoopException;
 import java.nio.file.Files;
@@ -115,9 +116,9 @@ final class FolderDecoding {
       if (Files.isSymbolicLink(entry.file())) {
         throw new BadImageException("is a link that leads nowhere", e);
       }
-      throw new BadImageException("cannot be read: " + FileContent.reason(e), e);
+      throw new BadImageException("cannot be read: " + IoReason.of(e), e);
     } catch (IOException e) {
-      throw new BadImageException("cannot be read: " + FileContent.reason(e), e);
+      throw new BadImageException("cannot be read: " + IoReason.of(e), e);
     }
   }
 

@@ -1,6 +1,7 @@
 package io.fbnet.nas.data;
 
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.IoReason;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -43,7 +44,7 @@ record FolderSource(String name, Path folder) implements ImageSource {
           "The cache of decoded images in %s cannot be written: %s; free space there or set"
               + " XDG_CACHE_HOME to another disk.",
           options.cacheDir(),
-          FileContent.reason(e));
+          IoReason.of(e));
     }
     return cache.openWritten();
   }

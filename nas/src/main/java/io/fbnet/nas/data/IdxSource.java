@@ -12,6 +12,9 @@ import java.util.stream.Stream;
 
 /** A folder of the four IDX files of MNIST and its kin, gzipped or not. */
 record IdxSource(String name, Path folder) implements ImageSource {
+  private static final String IMAGES = "images-idx3-ubyte";
+  private static final String LABELS = "labels-idx1-ubyte";
+
   /** One split's files. */
   record Pair(IdxFile images, String imagesName, IdxFile labels, String labelsName) {
     Pair {
@@ -50,8 +53,7 @@ record IdxSource(String name, Path folder) implements ImageSource {
   }
 
   static boolean isAt(Path folder) {
-    return find(folder, "train", "images-idx3-ubyte").isPresent()
-        || find(folder, "t10k", "images-idx3-ubyte").isPresent();
+    return find(folder, "train", IMAGES).isPresent() || find(folder, "t10k", IMAGES).isPresent();
   }
 
   @Override
@@ -61,7 +63,14 @@ record IdxSource(String name, Path folder) implements ImageSource {
 
   @Override
   public Dataset load(DataOptions options, BadSamples bad) {
-    return load(name, read("train"), read("t10k"), List.of(), options, bad);
+    Pair test = read("t10k");
+    if (!options.whole()) {
+      return load(name, Optional.of(read("train")), test, List.of(), options, bad);
+    }
+    // The test images may have none of the last class; the training labels say if there is one.
+    Optional<Path> all = find(folder, "train", LABELS);
+    IdxFile labels = all.isPresent() ? IdxFile.read(all.get(), 1) : test.labels();
+    return load(name, Optional.empty(), test, numbered(labels), options, bad);
   }
 
   @Override
@@ -78,8 +87,8 @@ record IdxSource(String name, Path folder) implements ImageSource {
 
   /** One split, where both its files are whole; otherwise both are complained of. */
   private Optional<Pair> check(DataCheck check, String split) {
-    Optional<IdxFile> images = check(check, split, "images-idx3-ubyte", 3);
-    Optional<IdxFile> labels = check(check, split, "labels-idx1-ubyte", 1);
+    Optional<IdxFile> images = check(check, split, IMAGES, 3);
+    Optional<IdxFile> labels = check(check, split, LABELS, 1);
     if (images.isEmpty() || labels.isEmpty()) {
       return Optional.empty();
     }
@@ -94,8 +103,8 @@ record IdxSource(String name, Path folder) implements ImageSource {
   }
 
   private Pair read(String split) {
-    Path images = require(split, "images-idx3-ubyte");
-    Path labels = require(split, "labels-idx1-ubyte");
+    Path images = require(split, IMAGES);
+    Path labels = require(split, LABELS);
     return new Pair(
         IdxFile.read(images, 3), images.toString(), IdxFile.read(labels, 1), labels.toString());
   }
@@ -122,6 +131,7 @@ record IdxSource(String name, Path folder) implements ImageSource {
   /**
    * Builds both splits.
    *
+   * @param train empty where no training image is wanted
    * @param knownClasses class names, or empty to name the classes 0 to the training split's largest
    *     label
    */
@@ -129,21 +139,29 @@ record IdxSource(String name, Path folder) implements ImageSource {
   @SuppressWarnings("MustBeClosedChecker")
   static Dataset load(
       String name,
-      Pair train,
+      Optional<Pair> train,
       Pair test,
       List<String> knownClasses,
       DataOptions options,
       BadSamples bad) {
-    SplitBuilder.requireFit(train.imagesName(), train.shape(), options.shape());
+    List<String> classes = knownClasses;
+    if (train.isPresent()) {
+      SplitBuilder.requireFit(train.get().imagesName(), train.get().shape(), options.shape());
+      classes = classes.isEmpty() ? numbered(train.get().labels()) : classes;
+      bad.expect(train.get().images().count());
+    }
     SplitBuilder.requireFit(test.imagesName(), test.shape(), options.shape());
-    List<String> classes = knownClasses.isEmpty() ? numbered(train.labels()) : knownClasses;
-    bad.expect(train.images().count());
     bad.expect(test.images().count());
     Arena arena = Arena.ofShared();
     try {
-      ImageSet trainSet = build("train", train, classes, options.shape(), bad, arena);
+      ImageSet trainSet;
+      if (train.isPresent()) {
+        trainSet = build("train", train.get(), classes, options.shape(), bad, arena);
+        tellEmpty(trainSet, options);
+      } else {
+        trainSet = new SplitBuilder(arena, options.shape(), 0).build("train", classes);
+      }
       ImageSet testSet = build("test", test, classes, options.shape(), bad, arena);
-      tellEmpty(trainSet, options);
       return Dataset.of(name, trainSet, testSet, false, arena);
     } catch (Throwable t) {
       arena.close();

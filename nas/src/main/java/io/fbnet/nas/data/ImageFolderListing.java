@@ -1,6 +1,7 @@
 package io.fbnet.nas.data;
 
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.IoReason;
 import io.fbnet.nas.file.Sha256;
 import java.io.IOException;
 import java.io.InputStream;
@@ -145,7 +146,7 @@ final class ImageFolderListing {
       Files.walkFileTree(
           folder, EnumSet.of(FileVisitOption.FOLLOW_LINKS), MOST_LEVELS, visitor(label, found));
     } catch (IOException e) {
-      throw UserException.data("%s cannot be listed: %s.", folder, FileContent.reason(e));
+      throw UserException.data("%s cannot be listed: %s.", folder, IoReason.of(e));
     }
     found.sort(Comparator.comparing(Entry::relative));
     to.addAll(found);

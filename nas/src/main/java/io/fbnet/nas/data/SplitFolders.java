@@ -1,6 +1,8 @@
 package io.fbnet.nas.data;
 
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.Folder;
+import io.fbnet.nas.file.IoReason;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -118,14 +120,15 @@ record SplitFolders(Optional<Path> training, Optional<Path> testing) {
 
   /** The names of a folder's subfolders, sorted, without hidden ones. */
   static List<String> subfolders(Path folder) {
-    try (Stream<Path> list = Files.list(folder)) {
-      return list.filter(Files::isDirectory)
+    try {
+      return Folder.entries(folder).stream()
+          .filter(Files::isDirectory)
           .map(p -> p.getFileName().toString())
           .filter(name -> !isHidden(name))
           .sorted()
           .toList();
     } catch (IOException e) {
-      throw UserException.data("%s cannot be listed: %s.", folder, FileContent.reason(e));
+      throw UserException.data("%s cannot be listed: %s.", folder, IoReason.of(e));
     }
   }
 

@@ -11,12 +11,19 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
  * Replaces a file as a whole or not at all: the bytes go to a temporary file in the same folder,
  * reach the disk, and take the name by an atomic move.
  */
 public final class AtomicFile {
+  /** What Linux says of a folder on a file system that cannot force one. */
+  private static final String FOLDER_NOT_SYNCED = "Invalid argument";
+
+  private static final Pattern TEMPORARY = Pattern.compile("\\..+\\.(\\d+)-[0-9a-f]+\\.tmp");
+
   private AtomicFile() {}
 
   /** What fills the temporary file. */
@@ -98,25 +105,43 @@ public final class AtomicFile {
   }
 
   /**
-   * Makes a folder's entries durable where the system lets one open a folder; else does nothing.
+   * Makes a folder's entries durable where the system knows this of folders; else does nothing.
+   *
+   * @throws IOException where the disk refuses
    */
-  public static void syncFolder(Path folder) {
-    try (FileChannel channel = FileChannel.open(folder, StandardOpenOption.READ)) {
+  public static void syncFolder(Path folder) throws IOException {
+    FileChannel channel;
+    try {
+      channel = FileChannel.open(folder, StandardOpenOption.READ);
+    } catch (IOException e) {
+      // Not every system opens folders, and the data itself has already been forced.
+      return;
+    }
+    try (channel) {
       channel.force(true);
     } catch (IOException e) {
-      // Not every file system knows this, and the data itself has already been forced.
+      if (!FOLDER_NOT_SYNCED.equals(e.getMessage())) {
+        throw e;
+      }
+    }
+  }
+
+  /** Removes what killed processes left of files in a folder that were not whole yet. */
+  public static void removeLeftBehind(Path folder) throws IOException {
+    for (Path entry : Folder.entries(folder)) {
+      Matcher name = TEMPORARY.matcher(entry.getFileName().toString());
+      if (name.matches() && ProcessHandle.of(Long.parseLong(name.group(1))).isEmpty()) {
+        Files.deleteIfExists(entry);
+      }
     }
   }
 
   /** The storage error (exit code 5) for a file that could not be written. */
   public static UserException unwritable(Path target, IOException cause) {
-    String reason = cause.getMessage() == null ? cause.toString() : cause.getMessage();
-    String kind = cause.getClass().getSimpleName();
     return UserException.storage(
         cause,
-        "cannot write %s (%s: %s): free some space or choose another folder",
+        "cannot write %s (%s): free some space or choose another folder",
         target,
-        kind,
-        reason);
+        IoReason.of(cause));
   }
 }

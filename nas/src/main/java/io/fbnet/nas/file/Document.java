@@ -98,7 +98,9 @@ public final class Document {
     } catch (CharacterCodingException e) {
       throw UserException.data("%s is not UTF-8 text: is it the right file?", path);
     } catch (IOException e) {
-      throw UserException.data("%s cannot be read (%s)", path, e);
+      throw UserException.data(
+          "%s cannot be read (%s): check the disk and the file's permissions",
+          path, IoReason.of(e));
     }
   }
 

@@ -8,6 +8,7 @@ import io.fbnet.engine.graph.Value;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.file.Folder;
 import io.fbnet.nas.file.ResourceText;
 import io.fbnet.nas.kit.KitManifest.Part;
 import io.fbnet.nas.latency.SpaceKey;
@@ -28,7 +29,6 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
-import java.util.stream.Stream;
 
 /**
  * Writes a folder from which any device with ONNX Runtime can be timed: one ONNX file for each
@@ -63,8 +63,8 @@ public final class Kit {
 
   private static void requireEmpty(Path folder) {
     if (Files.isDirectory(folder)) {
-      try (Stream<Path> inside = Files.list(folder)) {
-        if (inside.findAny().isEmpty()) {
+      try {
+        if (Folder.entries(folder).isEmpty()) {
           return;
         }
       } catch (IOException e) {

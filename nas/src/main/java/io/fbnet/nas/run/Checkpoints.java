@@ -4,6 +4,8 @@ import com.fasterxml.jackson.databind.JsonNode;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.file.Folder;
+import io.fbnet.nas.file.IoReason;
 import io.fbnet.nas.file.Sha256;
 import java.io.IOException;
 import java.io.InputStream;
@@ -25,7 +27,6 @@ import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import java.util.stream.Stream;
 
 /**
  * The checkpoints of one run, each a folder {@code step-00001234} of tensor files and a manifest.
@@ -246,10 +247,8 @@ public final class Checkpoints {
   private static void clear(Path checkpoint) throws IOException {
     // The manifest first: what is half deleted must not look whole.
     Files.deleteIfExists(checkpoint.resolve(Manifest.FILE));
-    try (Stream<Path> files = Files.list(checkpoint)) {
-      for (Path file : files.toList()) {
-        Files.deleteIfExists(file);
-      }
+    for (Path file : Folder.entries(checkpoint)) {
+      Files.deleteIfExists(file);
     }
   }
 
@@ -257,12 +256,10 @@ public final class Checkpoints {
     if (!Files.isDirectory(folder)) {
       return List.of();
     }
-    try (Stream<Path> entries = Files.list(folder)) {
-      return entries
-          .filter(path -> stepOf(path) >= 0)
-          .sorted(Comparator.comparingLong(Checkpoints::stepOf).reversed())
-          .toList();
-    }
+    return Folder.entries(folder).stream()
+        .filter(path -> stepOf(path) >= 0)
+        .sorted(Comparator.comparingLong(Checkpoints::stepOf).reversed())
+        .toList();
   }
 
   /** The step in a folder's name; -1 if it is no checkpoint's. */
@@ -328,7 +325,7 @@ public final class Checkpoints {
     } catch (UserException e) {
       return Optional.of(e.getMessage());
     } catch (IOException e) {
-      return Optional.of("it cannot be read (" + e + ")");
+      return Optional.of("it cannot be read (" + IoReason.of(e) + ")");
     }
   }
 

@@ -1,18 +1,17 @@
 package io.fbnet.nas.run;
 
 import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.file.Folder;
 import io.fbnet.nas.file.ProtobufMessage;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.file.FileAlreadyExistsException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Locale;
 import java.util.Map;
-import java.util.stream.Stream;
 import java.util.zip.CRC32C;
 
 /**
@@ -85,14 +84,12 @@ public final class EventFile implements AutoCloseable {
 
   /** The second in the name of the newest event file, -1 if there is none of ours. */
   private static long newest(Path folder) throws IOException {
-    try (Stream<Path> entries = Files.list(folder)) {
-      return entries
-          .map(entry -> entry.getFileName().toString())
-          .filter(name -> name.matches("events\\.out\\.tfevents\\.\\d{10}\\.fbnet"))
-          .mapToLong(name -> Long.parseLong(name.substring(PREFIX.length(), PREFIX.length() + 10)))
-          .max()
-          .orElse(-1);
-    }
+    return Folder.entries(folder).stream()
+        .map(entry -> entry.getFileName().toString())
+        .filter(name -> name.matches("events\\.out\\.tfevents\\.\\d{10}\\.fbnet"))
+        .mapToLong(name -> Long.parseLong(name.substring(PREFIX.length(), PREFIX.length() + 10)))
+        .max()
+        .orElse(-1);
   }
 
   /** Its path. */

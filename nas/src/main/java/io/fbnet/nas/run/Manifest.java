@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.Document;
+import io.fbnet.nas.file.IoReason;
 import io.fbnet.nas.file.JsonText;
 import io.fbnet.nas.file.Node;
 import java.io.IOException;
@@ -121,7 +122,7 @@ public record Manifest(
     try {
       return new ObjectMapper().readTree(Files.readAllBytes(path)).path("state");
     } catch (IOException e) {
-      throw UserException.data("%s cannot be read (%s)", path, e);
+      throw UserException.data("%s cannot be read (%s)", path, IoReason.of(e));
     }
   }
 }

@@ -11,6 +11,9 @@ import java.nio.file.Path;
  */
 public record RunFiles(Path root) {
   static final String CONFIG = "config.yaml";
+  static final String SPACE = "space.yaml";
+  static final String LATENCY = "latency.json";
+  static final String ARCHITECTURE = "architecture.json";
 
   /**
    * {@return the files of an existing run}
@@ -34,12 +37,12 @@ public record RunFiles(Path root) {
 
   /** {@return the search space of a search, with all that its flags changed about it} */
   public Path space() {
-    return root.resolve("space.yaml");
+    return root.resolve(SPACE);
   }
 
   /** {@return the latency table that the run uses, a copy of its own} */
   public Path latency() {
-    return root.resolve("latency.json");
+    return root.resolve(LATENCY);
   }
 
   /** {@return the record of steps and epochs, a {@link MetricsLog}} */
@@ -54,7 +57,7 @@ public record RunFiles(Path root) {
 
   /** {@return the file of the run's result, an architecture} */
   public Path architecture() {
-    return root.resolve("architecture.json");
+    return root.resolve(ARCHITECTURE);
   }
 
   /**

@@ -3,6 +3,7 @@ package io.fbnet.nas.run;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.file.Folder;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -15,7 +16,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.stream.Stream;
 
 /**
  * The folder of one run, held by one process at a time: the lock goes with the process, however it
@@ -33,6 +33,9 @@ public final class RunFolder implements AutoCloseable {
    */
   private static final Set<String> HELD_HERE = ConcurrentHashMap.newKeySet();
 
+  private static final List<String> BEGINNING =
+      List.of(RunFiles.CONFIG, RunFiles.SPACE, RunFiles.LATENCY, RunFiles.ARCHITECTURE);
+
   private final Path root;
   private final String key;
   private final FileChannel channel;
@@ -46,7 +49,8 @@ public final class RunFolder implements AutoCloseable {
   }
 
   /**
-   * Makes a new run's folder and locks it. An existing folder must be empty.
+   * Makes a new run's folder and locks it. An existing folder must be empty, or hold nothing but
+   * what a run left that was killed before it could be resumed.
    *
    * @param root the folder
    * @return the locked folder; the caller closes it
@@ -93,17 +97,15 @@ public final class RunFolder implements AutoCloseable {
   }
 
   private static void requireEmpty(Path root) throws IOException {
-    List<String> names;
-    try (Stream<Path> entries = Files.list(root)) {
-      names = entries.map(entry -> entry.getFileName().toString()).sorted().toList();
-    }
+    List<String> names =
+        Folder.entries(root).stream().map(entry -> entry.getFileName().toString()).toList();
     if (names.contains(RunFiles.CONFIG)) {
       throw UserException.usage(
           "%s already holds a run, which is never overwritten: resume it or name a new folder",
           root);
     }
     for (String name : names) {
-      if (!name.equals(LOCK)) {
+      if (!names.contains(LOCK) || !isOfABeginning(name)) {
         throw UserException.usage(
             "%s is not empty (it holds %s): name a new folder for the run", root, name);
       }
@@ -120,6 +122,12 @@ public final class RunFolder implements AutoCloseable {
    */
   public static RunFolder open(Path root) {
     return lock(RunFiles.existing(root).root());
+  }
+
+  /** Whether a run writes it before its configuration makes it one. */
+  private static boolean isOfABeginning(String name) {
+    return name.equals(LOCK)
+        || BEGINNING.stream().anyMatch(file -> name.equals(file) || name.startsWith("." + file));
   }
 
   private static RunFolder lock(Path root) {
@@ -140,6 +148,7 @@ public final class RunFolder implements AutoCloseable {
         throw inUse(root, "process " + Files.readString(path).strip());
       }
       byte[] holder = Long.toString(ProcessHandle.current().pid()).getBytes(StandardCharsets.UTF_8);
+      AtomicFile.removeLeftBehind(root);
       channel.truncate(0);
       channel.write(ByteBuffer.wrap(holder), 0);
       RunFolder folder = new RunFolder(root, key, channel, lock);
@@ -227,13 +236,19 @@ public final class RunFolder implements AutoCloseable {
   @Override
   public void close() {
     if (lock.isValid() && !Files.exists(config())) {
-      try (Stream<Path> entries = Files.list(root)) {
-        if (entries.allMatch(entry -> entry.getFileName().toString().equals(LOCK))) {
+      try {
+        List<Path> entries = Folder.entries(root);
+        if (entries.stream().allMatch(entry -> isOfABeginning(entry.getFileName().toString()))) {
+          for (Path entry : entries) {
+            if (!entry.getFileName().toString().equals(LOCK)) {
+              Files.delete(entry);
+            }
+          }
           Files.delete(root.resolve(LOCK));
           Files.delete(root);
         }
       } catch (IOException e) {
-        // An empty folder is in nobody's way.
+        // What is left is in nobody's way: a run may be begun in it.
       }
     }
     try {

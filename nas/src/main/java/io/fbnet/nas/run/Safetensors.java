@@ -3,6 +3,7 @@ package io.fbnet.nas.run;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.file.IoReason;
 import io.fbnet.nas.file.Nearest;
 import io.fbnet.nas.file.Sha256;
 import java.io.IOException;
@@ -157,7 +158,9 @@ public final class Safetensors {
 
   static UserException unreadable(Path path, IOException cause) {
     return new UserException(
-        ExitCode.STORAGE, path + " cannot be read (" + cause + "): check the disk", cause);
+        ExitCode.STORAGE,
+        path + " cannot be read (" + IoReason.of(cause) + "): check the disk",
+        cause);
   }
 
   /** An open file; close it when done. Not for several threads at once. */

@@ -6,10 +6,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.engine.graph.ParameterLayout;
 import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.program.ParameterStore;
-import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 
@@ -30,7 +27,7 @@ public final class Divergence {
    * @param step what is known of the step, written as texts
    * @param store values and gradients of every set, as far as they exist
    * @return the report's file, {@code diverged/report.json} in the run's folder
-   * @throws UserException (exit code 5) if it cannot be written
+   * @throws io.fbnet.nas.UserException (exit code 5) if it cannot be written
    */
   public static Path write(Path run, Map<String, Object> step, ParameterStore store) {
     ObjectNode report = JsonNodeFactory.instance.objectNode();
@@ -52,15 +49,9 @@ public final class Divergence {
         }
       }
     }
-    Path folder = run.resolve(FOLDER);
-    try {
-      Files.createDirectories(folder);
-      Path file = folder.resolve("report.json");
-      AtomicFile.writeText(file, report.toPrettyString() + "\n");
-      return file;
-    } catch (IOException e) {
-      throw UserException.storage(e, "%s cannot be written: %s", folder, e.getMessage());
-    }
+    Path file = run.resolve(FOLDER).resolve("report.json");
+    AtomicFile.writeText(file, report.toPrettyString() + "\n");
+    return file;
   }
 
   private static ObjectNode summary(

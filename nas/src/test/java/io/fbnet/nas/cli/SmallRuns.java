@@ -1,6 +1,8 @@
 package io.fbnet.nas.cli;
 
 import io.fbnet.nas.cli.MainTest.Outcome;
+import io.fbnet.nas.file.Sha256;
+import io.fbnet.nas.run.Checkpoints;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -9,7 +11,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
+import java.util.TreeMap;
 import java.util.stream.Stream;
 
 /** Runs of the command line within the test's own process, on a space and images of a second. */
@@ -78,6 +82,32 @@ final class SmallRuns {
       Files.write(folder.resolve(split + "-labels-idx1-ubyte"), labels.array());
     }
     return folder;
+  }
+
+  /** The hashes of what a run computed: results, metrics, and its newest whole checkpoint. */
+  static Map<String, String> results(Path run) throws IOException {
+    Path newest = run;
+    if (Files.isDirectory(run.resolve("checkpoints"))) {
+      newest =
+          new Checkpoints(run.resolve("checkpoints"), 2)
+              .newestValid(l -> {})
+              .orElseThrow()
+              .folder();
+    }
+    Map<String, String> found = new TreeMap<>();
+    try (Stream<Path> walk = Files.walk(run)) {
+      for (Path file : walk.filter(Files::isRegularFile).toList()) {
+        String name = run.relativize(file).toString();
+        boolean counts =
+            name.startsWith("checkpoints")
+                ? file.startsWith(newest)
+                : !name.endsWith(".lock") && !name.contains("tfevents") && !name.endsWith(".html");
+        if (counts) {
+          found.put(name, Sha256.hex(Files.readAllBytes(file)));
+        }
+      }
+    }
+    return found;
   }
 
   static Outcome run(String... arguments) {

@@ -60,6 +60,26 @@ class CifarSourceTest {
   }
 
   @Test
+  void testImagesAloneNeedNoTrainingFiles() throws IOException {
+    for (String name : List.of("test_batch.bin", "test.bin")) {
+      Path place = folder.resolve(name.replace(".bin", ""));
+      byte[] ten = batch(9);
+      byte[] hundred = new byte[2 * (2 + SHAPE.elements())];
+      hundred[1] = 42;
+      TestFiles.write(place.resolve(name), name.equals("test.bin") ? hundred : ten);
+      DataOptions options =
+          TestFiles.options(place, SHAPE, folder.resolve("cache"), TestFiles.notices());
+      try (Dataset data = DataSource.open(options.withWhole())) {
+        assertEquals(0, data.train().size());
+        assertEquals(name.equals("test.bin") ? 2 : 10, data.test().size());
+        assertEquals(name.equals("test.bin") ? 42 : 0, data.test().label(0));
+      }
+      UserException all = assertThrows(UserException.class, () -> DataSource.open(options));
+      assertTrue(all.getMessage().contains("there is no such file"), all.getMessage());
+    }
+  }
+
+  @Test
   void explainsWrongFiles() throws IOException {
     writeTen(folder);
     Path third = folder.resolve("data_batch_3.bin");

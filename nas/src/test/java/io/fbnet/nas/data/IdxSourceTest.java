@@ -80,6 +80,25 @@ class IdxSourceTest {
     assertTrue(missing.getMessage().contains("t10k-labels-idx1-ubyte"), missing.getMessage());
   }
 
+  @Test
+  void testImagesAloneNeedNoTrainingFiles() throws IOException {
+    Files.delete(folder.resolve("train-images-idx3-ubyte"));
+    Files.write(folder.resolve("t10k-labels.idx1-ubyte"), IdxFileTest.labels(2, 0));
+    try (Dataset data = DataSource.open(options(1, 5, 6).withWhole())) {
+      assertEquals(0, data.train().size());
+      assertEquals(2, data.test().label(0));
+      assertEquals(List.of("0", "1", "2", "3"), data.classes(), "as the training labels say");
+    }
+    Files.delete(folder.resolve("train-labels-idx1-ubyte"));
+    try (Dataset data = DataSource.open(options(1, 5, 6).withWhole())) {
+      assertEquals(List.of("0", "1", "2"), data.classes());
+      byte[] second = data.test().image(1).toArray(JAVA_BYTE);
+      assertEquals((byte) (30 * 7), second[0]);
+    }
+    UserException all = assertThrows(UserException.class, () -> open(1, 5, 6));
+    assertTrue(all.getMessage().contains("lacks train-images"), all.getMessage());
+  }
+
   private DataOptions options(int channels, int height, int width) {
     return TestFiles.options(
         folder, new ImageShape(channels, height, width), folder.resolve("cache"), notices);

@@ -41,6 +41,37 @@ class RunFolderTest {
     Refusals.refused(ExitCode.STORAGE, () -> RunFolder.create(file.resolve("x")), "cannot write");
   }
 
+  private static String temporary(String file, long process) {
+    return "." + file + "." + process + "-1f.tmp";
+  }
+
+  /** What was killed before it had a configuration cannot be resumed, so it is begun again. */
+  @Test
+  void aBeginningIsBegunAgain() throws IOException {
+    Path root = Files.createDirectories(folder.resolve("run"));
+    Files.writeString(root.resolve("space.yaml"), "name: half\n");
+    Refusals.refused(ExitCode.USAGE, () -> RunFolder.create(root), "it holds space.yaml");
+    Files.createFile(root.resolve(".lock"));
+    Files.createFile(root.resolve(temporary("config.yaml", Integer.MAX_VALUE)));
+    RunFolder.create(root).close();
+    assertFalse(Files.exists(root), "nothing is left of what never became a run");
+    Files.createDirectories(root);
+    Files.createFile(root.resolve(".lock"));
+    Files.createFile(root.resolve("notes.txt"));
+    Refusals.refused(ExitCode.USAGE, () -> RunFolder.create(root), "it holds notes.txt");
+  }
+
+  @Test
+  void whatAKilledProcessHalfWroteGoes() throws IOException {
+    Path root = Files.createDirectories(folder.resolve("run"));
+    Files.writeString(root.resolve("config.yaml"), "seed: 1\n");
+    Path dead = Files.createFile(root.resolve(temporary("latency.json", Integer.MAX_VALUE)));
+    Path alive = Files.createFile(root.resolve(temporary("x", ProcessHandle.current().pid())));
+    RunFolder.open(root).close();
+    assertFalse(Files.exists(dead));
+    assertTrue(Files.exists(alive), "a report may be on its way");
+  }
+
   @Test
   void oneProcessHoldsAFolderOnce() {
     Path root = folder.resolve("run");
