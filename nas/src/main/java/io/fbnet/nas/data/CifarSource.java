@@ -1,6 +1,7 @@
 package io.fbnet.nas.data;
 
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.Document;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Files;
@@ -9,7 +10,6 @@ import java.util.List;
 import java.util.Optional;
 import java.util.function.ObjIntConsumer;
 import java.util.stream.IntStream;
-import java.util.stream.Stream;
 
 /**
  * The binary version of CIFAR-10 (a record is the label and 3 x 32 x 32 bytes) or CIFAR-100 (coarse
@@ -158,16 +158,13 @@ record CifarSource(String name, Path folder, boolean hundred) implements ImageSo
     if (!Files.isRegularFile(file)) {
       return hundred ? IntStream.range(0, count).mapToObj(i -> "class" + i).toList() : TEN;
     }
-    try (Stream<String> lines = Files.lines(file)) {
-      List<String> names = lines.map(String::strip).filter(l -> !l.isEmpty()).toList();
-      if (names.size() == count) {
-        return names;
-      }
-      throw UserException.data(
-          "%s names %d classes, not %d; put the original file back or remove it.",
-          file, names.size(), count);
-    } catch (IOException e) {
-      throw UserException.data("%s cannot be read: %s.", file, FileContent.reason(e));
+    List<String> names =
+        Document.text(file).lines().map(String::strip).filter(l -> !l.isEmpty()).toList();
+    if (names.size() == count) {
+      return names;
     }
+    throw UserException.data(
+        "%s names %d classes, not %d; put the original file back or remove it.",
+        file, names.size(), count);
   }
 }

@@ -2,6 +2,7 @@ package io.fbnet.nas.data;
 
 import io.fbnet.nas.UserException;
 import java.io.ByteArrayInputStream;
+import java.io.EOFException;
 import java.io.IOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
@@ -23,7 +24,13 @@ final class FileContent {
       return unpacked.readAllBytes();
     } catch (IOException e) {
       throw UserException.data(
-          "%s is a truncated or corrupt gzip file (%s); fetch it again.", file, e.getMessage());
+          "%s is a truncated or corrupt gzip file (%s); fetch it again.", file, reason(e));
+    } catch (OutOfMemoryError e) {
+      // A small file can unpack to a thousand times its size.
+      throw UserException.data(
+          "%s unpacks to more than there is memory for; fetch it again, or give Java more with"
+              + " -Xmx.",
+          file);
     }
   }
 
@@ -43,6 +50,7 @@ final class FileContent {
     return switch (e) {
       case NoSuchFileException missing -> "there is no such file";
       case AccessDeniedException denied -> "permission is missing";
+      case EOFException end -> "it ends early";
       default -> e.getMessage() == null ? e.getClass().getSimpleName() : e.getMessage();
     };
   }
