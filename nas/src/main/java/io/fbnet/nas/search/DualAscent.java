@@ -119,7 +119,11 @@ final class DualAscent {
     return node;
   }
 
-  /** Takes a checkpoint's word; older ones hold the multiplier alone, as a number. */
+  /**
+   * Takes a checkpoint's word; older ones hold the multiplier alone, as a number.
+   *
+   * @throws IllegalArgumentException if a number is not finite
+   */
   void restore(JsonNode node) {
     List<Double> excess = new ArrayList<>();
     for (int i = 0; i < multipliers.length; i++) {
@@ -129,7 +133,10 @@ final class DualAscent {
       if (of.has(EXCESS)) {
         excess.add(of.path(EXCESS).asDouble());
       }
+      if (!Double.isFinite(multipliers[i] + weights[i])) {
+        throw new IllegalArgumentException("a multiplier is no finite number");
+      }
     }
-    observed = List.copyOf(excess);
+    observed = excess.size() == multipliers.length ? List.copyOf(excess) : List.of();
   }
 }

@@ -30,6 +30,7 @@ import java.util.Map;
  * the seed and the position, so a resumed run computes what an unbroken one would have.
  */
 public final class SearchLoop {
+  private static final String MULTIPLIERS = "multipliers";
   private static final double NORM_MOMENTUM = 0.1;
   private static final int WEIGHT_STREAM = 1;
   private static final int THETA_STREAM = 2;
@@ -86,8 +87,12 @@ public final class SearchLoop {
   /** Goes on from a checkpoint instead of the beginning. */
   void restore(Checkpoints.Found checkpoint) {
     supernet.restore(checkpoint);
-    position = Position.of(checkpoint.manifest().state());
-    ascent.restore(checkpoint.manifest().state().path("multipliers"));
+    position = Position.of(checkpoint);
+    try {
+      ascent.restore(checkpoint.manifest().state().path(MULTIPLIERS));
+    } catch (IllegalArgumentException e) {
+      throw checkpoint.wrong(MULTIPLIERS);
+    }
   }
 
   /** {@return steps of the whole search} */
@@ -298,7 +303,7 @@ public final class SearchLoop {
     try (Arena arena = Arena.ofConfined()) {
       ObjectNode state = position.json();
       state.put("seed", settings.seed());
-      state.set("multipliers", ascent.json());
+      state.set(MULTIPLIERS, ascent.json());
       checkpoints.write(
           new Checkpoints.Snapshot(
               position.steps(),
