@@ -5,10 +5,17 @@ import java.util.Locale;
 
 /**
  * Something the user can put right. The message is one clear sentence that names the file, line or
- * flag and the remedy; it is printed without a stack trace.
+ * flag and the remedy; it is printed without a stack trace. It stays one line of at most some 2000
+ * characters whatever was given to be named in it.
  */
 public final class UserException extends RuntimeException {
   private static final long serialVersionUID = 1L;
+
+  /** More than any terminal shows at once; what a file repeats in it may be megabytes long. */
+  private static final int LONGEST = 2000;
+
+  /** How much of a sentence that is too long stands behind the gap: there is the remedy. */
+  private static final int END = 500;
 
   private final ExitCode exitCode;
 
@@ -19,7 +26,7 @@ public final class UserException extends RuntimeException {
    * @param message one sentence to show
    */
   public UserException(ExitCode exitCode, String message) {
-    super(message);
+    super(plain(message));
     this.exitCode = exitCode;
   }
 
@@ -31,8 +38,34 @@ public final class UserException extends RuntimeException {
    * @param cause what went wrong underneath; only the stack trace shows it
    */
   public UserException(ExitCode exitCode, String message, Throwable cause) {
-    super(message, cause);
+    super(plain(message), cause);
     this.exitCode = exitCode;
+  }
+
+  /** One line of what a terminal shows as it is, and not much of it, whatever a file holds. */
+  private static String plain(String message) {
+    int[] characters = message.codePoints().toArray();
+    StringBuilder line = new StringBuilder();
+    for (int i = 0; i < characters.length; i++) {
+      if (characters.length > LONGEST && i == LONGEST - END) {
+        line.append(" ... ");
+        i = characters.length - END;
+      }
+      int c = characters[i];
+      switch (Character.getType(c)) {
+        case Character.CONTROL,
+            Character.FORMAT,
+            Character.LINE_SEPARATOR,
+            Character.PARAGRAPH_SEPARATOR,
+            Character.SURROGATE ->
+            line.append(
+                c == '\n' || c == '\r' || c == '\t'
+                    ? " "
+                    : String.format(Locale.ROOT, "\\u%04x", c));
+        default -> line.appendCodePoint(c);
+      }
+    }
+    return line.toString();
   }
 
   /** {@return what the process exits with when this reaches the command line} */

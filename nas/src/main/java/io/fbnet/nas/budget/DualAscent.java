@@ -140,6 +140,7 @@ public final class DualAscent {
    * Takes a checkpoint's word; older ones hold the multiplier alone, as a number.
    *
    * @param node that {@link #json} made
+   * @throws IllegalArgumentException if a number is not finite
    */
   public void restore(JsonNode node) {
     List<Double> excess = new ArrayList<>();
@@ -150,7 +151,10 @@ public final class DualAscent {
       if (of.has(EXCESS)) {
         excess.add(of.path(EXCESS).asDouble());
       }
+      if (!Double.isFinite(multipliers[i] + weights[i])) {
+        throw new IllegalArgumentException("a multiplier is no finite number");
+      }
     }
-    observed = List.copyOf(excess);
+    observed = excess.size() == multipliers.length ? List.copyOf(excess) : List.of();
   }
 }

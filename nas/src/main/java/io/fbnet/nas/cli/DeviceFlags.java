@@ -14,6 +14,7 @@ import io.fbnet.nas.data.CacheDirectory;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.function.Consumer;
+import java.util.function.DoubleSupplier;
 import picocli.CommandLine.Option;
 
 /** The device a verb computes on. */
@@ -91,7 +92,7 @@ final class DeviceFlags {
     if (obstacle.isEmpty()) {
       try {
         CudaBackend gpu = cuda(CudaOptions.DEFAULT, console::note);
-        obstacle = unfit(gpu);
+        obstacle = unfit(gpu.device(), () -> DeviceCheck.error(gpu));
         if (obstacle.isEmpty()) {
           return chosen(gpu, console);
         }
@@ -130,15 +131,20 @@ final class DeviceFlags {
     return new CudaOptions(precision, deterministic, true, true);
   }
 
-  /** Why a GPU is not taken by itself; empty where it is. */
-  private static String unfit(Backend gpu) {
-    if (CudaBackend.isSoftware(gpu.device())) {
+  /**
+   * Why a GPU is not taken by itself; empty where it is.
+   *
+   * @param device what it calls itself
+   * @param error by how much it differs from the reference
+   */
+  static String unfit(String device, DoubleSupplier error) {
+    if (CudaBackend.isSoftware(device)) {
       return "the device found is the tests' software device";
     }
-    double error = DeviceCheck.error(gpu);
-    return DeviceCheck.passes(error)
+    double found = error.getAsDouble();
+    return DeviceCheck.passes(found)
         ? ""
-        : String.format(Locale.ROOT, "%s differs from the reference by %.2g", gpu.device(), error);
+        : String.format(Locale.ROOT, "%s differs from the reference by %.2g", device, found);
   }
 
   private void refuseTf32(String device) {

@@ -1,5 +1,6 @@
 package io.fbnet.nas.cli;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -12,6 +13,7 @@ import io.fbnet.engine.cuda.CudaOptions;
 import io.fbnet.engine.reference.ReferenceBackend;
 import io.fbnet.foreign.Availability;
 import io.fbnet.nas.ExitCode;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -78,12 +80,50 @@ final class DoctorCommand implements Callable<Integer> {
       gpu.put("note", "this is the tests' software device, no GPU");
       cuda = false;
     }
+    auto(report);
+    add(report, Surroundings.here());
     if (json) {
       console.print(report);
     } else {
       console.print(text(report));
     }
     return cpu || cuda ? ExitCode.OK.code() : ExitCode.DEVICE_OR_MEMORY.code();
+  }
+
+  /** What {@code --device auto} takes, as {@link DeviceFlags} decides, of what was found. */
+  static void auto(ObjectNode report) {
+    JsonNode cpu = report.at("/backends/1");
+    JsonNode gpu = report.at("/backends/2");
+    String obstacle =
+        gpu.has("device")
+            ? DeviceFlags.unfit(
+                gpu.path("device").asText(), () -> gpu.path("kernel_error").asDouble())
+            : gpu.path("remedy").asText();
+    ObjectNode auto = report.putObject("auto");
+    if (obstacle.isEmpty()) {
+      auto.put("device", "cuda").put("why", "a GPU that computes as the reference does");
+    } else if (report.at("/libraries/0/found").asBoolean()) {
+      auto.put("device", "cpu").put("why", "no GPU: " + obstacle);
+    } else {
+      auto.put("device", "reference")
+          .put("why", "no GPU: " + obstacle + "; no CPU: " + cpu.path("remedy").asText());
+    }
+  }
+
+  /** What is around the program; nothing that differs from one call to the next. */
+  static void add(ObjectNode report, Surroundings here) {
+    ArrayNode folders = report.putArray("folders");
+    here.folders()
+        .forEach(f -> folders.addObject().put("use", f.use()).put("path", f.path().toString()));
+    report.put("names", here.encoding());
+    if (here.memory().isPresent()) {
+      report.put("memory_limit", here.memory().getAsLong());
+    } else {
+      report.putNull("memory_limit");
+    }
+    report.put("java_heap", here.heap());
+    report.put("made", here.built().map(Instant::toString).orElse(""));
+    here.warnings().forEach(report.putArray("warnings")::add);
   }
 
   private static ObjectNode library(Availability found) {
@@ -117,7 +157,7 @@ final class DoctorCommand implements Callable<Integer> {
     }
   }
 
-  private static String text(ObjectNode report) {
+  static String text(ObjectNode report) {
     StringBuilder text = new StringBuilder();
     text.append(
         String.format(
@@ -166,6 +206,34 @@ final class DoctorCommand implements Callable<Integer> {
         text.append("           " + backend.path("note").asText() + "\n");
       }
     }
+    text.append(
+        String.format(
+            Locale.ROOT,
+            "Auto       %s (%s)%n",
+            report.at("/auto/device").asText(),
+            report.at("/auto/why").asText()));
+    for (var folder : report.path("folders")) {
+      text.append(
+          String.format(
+              Locale.ROOT,
+              "Folder     of %s: %s%n",
+              folder.path("use").asText(),
+              folder.path("path").asText()));
+    }
+    JsonNode limit = report.path("memory_limit");
+    text.append(
+        String.format(
+            Locale.ROOT,
+            "Memory     %s, Java's heap up to %d MiB%n",
+            limit.isNull() ? "no limit set" : "limited to " + (limit.asLong() >> 20) + " MiB",
+            report.path("java_heap").asLong() >> 20));
+    text.append(
+        String.format(
+            Locale.ROOT,
+            "Names      %s; made %s%n",
+            report.path("names").asText(),
+            report.path("made").asText()));
+    report.path("warnings").forEach(w -> text.append("Warning    " + w.asText() + "\n"));
     return text.toString();
   }
 }

@@ -2,6 +2,7 @@ package io.fbnet.nas.data;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -75,7 +76,9 @@ final class CacheFile {
     if (prefix.getLong() != prefixCrc(prefix)) {
       throw new IOException("its header is corrupt");
     }
-    if (footerOffset + footerBytes != file.byteSize()) {
+    if (footerOffset < PREFIX_BYTES
+        || footerBytes < 0
+        || footerBytes != file.byteSize() - footerOffset) {
       throw new IOException("it is truncated");
     }
     try {
@@ -87,7 +90,13 @@ final class CacheFile {
       throw new IOException("a part of it cannot be read", e);
     }
     byte[] json = file.asSlice(footerOffset, footerBytes).toArray(JAVA_BYTE);
-    return new Contents(JSON.readValue(json, CacheFooter.class), file, arena);
+    try {
+      CacheFooter footer = JSON.readValue(json, CacheFooter.class);
+      footer.requireWithin(footerOffset);
+      return new Contents(footer, file, arena);
+    } catch (JsonProcessingException | IllegalArgumentException e) {
+      throw new IOException("what it says of itself is wrong", e);
+    }
   }
 
   /** The bytes of a footer. */

@@ -1,6 +1,8 @@
 package io.fbnet.nas.data;
 
 import java.util.List;
+import java.util.Objects;
+import java.util.stream.Stream;
 
 /**
  * What stands after the pixels of a cache file, as JSON. Offsets are bytes from the file's begin.
@@ -24,4 +26,34 @@ record CacheFooter(
     List<Float> mean,
     List<Float> std,
     String fingerprint,
-    List<Problem> skipped) {}
+    List<Problem> skipped) {
+  /**
+   * Refuses a footer that cannot be one of a file whose images and labels end at this byte.
+   *
+   * @throws IllegalArgumentException where something is missing or lies outside
+   */
+  void requireWithin(long end) {
+    ImageShape shape = new ImageShape(channels, height, width);
+    long pixels = shape.elements();
+    boolean sound =
+        Stream.of(key, classes, mean, std, fingerprint, skipped).allMatch(Objects::nonNull)
+            && Stream.of(classes, mean, std, skipped)
+                .flatMap(List::stream)
+                .allMatch(Objects::nonNull)
+            && skipped.stream().allMatch(p -> p.file() != null && p.what() != null)
+            && fits(trainOffset, trainSize, pixels, end)
+            && fits(testOffset, testSize, pixels, end)
+            && fits(labelsOffset, trainSize, Integer.BYTES, end)
+            && fits(labelsOffset + (long) Integer.BYTES * trainSize, testSize, Integer.BYTES, end);
+    if (!sound) {
+      throw new IllegalArgumentException("no footer of such a file");
+    }
+  }
+
+  private static boolean fits(long offset, int count, long bytes, long end) {
+    return offset >= CacheFile.PREFIX_BYTES
+        && count >= 0
+        && offset <= end
+        && count * bytes <= end - offset;
+  }
+}

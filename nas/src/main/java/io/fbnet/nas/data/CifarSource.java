@@ -163,11 +163,11 @@ record CifarSource(String name, Path folder, boolean hundred) implements ImageSo
     }
     List<String> names =
         Document.text(file).lines().map(String::strip).filter(l -> !l.isEmpty()).toList();
-    if (names.size() != count) {
-      throw UserException.data(
-          "%s names %d classes, not %d; put the original file back or remove it.",
-          file, names.size(), count);
+    if (names.size() == count) {
+      return names;
     }
-    return names;
+    throw UserException.data(
+        "%s names %d classes, not %d; put the original file back or remove it.",
+        file, names.size(), count);
   }
 }

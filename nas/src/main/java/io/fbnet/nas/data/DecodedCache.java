@@ -63,11 +63,14 @@ final class DecodedCache {
       CacheFile.Contents contents = map();
       try {
         contents.footer().skipped().forEach(bad::report);
+        return Optional.of(dataset(contents));
+      } catch (IllegalArgumentException e) {
+        contents.arena().close();
+        throw new IOException("what it says of itself is wrong", e);
       } catch (UserException e) {
         contents.arena().close();
         throw e;
       }
-      return Optional.of(dataset(contents));
     } catch (NoSuchFileException e) {
       return Optional.empty();
     } catch (IOException e) {

@@ -22,7 +22,13 @@ final class FileContent {
       return unpacked.readAllBytes();
     } catch (IOException e) {
       throw UserException.data(
-          "%s is a truncated or corrupt gzip file (%s); fetch it again.", file, e.getMessage());
+          "%s is a truncated or corrupt gzip file (%s); fetch it again.", file, reason(e));
+    } catch (OutOfMemoryError e) {
+      // A small file can unpack to a thousand times its size.
+      throw UserException.data(
+          "%s unpacks to more than there is memory for; fetch it again, or give Java more with"
+              + " -Xmx.",
+          file);
     }
   }
 

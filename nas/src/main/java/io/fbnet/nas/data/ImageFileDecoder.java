@@ -23,6 +23,7 @@ import javax.imageio.stream.MemoryCacheImageInputStream;
  */
 final class ImageFileDecoder implements AutoCloseable {
   private static final long MOST_PIXELS = 1L << 28;
+  private static final long MOST_PIXELS_PER_BYTE = 512;
 
   private final ImageReader jpeg = ImageIO.getImageReadersByFormatName("JPEG").next();
   private final ImageReader png = ImageIO.getImageReadersByFormatName("PNG").next();
@@ -49,6 +50,15 @@ final class ImageFileDecoder implements AutoCloseable {
             "is a CMYK JPEG; convert it to RGB, for example with 'magick in.jpg -colorspace sRGB"
                 + " out.jpg'");
       }
+      // A block of 8 x 8 pixels takes a bit at least; the decoder takes memory before it looks.
+      if (segments.pixels() > MOST_PIXELS_PER_BYTE * content.length) {
+        throw new BadImageException(
+            "is a truncated JPEG: its "
+                + content.length
+                + " bytes cannot hold "
+                + segments.pixels()
+                + " pixels");
+      }
       return read(jpeg, "JPEG", segments.stripped()).oriented(segments.orientation());
     }
     if (PngChunks.isPng(content)) {
@@ -69,8 +79,12 @@ final class ImageFileDecoder implements AutoCloseable {
         || NetpbmImage.isNetpbm(start) && start[1] >= '5' && start[2] <= ' ';
   }
 
-  static void requireReasonable(int height, int width) throws BadImageException {
-    if (height < 1 || width < 1 || (long) height * width > MOST_PIXELS) {
+  static void requireReasonable(long height, long width) throws BadImageException {
+    if (height < 1
+        || width < 1
+        || height > MOST_PIXELS
+        || width > MOST_PIXELS
+        || height * width > MOST_PIXELS) {
       throw new BadImageException("has an impossible size, " + width + " x " + height + " pixels");
     }
   }
@@ -93,9 +107,12 @@ final class ImageFileDecoder implements AutoCloseable {
         }
       }
       return planes(image);
-    } catch (IOException | RuntimeException e) {
-      throw new BadImageException(
-          "is a corrupt or unsupported " + format + " (" + e.getMessage() + ")", e);
+    } catch (IOException e) {
+      String reason = e.getMessage() == null ? "it ends early" : e.getMessage();
+      throw new BadImageException("is a corrupt or unsupported " + format + " (" + reason + ")", e);
+    } catch (RuntimeException e) {
+      // What the JDK's decoders trip over in a damaged file; their words tell its user nothing.
+      throw new BadImageException("is a corrupt " + format, e);
     } finally {
       reader.setInput(null);
     }

@@ -34,6 +34,7 @@ final class JpegSegments {
 
   private final byte[] content;
   private final ByteArrayOutputStream kept = new ByteArrayOutputStream();
+  private long pixels;
   private int components;
   private int orientation = 1;
   private boolean jfif;
@@ -58,6 +59,11 @@ final class JpegSegments {
         && (content[0] & 255) == 0xFF
         && (content[1] & 255) == 0xD8
         && (content[2] & 255) == 0xFF;
+  }
+
+  /** Height by width. */
+  long pixels() {
+    return pixels;
   }
 
   /** 1 grey, 3 colour, 4 CMYK. */
@@ -104,7 +110,7 @@ final class JpegSegments {
         at++;
         continue;
       }
-      int length = (content[at + 2] & 255) << 8 | (content[at + 3] & 255);
+      int length = number(at + 2);
       if (length < 2 || at + 2 + length > content.length) {
         break;
       }
@@ -121,10 +127,15 @@ final class JpegSegments {
     throw new BadImageException("is a truncated JPEG: it ends before its image data");
   }
 
+  private int number(int at) {
+    return (content[at] & 255) << 8 | (content[at + 1] & 255);
+  }
+
   private void read(int marker, int at, int length) {
     boolean frame =
         marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
     if (frame && length >= 6) {
+      pixels = (long) number(at + 1) * number(at + 3);
       components = content[at + 5] & 255;
       namedRgb = components == 3 && length >= 15;
       for (int c = 0; namedRgb && c < 3; c++) {

@@ -7,6 +7,12 @@ import java.util.zip.CRC32;
 final class PngChunks {
   private static final long SIGNATURE = 0x89504E470D0A1A0AL;
   private static final int IEND = 0x49454E44;
+  private static final int IHDR = 0x49484452;
+  private static final int IDAT = 0x49444154;
+
+  /** How many bytes deflate makes of one at most. */
+  private static final long MOST_INFLATION = 1032;
+
   private static final int EXIF = 0x65584966;
 
   private PngChunks() {}
@@ -24,6 +30,7 @@ final class PngChunks {
   static int check(byte[] content) throws BadImageException {
     ByteBuffer file = ByteBuffer.wrap(content);
     int orientation = 1;
+    long data = 0;
     int at = 8;
     while (at <= content.length - 12) {
       int length = file.getInt(at);
@@ -40,11 +47,46 @@ final class PngChunks {
       if (type == EXIF) {
         orientation = ExifOrientation.of(file.slice(at + 8, length));
       }
+      if (type == IDAT) {
+        data += length;
+      }
       if (type == IEND) {
+        requireHeld(file, data);
         return orientation;
       }
       at += 12 + length;
     }
     throw new BadImageException("is a truncated PNG");
+  }
+
+  /**
+   * Refuses more pixels than the data can hold: the decoder would take memory for all of them
+   * before it finds out.
+   */
+  private static void requireHeld(ByteBuffer file, long data) throws BadImageException {
+    if (file.getInt(8) != 13 || file.getInt(12) != IHDR) {
+      throw new BadImageException("is a corrupt PNG: it does not begin with its header");
+    }
+    long width = Integer.toUnsignedLong(file.getInt(16));
+    long height = Integer.toUnsignedLong(file.getInt(20));
+    ImageFileDecoder.requireReasonable(height, width);
+    int samples =
+        switch (file.get(25)) {
+          case 2 -> 3;
+          case 4 -> 2;
+          case 6 -> 4;
+          default -> 1;
+        };
+    long needed = width * height * samples * Byte.toUnsignedInt(file.get(24)) / 8;
+    if (needed > (data + 1) * MOST_INFLATION) {
+      throw new BadImageException(
+          "is a truncated PNG: its "
+              + data
+              + " bytes of data cannot hold "
+              + width
+              + " x "
+              + height
+              + " pixels");
+    }
   }
 }

@@ -17,6 +17,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Pattern;
 import org.yaml.snakeyaml.error.MarkedYAMLException;
 import org.yaml.snakeyaml.error.YAMLException;
 
@@ -31,6 +32,10 @@ public final class Document {
 
   /** No file read this way has a reason to be larger; a wrong one should not fill the memory. */
   private static final long LARGEST = 16L << 20;
+
+  /** What the parsers tell their own programmers. */
+  private static final Pattern INTERNALS =
+      Pattern.compile("(, got this instead)?: <org\\..*|, from `[^`]*`");
 
   private final String file;
   private final String language;
@@ -109,7 +114,7 @@ public final class Document {
       if (parser.nextToken() == null) {
         throw UserException.data("%s is empty", file);
       }
-      Node node = node("");
+      Node node = node(KeyPath.WHOLE);
       if (parser.nextToken() != null) {
         throw UserException.data(
             "%s, line %d: more text after the end of the %s document", file, line(), language);
@@ -139,7 +144,7 @@ public final class Document {
         "%s, line %d: not valid %s: %s", file, line, language, firstLine(reason));
   }
 
-  private Node node(String key) throws IOException {
+  private Node node(KeyPath key) throws IOException {
     int line = line();
     if (parser instanceof YAMLParser yaml && yaml.isCurrentAlias()) {
       throw UserException.data(
@@ -151,7 +156,7 @@ public final class Document {
         switch (token) {
           case START_OBJECT -> mapping(key);
           case START_ARRAY -> list(key);
-          case VALUE_STRING -> parser.getText();
+          case VALUE_STRING -> whole(parser.getText());
           case VALUE_NUMBER_INT -> parser.getBigIntegerValue();
           case VALUE_NUMBER_FLOAT -> parser.getDoubleValue();
           case VALUE_TRUE -> true;
@@ -163,13 +168,13 @@ public final class Document {
     return new Node(file, line, key, value, written);
   }
 
-  private Map<String, Node> mapping(String key) throws IOException {
+  private Map<String, Node> mapping(KeyPath key) throws IOException {
     Map<String, Node> map = new LinkedHashMap<>();
     while (parser.nextToken() != JsonToken.END_OBJECT) {
-      String name = parser.currentName();
+      String name = whole(parser.currentName());
       int line = line();
       parser.nextToken();
-      Node before = map.put(name, node(key.isEmpty() ? name : key + "." + name));
+      Node before = map.put(name, node(key.key(name)));
       if (before != null) {
         throw UserException.data(
             "%s, line %d: the key '%s' stands a second time (first in line %d)",
@@ -179,12 +184,27 @@ public final class Document {
     return map;
   }
 
-  private List<Node> list(String key) throws IOException {
+  private List<Node> list(KeyPath key) throws IOException {
     List<Node> list = new ArrayList<>();
     while (parser.nextToken() != JsonToken.END_ARRAY) {
-      list.add(node(key + "[" + list.size() + "]"));
+      list.add(node(key.element(list.size())));
     }
     return List.copyOf(list);
+  }
+
+  /** A text that can be written as UTF-8 again: an escape may name half a character. */
+  private String whole(String text) {
+    for (int i = 0; i < text.length(); i++) {
+      if (Character.isSurrogate(text.charAt(i))) {
+        if (Character.getType(text.codePointAt(i)) == Character.SURROGATE) {
+          throw UserException.data(
+              "%s, line %d: an escape stands for half a character (\\u%04x)",
+              file, line(), (int) text.charAt(i));
+        }
+        i++;
+      }
+    }
+    return text;
   }
 
   private int line() {
@@ -192,6 +212,7 @@ public final class Document {
   }
 
   private static String firstLine(String message) {
-    return message == null ? "unreadable" : message.lines().findFirst().orElse("unreadable");
+    String line = message == null ? "" : message.lines().findFirst().orElse("");
+    return line.isBlank() ? "unreadable" : INTERNALS.matcher(line).replaceAll("");
   }
 }

@@ -1,5 +1,6 @@
 package io.fbnet.nas.file;
 
+import java.io.EOFException;
 import java.io.IOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
@@ -14,6 +15,7 @@ public final class IoReason {
     return switch (e) {
       case NoSuchFileException missing -> "there is no such file";
       case AccessDeniedException denied -> "permission is missing";
+      case EOFException end -> "it ends early";
       case FileSystemException file when file.getReason() != null -> file.getReason();
       default -> e.getMessage() == null ? e.getClass().getSimpleName() : e.getMessage();
     };

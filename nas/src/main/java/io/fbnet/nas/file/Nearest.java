@@ -6,6 +6,9 @@ import java.util.Optional;
 
 /** The known name that a misspelt one most likely stands for. */
 public final class Nearest {
+  /** A longer name stands for none: comparing takes memory by the product of both lengths. */
+  private static final int LONGEST = 200;
+
   private Nearest() {}
 
   /**
@@ -14,10 +17,16 @@ public final class Nearest {
    * two for short names.
    */
   public static Optional<String> to(String name, Collection<String> candidates) {
+    if (name.length() > LONGEST) {
+      return Optional.empty();
+    }
     int limit = Math.max(2, name.length() / 3);
     String best = null;
     int smallest = Integer.MAX_VALUE;
     for (String candidate : candidates) {
+      if (Math.abs(candidate.length() - name.length()) > limit) {
+        continue;
+      }
       int distance = distance(name.toLowerCase(Locale.ROOT), candidate.toLowerCase(Locale.ROOT));
       if (distance < smallest) {
         smallest = distance;

@@ -15,7 +15,7 @@ import java.util.Optional;
 public final class Node {
   private final String file;
   private final int line;
-  private final String key;
+  private final KeyPath key;
   private final Object value;
   private final String written;
 
@@ -24,7 +24,7 @@ public final class Node {
    *     Double, a Boolean or null
    * @param written a scalar as it stands in the file
    */
-  Node(String file, int line, String key, Object value, String written) {
+  Node(String file, int line, KeyPath key, Object value, String written) {
     this.file = file;
     this.line = line;
     this.key = key;
@@ -39,12 +39,12 @@ public final class Node {
 
   /** The dotted key of this value, such as {@code stages[2].width}; empty for the whole file. */
   public String key() {
-    return key;
+    return key.toString();
   }
 
   /** An exception that names this value's file, line and key. */
   public UserException wrong(String complaint) {
-    String what = key.isEmpty() ? "" : "'" + key + "' ";
+    String what = key == KeyPath.WHOLE ? "" : "'" + key + "' ";
     return UserException.data("%s, line %d: %s%s", file, line, what, complaint);
   }
 

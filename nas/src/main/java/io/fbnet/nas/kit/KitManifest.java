@@ -33,6 +33,10 @@ record KitManifest(SpaceKey space, int batch, Protocol protocol, List<Entry> fil
   private static final String KIND = "fbnet-latency-kit";
   private static final int LARGEST = 1 << 20;
   private static final int MOST_FILES = 1 << 16;
+
+  /** Of an input: 1 GiB. */
+  private static final long MOST_NUMBERS = 1 << 28;
+
   private static final Pattern FILE = Pattern.compile("[A-Za-z0-9_][A-Za-z0-9_.-]*\\.onnx");
   private static final Pattern SHA256 = Pattern.compile("[0-9a-f]{64}");
 
@@ -152,8 +156,13 @@ record KitManifest(SpaceKey space, int batch, Protocol protocol, List<Entry> fil
     }
     Node.Fields input = fields.required("input").fields("name", "shape");
     List<Integer> shape = new ArrayList<>();
+    long numbers = 1;
     for (Node side : input.required("shape").list(4, 4)) {
       shape.add(side.integer(1, LARGEST));
+      numbers *= shape.getLast();
+      if (numbers > MOST_NUMBERS) {
+        throw input.required("shape").wrong("has more than " + MOST_NUMBERS + " numbers");
+      }
     }
     return new Entry(
         name.text(),

@@ -88,9 +88,12 @@ public record KitResult(
    */
   public static LatencyTable table(Path file, Path kit, Consumer<String> warnings) {
     OfKit found = read(file, kit);
-    return found
-        .result()
-        .table(found.manifest(), "a latency kit timed by " + found.result().runner(), warnings);
+    String origin = "a latency kit timed by " + found.result().runner();
+    try {
+      return found.result().table(found.manifest(), origin, warnings);
+    } catch (IllegalArgumentException e) {
+      throw UserException.data("%s makes no latency table: %s", file, e.getMessage());
+    }
   }
 
   private static OfKit read(Path file, Path kit) {

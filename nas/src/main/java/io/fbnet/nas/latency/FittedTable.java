@@ -54,13 +54,16 @@ final class FittedTable {
     if (relative.isPresent() && !relative.get().text().equals(BlockType.SKIP.name())) {
       throw relative.get().wrong("must be \"skip\", but is " + relative.get().shown());
     }
-    double[][] rows = LatencyFile.rows(fields.required("layers"), key, -LatencyFile.LONGEST_MS);
+    double[][] rows =
+        LatencyFile.rows(
+            fields.required("layers"), key, -LatencyTable.LONGEST_MS, LatencyTable.LONGEST_MS);
     for (double[] row : rows) {
       for (int k = 0; k < row.length; k++) {
         row[k] = found.toMs(row[k]);
       }
     }
-    double fixed = fields.required("fixed").number(-LatencyFile.LONGEST_MS, LatencyFile.LONGEST_MS);
+    double fixed =
+        fields.required("fixed").number(-LatencyTable.LONGEST_MS, LatencyTable.LONGEST_MS);
     LatencyTable.Builder table =
         LatencyTable.builder(request.device().orElse(fields.required("device").text()), key)
             .fixed(unrounded(found.toMs(request.fixed().orElse(fixed))))

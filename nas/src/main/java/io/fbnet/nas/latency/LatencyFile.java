@@ -23,9 +23,6 @@ final class LatencyFile {
 
   private static final int LARGEST = 1 << 20;
 
-  /** A day: beyond it, something other than milliseconds was written. */
-  static final double LONGEST_MS = 86_400_000;
-
   private LatencyFile() {}
 
   static LatencyTable load(String nameOrPath) {
@@ -83,12 +80,27 @@ final class LatencyFile {
     LatencyTable.Builder table =
         new LatencyTable.Builder(fields.required("device").text(), space)
             .source(source)
-            .fixed(fields.required("fixed").number(-LONGEST_MS, LONGEST_MS))
-            .layers(rows(fields.required("layers"), space, -LONGEST_MS))
+            .fixed(
+                fields.required("fixed").number(-LatencyTable.LONGEST_MS, LatencyTable.LONGEST_MS))
+            .layers(
+                rows(
+                    fields.required("layers"),
+                    space,
+                    -LatencyTable.LONGEST_MS,
+                    LatencyTable.LONGEST_MS))
             .relative(fields.required("relative").flag());
-    fields.optional("fixed_spread").ifPresent(n -> table.fixedSpread(n.number(0, 1e6)));
-    fields.optional("spread").ifPresent(n -> table.spread(rows(n, space, 0)));
-    fields.optional("yardstick").ifPresent(n -> table.yardstick(n.number(1e-9, LONGEST_MS)));
+    fields
+        .optional("fixed_spread")
+        .ifPresent(n -> table.fixedSpread(n.number(0, LatencyTable.LARGEST_SPREAD)));
+    fields
+        .optional("spread")
+        .ifPresent(n -> table.spread(rows(n, space, 0, LatencyTable.LARGEST_SPREAD)));
+    fields
+        .optional("yardstick")
+        .ifPresent(
+            n ->
+                table.yardstick(
+                    n.number(LatencyTable.SHORTEST_YARDSTICK_MS, LatencyTable.LONGEST_MS)));
     fields.optional("validated").ifPresent(n -> table.validated(n.text()));
     fields.optional("origin").ifPresent(n -> table.origin(n.text()));
     fields.optional("fingerprint").ifPresent(n -> table.fingerprint(fingerprint(n)));
@@ -99,13 +111,13 @@ final class LatencyFile {
     }
   }
 
-  static double[][] rows(Node node, SpaceKey space, double least) {
+  static double[][] rows(Node node, SpaceKey space, double least, double most) {
     List<Node> rows = node.list(space.widths().size(), space.widths().size());
     double[][] table = new double[rows.size()][space.blocks().size()];
     for (int l = 0; l < table.length; l++) {
       List<Node> row = rows.get(l).list(table[l].length, table[l].length);
       for (int k = 0; k < table[l].length; k++) {
-        table[l][k] = row.get(k).number(least, LONGEST_MS);
+        table[l][k] = row.get(k).number(least, most);
       }
     }
     return table;

@@ -27,6 +27,12 @@ import java.util.function.Consumer;
  * times.
  */
 public final class LatencyTable {
+  /** A day: beyond it, something other than milliseconds was written. */
+  static final double LONGEST_MS = 86_400_000;
+
+  static final double LARGEST_SPREAD = 1e9;
+  static final double SHORTEST_YARDSTICK_MS = 1e-9;
+
   private final String source;
   private final String device;
   private final SpaceKey space;
@@ -64,22 +70,30 @@ public final class LatencyTable {
     if (spread != null) {
       requireShape("spread", spread);
     }
-    double sum = requireFinite(fixed, "fixed");
+    double sum = requireTime(fixed, "fixed");
     if (!relative && fixed < 0) {
       throw new IllegalArgumentException("fixed is negative in an absolute table");
     }
     for (int l = 0; l < layers.length; l++) {
       for (int k = 0; k < layers[l].length; k++) {
         String what = "layers[" + l + "][" + k + "]";
-        double ms = requireFinite(layers[l][k], what);
+        double ms = requireTime(layers[l][k], what);
         if (!relative && ms < 0) {
           throw new IllegalArgumentException(what + " is negative in an absolute table");
         }
-        if (spread != null && !(spread[l][k] >= 0 && Double.isFinite(spread[l][k]))) {
-          throw new IllegalArgumentException("spread[" + l + "][" + k + "] is no share from 0 up");
+        if (spread != null) {
+          requireShare(spread[l][k], "spread[" + l + "][" + k + "]");
         }
       }
       sum += Arrays.stream(layers[l]).min().orElseThrow();
+    }
+    if (fixedSpread.isPresent()) {
+      requireShare(fixedSpread.getAsDouble(), "fixed_spread");
+    }
+    if (yardstick.isPresent()
+        && !(yardstick.getAsDouble() >= SHORTEST_YARDSTICK_MS
+            && yardstick.getAsDouble() <= LONGEST_MS)) {
+      throw new IllegalArgumentException("the yardstick took " + yardstick.getAsDouble() + " ms");
     }
     // Zero is possible: one published table (fpga) takes skip, and all that is fixed, to be free.
     if (!(sum >= 0)) {
@@ -100,11 +114,19 @@ public final class LatencyTable {
     }
   }
 
-  private static double requireFinite(double value, String what) {
-    if (!Double.isFinite(value)) {
-      throw new IllegalArgumentException(what + " is not a finite number");
+  private static double requireTime(double value, String what) {
+    if (!(Math.abs(value) <= LONGEST_MS)) {
+      throw new IllegalArgumentException(
+          what + " is " + value + " ms, but a day has " + LONGEST_MS);
     }
     return value;
+  }
+
+  private static void requireShare(double value, String what) {
+    if (!(value >= 0 && value <= LARGEST_SPREAD)) {
+      throw new IllegalArgumentException(
+          what + " is " + value + ", no share from 0 to " + LARGEST_SPREAD);
+    }
   }
 
   private static double[][] copy(double[][] rows) {

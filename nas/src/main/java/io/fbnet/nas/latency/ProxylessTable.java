@@ -159,7 +159,7 @@ final class ProxylessTable {
       }
     }
     TableImport.Unit unit = request.unit().orElse(TableImport.Unit.MS);
-    return Optional.of(unit.toMs(mean.number(0, LatencyFile.LONGEST_MS)));
+    return Optional.of(unit.toMs(mean.number(0, LatencyTable.LONGEST_MS)));
   }
 
   /** The key of a block; empty where the table has no words for it. */

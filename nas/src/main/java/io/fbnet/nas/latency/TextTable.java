@@ -24,6 +24,9 @@ final class TextTable {
   private static final Set<String> WORDS =
       Set.of("unit", "fixed", "device", "batch", "relative_to");
 
+  /** More is none, and trying how far digits go would take time by the square of their number. */
+  private static final int LONGEST_NUMBER = 400;
+
   private final String file;
   private final SearchSpace space;
   private final TableImport.Request request;
@@ -127,7 +130,10 @@ final class TextTable {
     boolean commas =
         cells.size() != width
             && decimal.size() < cells.size()
-            && decimal.stream().allMatch(cell -> cell.matches("[-+]?\\d*,?\\d+|L\\d+"));
+            && decimal.stream()
+                .allMatch(
+                    cell ->
+                        cell.length() <= LONGEST_NUMBER && cell.matches("[-+]?\\d*,?\\d+|L\\d+"));
     return commas ? decimal.stream().map(cell -> cell.replace(',', '.')).toList() : cells;
   }
 
@@ -240,7 +246,8 @@ final class TextTable {
   }
 
   private static boolean isNumber(String cell) {
-    return cell.matches("[-+]?(\\d+\\.?\\d*|\\.\\d+)([eE][-+]?\\d{1,3})?")
+    return cell.length() <= LONGEST_NUMBER
+        && cell.matches("[-+]?(\\d+\\.?\\d*|\\.\\d+)([eE][-+]?\\d{1,3})?")
         && Double.isFinite(Double.parseDouble(cell));
   }
 

@@ -109,6 +109,36 @@ public final class Checkpoints {
     }
 
     /**
+     * {@return a number from 0 up in the run's own part of the manifest}
+     *
+     * @param name its key there
+     * @param most the largest that can be
+     * @throws UserException (exit code 3) if it is missing or no such number
+     */
+    public long count(String name, long most) {
+      JsonNode value = manifest.state().path(name);
+      if (!value.canConvertToLong()
+          || !value.isIntegralNumber()
+          || value.asLong() < 0
+          || value.asLong() > most) {
+        throw wrong(name);
+      }
+      return value.asLong();
+    }
+
+    /**
+     * {@return what tells that the run's own part of the manifest is wrong: exit code 3}
+     *
+     * @param name the key there
+     */
+    public UserException wrong(String name) {
+      return UserException.data(
+          "%s: 'state.%s' is no place in a run to go on from; remove the folder to go on from the"
+              + " checkpoint before it",
+          folder.resolve(Manifest.FILE), name);
+    }
+
+    /**
      * {@return for each condition that differs between then and now, one sentence to warn with}
      *
      * @param environment the conditions of now; those that the checkpoint does not name are passed

@@ -29,8 +29,8 @@ import java.util.Map;
  * buffer in both directions, so a file may be larger than the memory.
  */
 public final class Safetensors {
-  /** As in the reference implementation; a longer header is taken for damage. */
-  private static final long LONGEST_HEADER = 100_000_000;
+  /** As of every JSON that is read here; room for 100,000 tensors. */
+  private static final long LONGEST_HEADER = 16L << 20;
 
   private static final int BUFFER_BYTES = 1 << 20;
 
@@ -179,8 +179,13 @@ public final class Safetensors {
         throw damaged("it has only " + size + " bytes");
       }
       long headerBytes = length.getLong(0);
-      if (headerBytes < 2 || headerBytes > LONGEST_HEADER || headerBytes > size - 8) {
+      if (headerBytes < 2 || headerBytes > size - 8) {
         throw damaged("its header claims " + headerBytes + " bytes of a file of " + size);
+      }
+      if (headerBytes > LONGEST_HEADER) {
+        throw UserException.data(
+            "%s has a header of %d bytes, more than the %d that are read",
+            path, headerBytes, LONGEST_HEADER);
       }
       ByteBuffer text = ByteBuffer.allocate((int) headerBytes);
       if (!readFully(text, 8)) {

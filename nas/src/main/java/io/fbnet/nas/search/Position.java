@@ -1,8 +1,9 @@
 package io.fbnet.nas.search;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.fbnet.nas.run.Checkpoints;
+import java.util.Arrays;
 
 /**
  * How far a search has come: what comes next is batch {@code batch} of {@code phase} of {@code
@@ -20,6 +21,8 @@ record Position(int epoch, Phase phase, int batch, long weightSteps, long thetaS
     WEIGHTS,
     THETA
   }
+
+  private static final long MOST_STEPS = Long.MAX_VALUE / 2;
 
   static final Position START = new Position(0, Phase.WEIGHTS, 0, 0, 0);
 
@@ -52,12 +55,21 @@ record Position(int epoch, Phase phase, int batch, long weightSteps, long thetaS
     return node;
   }
 
-  static Position of(JsonNode node) {
+  /**
+   * The position that a checkpoint was taken at.
+   *
+   * @throws io.fbnet.nas.UserException (exit code 3) if its manifest names none
+   */
+  static Position of(Checkpoints.Found checkpoint) {
+    String phase = checkpoint.manifest().state().path("phase").asText();
     return new Position(
-        node.path("epoch").asInt(),
-        Phase.valueOf(node.path("phase").asText()),
-        node.path("batch").asInt(),
-        node.path("weight_steps").asLong(),
-        node.path("theta_steps").asLong());
+        (int) checkpoint.count("epoch", Integer.MAX_VALUE),
+        Arrays.stream(Phase.values())
+            .filter(known -> known.name().equals(phase))
+            .findFirst()
+            .orElseThrow(() -> checkpoint.wrong("phase")),
+        (int) checkpoint.count("batch", Integer.MAX_VALUE),
+        checkpoint.count("weight_steps", MOST_STEPS),
+        checkpoint.count("theta_steps", MOST_STEPS));
   }
 }

@@ -34,6 +34,7 @@ import java.util.function.Consumer;
  * the seed and the position, so a resumed run computes what an unbroken one would have.
  */
 public final class SearchLoop {
+  private static final String MULTIPLIERS = "multipliers";
   private static final double NORM_MOMENTUM = 0.1;
   private static final String TAU = "tau";
   private static final int WEIGHT_STREAM = 1;
@@ -100,13 +101,17 @@ public final class SearchLoop {
    */
   void restore(Checkpoints.Found checkpoint, Consumer<String> warnings) {
     supernet.restore(checkpoint);
-    position = Position.of(checkpoint.manifest().state());
+    position = Position.of(checkpoint);
     if (!checkpoint.manifest().state().has(TAU) && position.steps() > 0 && !finished()) {
       warnings.accept(
           "the run was begun by an older version, which lowered the temperature once an epoch; from"
               + " here on it falls with every step");
     }
-    ascent.restore(checkpoint.manifest().state().path("multipliers"));
+    try {
+      ascent.restore(checkpoint.manifest().state().path(MULTIPLIERS));
+    } catch (IllegalArgumentException e) {
+      throw checkpoint.wrong(MULTIPLIERS);
+    }
   }
 
   /** {@return steps of the whole search} */
@@ -349,7 +354,7 @@ public final class SearchLoop {
       ObjectNode state = position.json();
       state.put("seed", settings.seed());
       state.put(TAU, tau());
-      state.set("multipliers", ascent.json());
+      state.set(MULTIPLIERS, ascent.json());
       checkpoints.write(
           new Checkpoints.Snapshot(
               position.steps(),

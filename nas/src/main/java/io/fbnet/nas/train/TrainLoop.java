@@ -1,6 +1,5 @@
 package io.fbnet.nas.train;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.engine.backend.Backend;
@@ -109,9 +108,8 @@ public final class TrainLoop {
    */
   public void restore(Checkpoints.Found checkpoint) {
     trainer.restore(checkpoint);
-    JsonNode state = checkpoint.manifest().state();
-    epoch = state.path("epoch").asInt();
-    stepInEpoch = state.path("step_in_epoch").asInt();
+    epoch = (int) checkpoint.count("epoch", Integer.MAX_VALUE);
+    stepInEpoch = (int) checkpoint.count("step_in_epoch", Integer.MAX_VALUE / recipe.accumulate());
     steps = checkpoint.manifest().step();
   }
 

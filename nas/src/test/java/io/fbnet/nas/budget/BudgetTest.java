@@ -2,9 +2,11 @@ package io.fbnet.nas.budget;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.nas.Refusals;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.network.Description;
@@ -157,5 +159,7 @@ class BudgetTest {
     ascent.observe(List.of(0.1));
     ascent.move();
     assertEquals(-0.75 + 0.1 * 0.2 + 0.1 * 10, ascent.record(uniform).get("lambda"), 1e-12);
+    ObjectNode infinite = JsonNodeFactory.instance.objectNode().put("latency", 1 / 0.0);
+    assertThrows(IllegalArgumentException.class, () -> ascent.restore(infinite));
   }
 }

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import io.fbnet.nas.Refusals;
 import io.fbnet.nas.UserException;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -97,6 +98,13 @@ class CifarSourceTest {
     Files.writeString(python.resolve("data_batch_1"), "");
     folder = python;
     assertRefused("binary version");
+  }
+
+  @Test
+  void classNamesThatAreNoTextAreRefused() throws IOException {
+    writeTen(folder);
+    Path names = Files.write(folder.resolve("batches.meta.txt"), new byte[] {'a', (byte) 0xff});
+    Refusals.data(this::open, names.toString(), "not UTF-8");
   }
 
   /** Runs on a real folder of JPEG files, a class a folder, in train/ and test/. */

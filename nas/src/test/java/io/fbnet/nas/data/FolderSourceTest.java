@@ -11,11 +11,16 @@ import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
 import java.io.IOException;
 import java.io.RandomAccessFile;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
+import java.util.zip.CRC32C;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -88,6 +93,49 @@ class FolderSourceTest {
       notices.clear();
       assertEquals(fingerprint, fingerprint());
       assertTrue(said("not usable"), "length " + length + ": " + notices);
+    }
+  }
+
+  /** Checksums tell of accidents; a footer may also have been written wrong. */
+  @Test
+  void rebuildsACacheWhoseFooterIsWrong() throws IOException {
+    String fingerprint = fingerprint();
+    Path file = cacheFiles().getFirst();
+    byte[] whole = Files.readAllBytes(file);
+    for (String[] change :
+        new String[][] {
+          {"\"trainSize\":", "\"trainSize\":-"},
+          {"\"testOffset\":", "\"testOffset\":9"},
+          {"\"labelsOffset\":", "\"labelsOffset\":1"},
+          {"\"channels\":3", "\"channels\":2"},
+          {"\"classes\":[", "\"classes\":[null,"},
+          {"\"skipped\":[", "\"skipped\":[null"},
+          {"\"mean\":[", "\"mean\":[\"x\","},
+          {"\"fingerprint\":", "\"print\":"},
+        }) {
+      writeWithFooter(file, whole, change[0], change[1]);
+      notices.clear();
+      assertEquals(fingerprint, fingerprint());
+      assertTrue(said("what it says of itself is wrong"), change[1] + ": " + notices);
+      assertArrayEquals(whole, Files.readAllBytes(file), "rebuilt bit for bit");
+    }
+  }
+
+  private static void writeWithFooter(Path file, byte[] whole, String from, String to)
+      throws IOException {
+    int footer = (int) ByteBuffer.wrap(whole).getLong(16);
+    String json = new String(whole, footer, whole.length - footer, StandardCharsets.UTF_8);
+    assertTrue(json.contains(from), json);
+    byte[] changed = json.replace(from, to).getBytes(StandardCharsets.UTF_8);
+    int pixels = footer - (int) CacheFile.PREFIX_BYTES;
+    ByteBuffer rest = ByteBuffer.allocate(pixels + changed.length);
+    rest.put(whole, (int) CacheFile.PREFIX_BYTES, pixels).put(changed).flip();
+    CRC32C crc = new CRC32C();
+    crc.update(rest.duplicate());
+    try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
+      channel.truncate(0);
+      channel.write(CacheFile.prefix(footer, changed.length, crc.getValue()), 0);
+      channel.write(rest, CacheFile.PREFIX_BYTES);
     }
   }
 

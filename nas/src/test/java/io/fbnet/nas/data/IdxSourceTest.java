@@ -2,13 +2,16 @@ package io.fbnet.nas.data;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.fbnet.nas.Refusals;
 import io.fbnet.nas.UserException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.BeforeEach;
@@ -54,6 +57,17 @@ class IdxSourceTest {
             && e.getMessage().contains("3x32x32")
             && e.getMessage().contains("--space"),
         e.getMessage());
+  }
+
+  @Test
+  void aTornGzipFileIsRefusedInWords() throws IOException {
+    Path file = folder.resolve("t10k-images-idx3-ubyte.gz");
+    byte[] whole = Files.readAllBytes(file);
+    for (int length : new int[] {2, 5, whole.length - 9}) {
+      Files.write(file, Arrays.copyOf(whole, length));
+      String message = Refusals.data(() -> open(1, 5, 6), file.toString(), "gzip");
+      assertFalse(message.contains("null"), message);
+    }
   }
 
   @Test

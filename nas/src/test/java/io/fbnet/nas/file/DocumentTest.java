@@ -1,12 +1,15 @@
 package io.fbnet.nas.file;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.sun.management.ThreadMXBean;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.Refusals;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
@@ -65,6 +68,50 @@ class DocumentTest {
     Refusals.data(() -> Document.json("x.json", "{\"a\": 1, \"a\": 1}"), "second time");
     Refusals.data(() -> Document.json("x.json", "{\"a\": "), "line 1");
     Refusals.data(() -> Document.json("x.json", "[".repeat(100_000)), "line 1");
+  }
+
+  @Test
+  void refusalsSpeakOfTheFileAlone() {
+    Refusals.data(() -> Document.yaml("x.yaml", "a: 1\n? [b, c]\n: 2\n"), "x.yaml, line 2");
+    for (String text : List.of("? [b, c]\n: 2\n", "? {b: c}\n: 2\n", "[".repeat(5000))) {
+      String message = Refusals.data(() -> Document.yaml("x.yaml", text), "x.yaml, line 1");
+      assertFalse(message.contains("yaml.org") || message.contains("get"), message);
+      assertFalse(message.contains("org."), message);
+    }
+  }
+
+  /** It could not be written again: Java writes half a character as a question mark. */
+  @Test
+  void halfACharacterIsRefused() {
+    Refusals.data(() -> Document.json("x.json", "{\"a\": \"\\ud83d\"}"), "line 1", "\\ud83d");
+    Refusals.data(() -> Document.json("x.json", "{\n\"\\ude00\": 1}"), "line 2", "\\ude00");
+    Node whole = Document.json("x.json", "{\"a\": \"\\ud83d\\ude00\"}");
+    assertEquals("\ud83d\ude00", whole.fields("a").required("a").text());
+  }
+
+  /** A chain of keys costs no more than it has bytes, though each value could name all above it. */
+  @Test
+  void deepValuesOfLongKeysAreCheap() {
+    int depth = 900;
+    String key = "k".repeat(10_000);
+    String text = ("{\"" + key + "\": ").repeat(depth) + "1" + "}".repeat(depth);
+    ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+    long before = threads.getCurrentThreadAllocatedBytes();
+    Node node = Document.json("x.json", text);
+    long bytes = threads.getCurrentThreadAllocatedBytes() - before;
+    assertTrue(bytes < 20L * text.length(), bytes + " bytes for " + text.length());
+    for (int i = 0; i < depth; i++) {
+      node = node.mapping().get(key);
+    }
+    assertEquals(depth * (key.length() + 1) - 1, node.key().length());
+  }
+
+  /** Comparing two words takes memory by the product of their lengths. */
+  @Test
+  void aLongUnknownKeyIsComparedWithNone() {
+    String key = "k".repeat(1 << 21);
+    Node node = Document.yaml("x.yaml", "? " + key + "\n: 1\n");
+    Refusals.data(() -> node.fields("k", "kk"), "unknown key 'kkk", "known: k, kk");
   }
 
   @Test

@@ -180,6 +180,11 @@ class KitTest {
     refusedResult(t -> t.put("threads", 0), "threads");
     refusedResult(t -> t.remove("provider"), "lacks", "provider");
     refusedResult(t -> t.put("extra", 1), "unknown key");
+    Path file = result();
+    edit(
+        file,
+        t -> ((ObjectNode) t.at("/times/2")).put("median_ms", 1.0000000001).put("spread", 1e6));
+    Refusals.data(() -> KitResult.table(file, null, w -> {}), "result.json", "spread[0][0]");
   }
 
   private void refusedResult(Consumer<ObjectNode> change, String... words) throws IOException {
@@ -198,6 +203,10 @@ class KitTest {
     refusedManifest(t -> ((ObjectNode) t.at("/files/2")).put("block", "k9_e9"), "no block");
     refusedManifest(t -> ((ObjectNode) t.at("/files/2")).put("name", "stem.onnx"), "second time");
     refusedManifest(t -> t.put("kind", "other"), "fbnet-latency-kit");
+    refusedManifest(
+        t -> ((ArrayNode) t.at("/files/2/input/shape")).set(2, 1 << 20).set(3, 1 << 20),
+        "files[2].input.shape",
+        "more than 268435456 numbers");
     refusedManifest(t -> ((ObjectNode) t.at("/protocol")).put("rounds", 0), "rounds");
     Refusals.data(() -> KitManifest.read(folder), "no latency kit", "manifest.json");
   }

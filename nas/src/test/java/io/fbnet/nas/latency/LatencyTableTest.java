@@ -178,6 +178,10 @@ class LatencyTableTest {
     assertThrows(IllegalArgumentException.class, () -> table().layers(negative).build());
     assertEquals(
         0.875, table().layers(negative).relative(true).build().latencyOf(new int[] {2, 2}));
+    double[][] slow = {{0.5, 2, 0}, {0.25, 9e7, 0}};
+    assertThrows(IllegalArgumentException.class, () -> table().layers(slow).build());
+    assertThrows(IllegalArgumentException.class, () -> table().fixedSpread(1e10).build());
+    assertThrows(IllegalArgumentException.class, () -> table().yardstick(0).build());
     double[][] below = {{-3, 2, 0}, {0.25, 4, 0}};
     assertThrows(
         IllegalArgumentException.class, () -> table().layers(below).relative(true).build());

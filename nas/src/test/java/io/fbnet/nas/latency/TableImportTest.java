@@ -230,6 +230,10 @@ class TableImportTest {
     Refusals.refused(ExitCode.USAGE, () -> TableImport.read(rows, request()), "--unit");
     Path united = file("unit ms\n1 2 0\n1 2 0\n1 2 0\n");
     Refusals.refused(ExitCode.USAGE, () -> TableImport.read(united, request()), "--");
+    // What no table's file may hold, and a cell over whose digits a search could go back and forth.
+    refused("1 2 1e9\n1 2 3\n3 4 5\n", "layers[0][2]", "a day");
+    refused("1 2 " + "1".repeat(1 << 20) + "x\n", "line 1", "is no number");
+    refused("1 2 " + "1".repeat(1 << 20) + "\n", "line 1", "is no number");
   }
 
   private void refused(String text, String... words) throws IOException {
