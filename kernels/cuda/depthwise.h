@@ -52,14 +52,6 @@ struct Pair {
   int lanes, lane, slot;
 };
 
-// The thread's number, of which the compiler does not know that it has it already: what follows from it is
-// computed for each tile anew. Kept during the arithmetic it would cost registers that there are not.
-INLINE int threadAnew() {
-  int thread = threadOfBlock();
-  asm volatile("" : "+r"(thread));
-  return thread;
-}
-
 // a / b for numbers that are not negative, by a shift where b is what it mostly is.
 template <int USUAL>
 INLINE int quotient(int a, int b) {
