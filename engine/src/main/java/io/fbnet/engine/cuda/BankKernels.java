@@ -85,7 +85,9 @@ final class BankKernels {
                 slice(to, range)));
   }
 
-  Kernel depthwiseData(Value dFiltered, Value to) {
+  /** The gradients in what the convolutions read, and the sums of the gradient of its norm. */
+  Kernel depthwiseData(Value dFiltered, Value to, Value expanded, BankNorm norm, Value means) {
+    CudaNorm.GradientSums sums = sums(expanded, norm, means);
     return ranges(
         range ->
             CudaDepthwise.backwardData(
@@ -93,7 +95,8 @@ final class BankKernels {
                 sizes(range),
                 slice(dFiltered, range),
                 weights.depthwise(range),
-                slice(to, range)));
+                slice(to, range),
+                sums.from(range.first(), context.imageBytes())));
   }
 
   Kernel depthwiseWeights(Value expanded, Value expandNorm, Value dFiltered) {

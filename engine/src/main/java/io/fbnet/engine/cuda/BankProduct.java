@@ -137,7 +137,7 @@ final class BankProduct {
 
   private Kernel kernel(CudaNorm.GradientSums sums) {
     CudaArguments arguments = arguments(true).pointer(sums.x());
-    sums.ends(sums.numbers().after(arguments));
+    sums.ends(sums.numbers().after(arguments).i32(sums.numbers().relu() ? 1 : 0));
     long columns = factors.stream().mapToLong(f -> f.d().columns()).sum();
     // The images of a tile come in as many steps as a warp has rows of results.
     Work work = work(tileColumns / NARROW).readsImages(d.rows() * columns);

@@ -268,14 +268,13 @@ final class BankSteps {
       return;
     }
     Value dShuffled = image("d shuffled", bank.width(), bank.x());
+    Value expandMeans = value("expand means", Shape.of(2, bank.width()));
     steps.add(
         step(
-            with(parameters(BankCandidate::depthwise), dFiltered),
-            List.of(dShuffled),
-            k -> k.depthwiseData(dFiltered, dShuffled)));
+            with(parameters(BankCandidate::depthwise), dFiltered, read.expanded(), expandNorm),
+            with(normGradients(afterExpand.gradient()), dShuffled, expandMeans),
+            k -> k.depthwiseData(dFiltered, dShuffled, read.expanded(), afterExpand, expandMeans)));
     Value dExpanded = image("d expanded", bank.width(), bank.x());
-    Value expandMeans = value("expand means", Shape.of(2, bank.width()));
-    steps.add(normSums(read.expanded(), dShuffled, afterExpand, expandMeans));
     steps.add(normApply(read.expanded(), dShuffled, afterExpand, expandMeans, dExpanded, null));
     if (ofWeights) {
       steps.add(step(List.of(dExpanded, bank.x()), List.of(), k -> k.expandWeights(dExpanded)));

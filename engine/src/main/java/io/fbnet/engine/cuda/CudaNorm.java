@@ -90,6 +90,13 @@ final class CudaNorm {
     CudaArguments after(CudaArguments arguments) {
       return arguments.pointer(mean).pointer(inverse).pointer(gamma).pointer(beta);
     }
+
+    /** Those of the channels from {@code first} on. */
+    Numbers from(int first) {
+      long at = (long) Float.BYTES * first;
+      return new Numbers(
+          mean.asSlice(at), inverse.asSlice(at), gamma.asSlice(at), beta.asSlice(at), relu);
+    }
   }
 
   /**
@@ -151,13 +158,19 @@ final class CudaNorm {
    * @param to where the gradients of gamma and beta go
    */
   record GradientSums(MemorySegment x, Numbers numbers, MemorySegment means, Gradients to) {
+    /** Those of the channels from {@code first} on. */
+    GradientSums from(int first, int imageBytes) {
+      long at = (long) Float.BYTES * first;
+      return new GradientSums(
+          x.asSlice((long) first * imageBytes),
+          numbers.from(first),
+          means.asSlice(at),
+          new Gradients(
+              to.gamma(), to.beta(), to.places() == null ? null : to.places().asSlice(at)));
+    }
+
     CudaArguments ends(CudaArguments arguments) {
-      return arguments
-          .i32(numbers.relu() ? 1 : 0)
-          .pointer(means)
-          .pointer(to.gamma())
-          .pointer(to.beta())
-          .pointer(to.places());
+      return arguments.pointer(means).pointer(to.gamma()).pointer(to.beta()).pointer(to.places());
     }
   }
 
@@ -296,7 +309,8 @@ final class CudaNorm {
                 .pointer(context.scratch("partial", 8L * parts * x.channels()))
                 .pointer(context.tickets(x.channels()))
                 .i64(x.pixels())
-                .i32(x.channels()));
+                .i32(x.channels())
+                .i32(sums.numbers().relu() ? 1 : 0));
     String name = "batch_norm_backward_sums" + (share.m() == null ? "" : "_scaled");
     return context.partialSums(
         x.sums(context, Family.NORM_GRADIENT_SUMS, 2)
