@@ -7,10 +7,14 @@
 // turned around; the stride-2 gradient has its own patch, which knows at compile time which taps meet which
 // output parity.
 //
+// backward_data_sums also leaves the sums that the gradient of the norm before the convolution needs, of the gradient
+// as it is stored (depthwise_sums.h).
+//
 // Bound by memory, but for 5x5 with stride 1 in bf16: 25 multiply-adds for 4 bytes are four fifths of what a
 // multiprocessor can do in the time of a copy, and everything else an instruction does comes on top.
 #include "port.h"
 #include "depthwise.h"
+#include "depthwise_sums.h"
 
 // Reads this thread's taps through shared memory, where they lie [tap][channel]. The odd pitch keeps both the
 // writes, which go along taps, and the reads, along channels, out of each other's banks.
@@ -60,16 +64,19 @@ INLINE void storePatch(T* image, const Images& s, int row, int column, bool pair
   }
 }
 
-// y gathers: y[r][o] = sum of x[r s - p + i][o s - p + j] w[i][j].
-template <class T, int K, int S>
+// y gathers: y[r][o] = sum of x[r s - p + i][o s - p + j] w[i][j]. With SUMS, y is the gradient in what `sums`
+// says, whose pixels come to `beside` together with x; norm is then that of the sums, and x is read as it is.
+template <class T, int K, int S, bool SUMS>
 INLINE void gather(const T* x, const float* w, T* y, const Jobs& jobs, const Images& from, const Images& to,
-                   bool turned, const Norm& norm, T* tile, float* numbers) {
+                   bool turned, const Norm& norm, T* tile, float* numbers, const GradientSums<T>& sums, T* beside) {
   constexpr int HIGH = Patch<S>::DOWN * Patch<S>::ROWS;
   const int first = (int)blockIdx.x * DEPTHWISE_CHANNELS;
   const int channels = from.c - first < DEPTHWISE_CHANNELS ? from.c - first : DEPTHWISE_CHANNELS;
   float tap[K][K][2];
   loadTaps<K>(reinterpret_cast<float*>(tile), w, first, channels, turned, tap);
   stageNorm(numbers, norm, first, channels);
+  PairSums added = {};
+  const Norm none = {};
 
   const int across = (int)blockDim.x / 16 / Patch<S>::DOWN, wide = across * Patch<S>::COLUMNS;
   const bool vectors = fitsVectors(x, from), pairs = fitsPairs(y, to);
@@ -78,8 +85,17 @@ INLINE void gather(const T* x, const float* w, T* y, const Jobs& jobs, const Ima
     const Window window = windowOf<K, S>(at.row, at.column);
     const T* in = x + (long long)at.image * from.h * from.w * from.ld + first;
     __syncthreads();
+    if constexpr (SUMS) {
+      Window own;
+      own.y = at.row;
+      own.x = at.column;
+      own.height = HIGH;
+      setWidth<16, 8>(own);
+      const T* images = sums.x + (long long)at.image * to.h * to.w * to.ld + first;
+      beginFill(beside, images, own, to, channels, fitsVectors(sums.x, to));
+    }
     beginFill(tile, in, window, from, channels, vectors);
-    endFill(tile, numbers, window, from, channels, vectors, norm);
+    endFill(tile, numbers, window, from, channels, vectors, SUMS ? none : norm);
     const Pair pair = pairOfThread(channels);
     const Patch<S> patch = patchOfThread<S>(pair.slot, across);
     const int row = at.row + patch.row, column = at.column + patch.column;
@@ -89,8 +105,21 @@ INLINE void gather(const T* x, const float* w, T* y, const Jobs& jobs, const Ima
       const T* seen = tile + patch.row * S * pitch + patch.column * S * TilePixel<T>::size;
       meet<false, T, K, S>(seen + pair.lane * 2, pitch, tap, out);
       T* result = y + (long long)at.image * to.h * to.w * to.ld + first + pair.lane * 2;
-      storePatch(result, to, row, column, pairs, pair.lane * 2 + 1 < channels, out);
+      if constexpr (SUMS) {
+        const T* own = beside + (patch.row * wide + patch.column) * TilePixel<T>::size + pair.lane * 2;
+        const auto rawX = [=](int r, int o) {
+          return rawPair(own + (r * wide + o) * TilePixel<T>::size, true, true);
+        };
+        storeSummed(result, to, row, column, pairs, pair.lane * 2 + 1 < channels, out, rawX,
+                    numbers + pair.lane * 2, norm.relu, added);
+      } else {
+        storePatch(result, to, row, column, pairs, pair.lane * 2 + 1 < channels, out);
+      }
     }
+  }
+  if constexpr (SUMS) {
+    endOfSums(added, pairOfThread(channels), across * Patch<S>::DOWN, first, channels, norm.inverse, to.ld, sums,
+              reinterpret_cast<float*>(tile));
   }
 }
 
@@ -98,14 +127,18 @@ INLINE void gather(const T* x, const float* w, T* y, const Jobs& jobs, const Ima
 // taps (i, j) where both are whole. A patch is 2 x 4 pixels of dx from even coordinates on; a thread computes
 // four, one below the other but one, since dy is a quarter of dx: a tile must be large to have its loads
 // on their way.
-template <class T, int K>
-INLINE void spread(const T* dy, const float* w, T* dx, const Jobs& jobs, const Images& from,
-                   const Images& to, T* tile) {
+template <class T, int K, bool SUMS>
+INLINE void spread(const T* dy, const float* w, T* dx, const Jobs& jobs, const Images& from, const Images& to,
+                   const Norm& norm, T* tile, float* numbers, const GradientSums<T>& sums) {
   constexpr int P = K / 2, LOW = -(P / 2), DOWN = 2 - LOW, RIGHT = 3 - LOW, HIGH = 16;
   const int first = (int)blockIdx.x * DEPTHWISE_CHANNELS;
   const int channels = from.c - first < DEPTHWISE_CHANNELS ? from.c - first : DEPTHWISE_CHANNELS;
   float tap[K][K][2];
   loadTaps<K>(reinterpret_cast<float*>(tile), w, first, channels, false, tap);
+  if constexpr (SUMS) {
+    stageNorm(numbers, norm, first, channels);
+  }
+  PairSums added = {};
 
   const int across = (int)blockDim.x / 32, wide = across * 4;
   const bool vectors = fitsVectors(dy, from), pairs = fitsPairs(dx, to);
@@ -132,6 +165,15 @@ INLINE void spread(const T* dy, const float* w, T* dx, const Jobs& jobs, const I
 #pragma unroll 1
     for (int top = below; top < HIGH && at.row + top < to.h; top += 4) {
       float out[2][4][2] = {};
+      typename RawPair<T>::type images[2][4];
+      if constexpr (SUMS) {
+        const T* x = sums.x + (long long)at.image * to.h * to.w * to.ld + first + pair.lane * 2;
+        if (fitsPairs(sums.x, to)) {
+          loadPatch<T, 2>(x, to, at.row + top, at.column + beside, true, true, images);
+        } else {
+          loadPatch<T, 2>(x, to, at.row + top, at.column + beside, false, pair.lane * 2 + 1 < channels, images);
+        }
+      }
       const T* seen = tile + top / 2 * pitch + beside / 2 * TilePixel<T>::size + pair.lane * 2;
 #pragma unroll
       for (int i = 0; i < DOWN; i++) {
@@ -159,20 +201,29 @@ INLINE void spread(const T* dy, const float* w, T* dx, const Jobs& jobs, const I
           }
         }
       }
-      storePatch(result, to, at.row + top, at.column + beside, pairs, pair.lane * 2 + 1 < channels,
-                 out);
+      if constexpr (SUMS) {
+        const auto rawX = [&](int r, int o) { return images[r][o]; };
+        storeSummed(result, to, at.row + top, at.column + beside, pairs, pair.lane * 2 + 1 < channels, out, rawX,
+                    numbers + pair.lane * 2, norm.relu, added);
+      } else {
+        storePatch(result, to, at.row + top, at.column + beside, pairs, pair.lane * 2 + 1 < channels, out);
+      }
     }
+  }
+  if constexpr (SUMS) {
+    endOfSums(added, pairOfThread(channels), across * 2, first, channels, norm.inverse, to.ld, sums,
+              reinterpret_cast<float*>(tile));
   }
 }
 
-template <class T, int K, int S>
+template <class T, int K, int S, bool SUMS>
 INLINE void backwardData(const T* dy, const float* w, T* dx, const Jobs& jobs, const Images& from,
-                         const Images& to, T* tile) {
+                         const Images& to, const Norm& norm, T* tile, float* numbers, const GradientSums<T>& sums,
+                         T* beside) {
   if constexpr (S == 1) {
-    const Norm none = {};
-    gather<T, K, 1>(dy, w, dx, jobs, from, to, true, none, tile, nullptr);
+    gather<T, K, 1, SUMS>(dy, w, dx, jobs, from, to, true, norm, tile, numbers, sums, beside);
   } else {
-    spread<T, K>(dy, w, dx, jobs, from, to, tile);
+    spread<T, K, SUMS>(dy, w, dx, jobs, from, to, norm, tile, numbers, sums);
   }
 }
 
@@ -195,9 +246,9 @@ INLINE void backwardData(const T* dy, const float* w, T* dx, const Jobs& jobs, c
           DEPTHWISE_SIZES, DEPTHWISE_NORM) {                                              \
     DEPTHWISE_TILE(T, K, S);                                                              \
     __shared__ float4 numbers[3 * DEPTHWISE_CHANNELS / 4];                                \
-    gather<T, K, S>(x, w, y, {jobs, down, right}, {h, wd, c, ldx}, {oh, ow, c, ldy}, false,                 \
-                    {mean, inverse, gamma, beta, relu}, reinterpret_cast<T*>(tile),       \
-                    reinterpret_cast<float*>(numbers));                                   \
+    gather<T, K, S, false>(x, w, y, {jobs, down, right}, {h, wd, c, ldx}, {oh, ow, c, ldy}, false,           \
+                           {mean, inverse, gamma, beta, relu}, reinterpret_cast<T*>(tile),                  \
+                           reinterpret_cast<float*>(numbers), {}, nullptr);                                 \
   }                                                                                       \
   EXPORT_KERNEL(depthwise_k##K##s##S##_forward_##SUFFIX)                                  \
   extern "C" __global__ void __launch_bounds__(128, K == 3 ? 5 : 4)                       \
@@ -205,10 +256,26 @@ INLINE void backwardData(const T* dy, const float* w, T* dx, const Jobs& jobs, c
           const T* __restrict__ dy, const float* __restrict__ w, T* __restrict__ dx,      \
           DEPTHWISE_SIZES) {                                                              \
     DEPTHWISE_TILE(T, K, 1);                                                              \
-    backwardData<T, K, S>(dy, w, dx, {jobs, down, right}, {oh, ow, c, ldy}, {h, wd, c, ldx},                \
-                          reinterpret_cast<T*>(tile));                                    \
+    backwardData<T, K, S, false>(dy, w, dx, {jobs, down, right}, {oh, ow, c, ldy}, {h, wd, c, ldx}, {},      \
+                                 reinterpret_cast<T*>(tile), nullptr, {}, nullptr);                         \
   }                                                                                       \
-  EXPORT_KERNEL(depthwise_k##K##s##S##_backward_data_##SUFFIX)
+  EXPORT_KERNEL(depthwise_k##K##s##S##_backward_data_##SUFFIX)                            \
+  extern "C" __global__ void __launch_bounds__(128, K == 3 ? 5 : 4)                       \
+      depthwise_k##K##s##S##_backward_data_sums_##SUFFIX(                                 \
+          const T* __restrict__ dy, const float* __restrict__ w, T* __restrict__ dx,      \
+          DEPTHWISE_SIZES, const T* __restrict__ x, DEPTHWISE_NORM, float* partial,       \
+          unsigned* tickets, long long pixels, float* __restrict__ means,                 \
+          float* __restrict__ dgamma, float* __restrict__ dbeta, const int* __restrict__ place) {           \
+    DEPTHWISE_TILE(T, K, 1);                                                              \
+    __shared__ float4 numbers[3 * DEPTHWISE_CHANNELS / 4];                                \
+    __shared__ uint4 beside[S == 1 ? 128 * TilePixel<T>::size * sizeof(T) / 16 : 1];      \
+    backwardData<T, K, S, true>(dy, w, dx, {jobs, down, right}, {oh, ow, c, ldy}, {h, wd, c, ldx},           \
+                                {mean, inverse, gamma, beta, relu}, reinterpret_cast<T*>(tile),             \
+                                reinterpret_cast<float*>(numbers),                        \
+                                {x, pixels, partial, tickets, means, dgamma, dbeta, place},                 \
+                                reinterpret_cast<T*>(beside));                            \
+  }                                                                                       \
+  EXPORT_KERNEL(depthwise_k##K##s##S##_backward_data_sums_##SUFFIX)
 
 #define DEPTHWISE_TYPES(K, S) \
   DEPTHWISE(K, S, float, f32) \

@@ -52,14 +52,6 @@ struct Pair {
   int lanes, lane, slot;
 };
 
-// The thread's number, of which the compiler does not know that it has it already: what follows from it is
-// computed for each tile anew. Kept during the arithmetic it would cost registers that there are not.
-INLINE int threadAnew() {
-  int thread = threadOfBlock();
-  asm volatile("" : "+r"(thread));
-  return thread;
-}
-
 // a / b for numbers that are not negative, by a shift where b is what it mostly is.
 template <int USUAL>
 INLINE int quotient(int a, int b) {
@@ -128,25 +120,64 @@ INLINE void widen(unsigned raw, float (&v)[2]) {
   v[1] = __uint_as_float(raw & 0xFFFF0000u);
 }
 
-INLINE void storePair(float* p, const float (&v)[2], bool whole, bool second) {
+INLINE float2 rounded(const float*, const float (&v)[2]) { return make_float2(v[0], v[1]); }
+INLINE unsigned rounded(const bf16*, const float (&v)[2]) { return roundTwo(v[0], v[1]); }
+
+INLINE void storeRaw(float* p, float2 both, bool whole, bool second) {
   if (whole) {
-    *reinterpret_cast<float2*>(p) = make_float2(v[0], v[1]);
+    *reinterpret_cast<float2*>(p) = both;
   } else {
-    p[0] = v[0];
+    p[0] = both.x;
     if (second) {
-      p[1] = v[1];
+      p[1] = both.y;
     }
   }
 }
 
-INLINE void storePair(bf16* p, const float (&v)[2], bool whole, bool second) {
-  const unsigned both = roundTwo(v[0], v[1]);
+INLINE void storeRaw(bf16* p, unsigned both, bool whole, bool second) {
   if (whole) {
     *reinterpret_cast<unsigned*>(p) = both;
   } else {
     p[0] = (bf16)both;
     if (second) {
       p[1] = (bf16)(both >> 16);
+    }
+  }
+}
+
+template <class T>
+INLINE void storePair(T* p, const float (&v)[2], bool whole, bool second) {
+  storeRaw(p, rounded(p, v), whole, second);
+}
+
+template <class T>
+struct RawPair {
+  typedef float2 type;
+};
+template <>
+struct RawPair<bf16> {
+  typedef unsigned type;
+};
+
+// A patch of dy. Pixels beyond the border are read at the nearest one within and count as zero, so that no
+// load waits for a branch.
+template <class T, int S>
+INLINE void loadPatch(const T* dy, const Images& s, int row, int column, bool pairs, bool second,
+                      typename RawPair<T>::type (&raw)[Patch<S>::ROWS][Patch<S>::COLUMNS]) {
+#pragma unroll
+  for (int r = 0; r < Patch<S>::ROWS; r++) {
+    const int line = (row + r < s.h ? row + r : s.h - 1) * s.w;
+#pragma unroll
+    for (int o = 0; o < Patch<S>::COLUMNS; o++) {
+      const int x = column + o < s.w ? column + o : s.w - 1;
+      raw[r][o] = rawPair(dy + (line + x) * s.ld, pairs, second);
+    }
+  }
+#pragma unroll
+  for (int r = 0; r < Patch<S>::ROWS; r++) {
+#pragma unroll
+    for (int o = 0; o < Patch<S>::COLUMNS; o++) {
+      raw[r][o] = zeroUnless(row + r < s.h && column + o < s.w, raw[r][o]);
     }
   }
 }

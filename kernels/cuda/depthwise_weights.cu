@@ -15,38 +15,6 @@
 // Parts that one block adds: as many loads are on their way at once.
 #define PARTS_AT_ONCE 16
 
-template <class T>
-struct RawPair {
-  typedef float2 type;
-};
-template <>
-struct RawPair<bf16> {
-  typedef unsigned type;
-};
-
-// A patch of dy. Pixels beyond the border are read at the nearest one within and count as zero, so that no
-// load waits for a branch.
-template <class T, int S>
-INLINE void loadPatch(const T* dy, const Images& s, int row, int column, bool pairs, bool second,
-                      typename RawPair<T>::type (&raw)[Patch<S>::ROWS][Patch<S>::COLUMNS]) {
-#pragma unroll
-  for (int r = 0; r < Patch<S>::ROWS; r++) {
-    const int line = (row + r < s.h ? row + r : s.h - 1) * s.w;
-#pragma unroll
-    for (int o = 0; o < Patch<S>::COLUMNS; o++) {
-      const int x = column + o < s.w ? column + o : s.w - 1;
-      raw[r][o] = rawPair(dy + (line + x) * s.ld, pairs, second);
-    }
-  }
-#pragma unroll
-  for (int r = 0; r < Patch<S>::ROWS; r++) {
-#pragma unroll
-    for (int o = 0; o < Patch<S>::COLUMNS; o++) {
-      raw[r][o] = zeroUnless(row + r < s.h && column + o < s.w, raw[r][o]);
-    }
-  }
-}
-
 INLINE float4 operator+(const float4& a, const float4& b) {
   return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
 }

@@ -143,6 +143,14 @@ INLINE long long threadsOfGrid() { return (long long)gridDim.x * blockDim.x; }
 INLINE int threadOfBlock() { return (int)(threadIdx.y * blockDim.x + threadIdx.x); }
 INLINE int ceilDiv(int a, int b) { return (a + b - 1) / b; }
 
+// The thread's number, of which the compiler does not know that it has it already: what follows from it is
+// computed for each tile anew. Kept during the arithmetic it would cost registers that there are not.
+INLINE int threadAnew() {
+  int thread = threadOfBlock();
+  asm volatile("" : "+r"(thread));
+  return thread;
+}
+
 // A grid-stride walk in which each thread keeps one channel group, so that what belongs to the channel is
 // loaded once and no index is split inside the loop:
 //   for (int g = w.group; g < groups; g += w.groupStep)

@@ -73,8 +73,8 @@ public record Launch(
   public enum Family {
     /** A 1x1 convolution or its gradient in the images. */
     POINTWISE("1x1 forward and data gradient", Kind.PRODUCT),
-    /** 1x1 convolutions with the passes of the norms around them. */
-    BANK_PRODUCT("1x1 forward with norms", Kind.OWN_PRODUCT),
+    /** 1x1 convolutions, or their gradients in the images, with passes of the norms around them. */
+    BANK_PRODUCT("1x1 with norms", Kind.OWN_PRODUCT),
     /** The gradient of a 1x1 convolution's weights. */
     POINTWISE_WEIGHTS("dense 1x1 weight gradient", Kind.PRODUCT),
     /** The same in groups. */

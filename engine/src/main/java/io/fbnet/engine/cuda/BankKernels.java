@@ -12,6 +12,7 @@ import io.fbnet.foreign.CublasLtMatmul;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.function.Function;
+import java.util.function.IntFunction;
 import java.util.stream.IntStream;
 
 /** The kernels of a bank's steps, on fixed memory. */
@@ -84,7 +85,9 @@ final class BankKernels {
                 slice(to, range)));
   }
 
-  Kernel depthwiseData(Value dFiltered, Value to) {
+  /** The gradients in what the convolutions read, and the sums of the gradient of its norm. */
+  Kernel depthwiseData(Value dFiltered, Value to, Value expanded, BankNorm norm, Value means) {
+    CudaNorm.GradientSums sums = sums(expanded, norm, means);
     return ranges(
         range ->
             CudaDepthwise.backwardData(
@@ -92,7 +95,8 @@ final class BankKernels {
                 sizes(range),
                 slice(dFiltered, range),
                 weights.depthwise(range),
-                slice(to, range)));
+                slice(to, range),
+                sums.from(range.first(), context.imageBytes())));
   }
 
   Kernel depthwiseWeights(Value expanded, Value expandNorm, Value dFiltered) {
@@ -143,31 +147,36 @@ final class BankKernels {
         memory.apply(to));
   }
 
+  /** The sums of the gradient of a norm that read x. */
+  Kernel normSums(Value x, Value dy, BankNorm norm, Value means) {
+    return CudaNorm.gradientSums(
+        context, pixels(x), memory.apply(dy), sums(x, norm, means), CudaNorm.Share.NONE);
+  }
+
   /**
    * The gradient of a norm.
    *
    * @param normalised takes the normalised images once more, null where nobody wants them
-   * @param dgamma of the first candidate, from which the others are counted; null likewise
    */
-  Kernel norm(
-      Value x,
-      Value dy,
-      Value numbers,
-      boolean relu,
-      Value dx,
-      Value normalised,
-      Value dgamma,
-      Function<BankWeights, BankWeights.Places> where) {
-    MemorySegment to = dgamma == null ? null : memory.apply(dgamma);
-    return CudaNorm.backward(
+  Kernel normApply(Value x, Value dy, BankNorm norm, Value means, Value dx, Value normalised) {
+    return CudaNorm.gradientApply(
         context,
         pixels(x),
         memory.apply(dy),
-        numbers(numbers, relu),
+        sums(x, norm, means),
         CudaNorm.Share.NONE,
         memory.apply(dx),
-        normalised == null ? null : memory.apply(normalised),
-        new CudaNorm.Gradients(to, to, to == null ? null : where.apply(weights).places()));
+        normalised == null ? null : memory.apply(normalised));
+  }
+
+  private CudaNorm.GradientSums sums(Value x, BankNorm norm, Value means) {
+    Value dgamma = norm.gradient().apply(bank.any().gradient()).dgamma();
+    MemorySegment to = dgamma == null ? null : memory.apply(dgamma);
+    return new CudaNorm.GradientSums(
+        memory.apply(x),
+        numbers(norm.numbers(), norm.any().relu()),
+        memory.apply(means),
+        new CudaNorm.Gradients(to, to, to == null ? null : norm.places().apply(weights).places()));
   }
 
   /**
@@ -208,14 +217,14 @@ final class BankKernels {
     Operand from = operand(filtered);
     Operand to = operand(result);
     List<BankProduct.Factor> factors =
-        IntStream.range(0, bank.candidates().size())
-            .mapToObj(
-                i ->
-                    new BankProduct.Factor(
-                        within(from, i), weights.projectMatrix(i), outputs(to, i)))
-            .toList();
+        factors(
+            i -> new BankProduct.Factor(within(from, i), weights.projectMatrix(i), outputs(to, i)));
     CudaNorm.Numbers read = numbers(depthwiseNorm, bank.any().depthwiseNorm().relu());
     return BankProduct.of(context, from, read, to, factors, statistics(norm));
+  }
+
+  private List<BankProduct.Factor> factors(IntFunction<BankProduct.Factor> factor) {
+    return IntStream.range(0, bank.candidates().size()).mapToObj(factor).toList();
   }
 
   Kernel projectData(Value dProjected, Value dNormalised) {
@@ -227,6 +236,19 @@ final class BankKernels {
             i ->
                 product(
                     outputs(gradient, i), false, weights.projectMatrix(i), false, within(to, i)));
+  }
+
+  /** All of them by our kernel, which leaves the sums of the norm's gradient. */
+  Kernel projectData(
+      Value dProjected, Value dNormalised, Value filtered, BankNorm norm, Value means) {
+    Operand gradient = operand(dProjected);
+    Operand to = operand(dNormalised);
+    List<BankProduct.Factor> factors =
+        factors(
+            i ->
+                new BankProduct.Factor(
+                    outputs(gradient, i), weights.projectMatrix(i), within(to, i)));
+    return BankProduct.gradient(context, gradient, to, factors, sums(filtered, norm, means));
   }
 
   Kernel projectWeights(Value dProjected, Value images) {

@@ -10,6 +10,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /**
  * Products of a bank's 1x1 convolutions by a kernel of ours, which does on the way what would be
@@ -46,7 +47,7 @@ final class BankProduct {
    * One of the products of a launch: d = a w^T.
    *
    * @param a pixels by inner size, columns of what all of them read
-   * @param w columns by inner size
+   * @param w columns by inner size; of a gradient, d = a w, inner size by columns
    * @param d pixels by columns, columns of what all of them write
    */
   record Factor(Operand a, Operand w, Operand d) {
@@ -85,6 +86,18 @@ final class BankProduct {
     return new BankProduct(context, a, d, factors).kernel(normalised, statistics);
   }
 
+  /**
+   * The gradients in the images of the products of one launch, d = a w, and the sums that the
+   * gradient of the norm before those products needs.
+   *
+   * @param a the products' gradient
+   * @param d takes those in what the norm gave
+   */
+  static Kernel gradient(
+      CudaContext context, Operand a, Operand d, List<Factor> factors, CudaNorm.GradientSums sums) {
+    return new BankProduct(context, a, d, factors).kernel(sums);
+  }
+
   private long jobs() {
     return Math.ceilDiv(d.rows(), TILE_PIXELS);
   }
@@ -108,6 +121,45 @@ final class BankProduct {
   }
 
   private Kernel kernel(CudaNorm.Numbers normalised, CudaNorm.Statistics statistics) {
+    CudaArguments arguments = arguments(statistics != null);
+    (statistics == null ? CudaNorm.Statistics.NONE : statistics).after(arguments);
+    Work work = work(0);
+    if (statistics != null) {
+      summed(work.writes(16L * d.columns()));
+    }
+    if (normalised == null) {
+      return kernel(work, "_", arguments);
+    }
+    normalised.after(arguments).i32(normalised.relu() ? 1 : 0);
+    long columns = factors.stream().mapToLong(f -> f.a().columns()).sum();
+    return kernel(work.reads(16L * columns), "_normalised_", arguments);
+  }
+
+  private Kernel kernel(CudaNorm.GradientSums sums) {
+    CudaArguments arguments = arguments(true).pointer(sums.x());
+    sums.ends(sums.numbers().after(arguments).i32(sums.numbers().relu() ? 1 : 0));
+    long columns = factors.stream().mapToLong(f -> f.d().columns()).sum();
+    // The images of a tile come in as many steps as a warp has rows of results.
+    Work work = work(tileColumns / NARROW).readsImages(d.rows() * columns);
+    return kernel(summed(work.reads(16L * columns).writes(16L * columns)), "_gradient_", arguments);
+  }
+
+  private Kernel kernel(Work work, String kind, CudaArguments arguments) {
+    return context.kernel(
+        work,
+        FILE,
+        FILE + kind + tileColumns,
+        new int[] {blocks(), 1, 1},
+        CudaContext.THREADS,
+        arguments);
+  }
+
+  private int blocks() {
+    return IntStream.range(0, parts.length).map(i -> parts[i] * tiles(factors.get(i))).sum();
+  }
+
+  /** What all kinds take: the operands and the table of factors, and what sums need. */
+  private CudaArguments arguments(boolean summed) {
     int[] table = new int[factors.size() * INTS_OF_FACTOR];
     int blocks = 0;
     for (int i = 0; i < factors.size(); i++) {
@@ -125,28 +177,19 @@ final class BankProduct {
       System.arraycopy(row, 0, table, i * INTS_OF_FACTOR, INTS_OF_FACTOR);
       blocks += parts[i] * tiles(f);
     }
-    CudaArguments arguments =
-        new CudaArguments()
-            .pointer(a.memory())
-            .i32(Math.toIntExact(a.leading()))
-            .pointer(factors.getFirst().w().memory())
-            .pointer(d.memory())
-            .i32(Math.toIntExact(d.leading()))
-            .i32(Math.toIntExact(d.rows()))
-            .pointer(upload(table))
-            .i32(factors.size());
-    withStatistics(arguments, statistics);
-    if (normalised != null) {
-      normalised.after(arguments).i32(normalised.relu() ? 1 : 0);
-    }
-    String name = FILE + (normalised == null ? "_" : "_normalised_") + tileColumns;
-    return context.kernel(
-        work(normalised, statistics),
-        FILE,
-        name,
-        new int[] {blocks, 1, 1},
-        CudaContext.THREADS,
-        arguments);
+    int columns = Math.toIntExact(d.columns());
+    return new CudaArguments()
+        .pointer(a.memory())
+        .i32(Math.toIntExact(a.leading()))
+        .pointer(factors.getFirst().w().memory())
+        .pointer(d.memory())
+        .i32(Math.toIntExact(d.leading()))
+        .i32(Math.toIntExact(d.rows()))
+        .pointer(upload(table))
+        .i32(factors.size())
+        .pointer(summed ? context.scratch("partial", 8L * most() * columns) : null)
+        // A ticket for each eight columns: tiles may begin at any of them.
+        .pointer(summed ? context.tickets(columns * 32 / VECTOR) : null);
   }
 
   private static int place(Operand of, Operand whole) {
@@ -162,41 +205,34 @@ final class BankProduct {
     return device;
   }
 
-  private void withStatistics(CudaArguments arguments, CudaNorm.Statistics statistics) {
-    if (statistics == null) {
-      CudaNorm.Statistics.NONE.after(arguments.pointer(null).pointer(null));
-      return;
-    }
-    int columns = Math.toIntExact(d.columns());
-    statistics.after(
-        arguments
-            .pointer(context.scratch("partial", 8L * most() * columns))
-            // A ticket for each eight columns: tiles may begin at any of them.
-            .pointer(context.tickets(columns * 32 / VECTOR)));
-  }
-
-  /** Every image once; a block's steps of its inner size, of which two are on their way at once. */
-  private Work work(CudaNorm.Numbers normalised, CudaNorm.Statistics statistics) {
+  /**
+   * Every image once; a block's steps of its inner size, of which two are on their way at once.
+   *
+   * @param more steps behind those of the inner size
+   */
+  private Work work(int more) {
     Work work = context.work(Family.BANK_PRODUCT);
     long flops = 0;
     long rounds = 0;
-    long sums = 0;
     for (int i = 0; i < parts.length; i++) {
       Factor f = factors.get(i);
       work.readsImages(f.a().columns() * d.rows() + f.w().rows() * f.w().columns());
       work.writesImages(f.d().columns() * d.rows());
       flops += 2 * d.rows() * f.a().columns() * f.d().columns();
-      rounds = Math.max(rounds, Math.ceilDiv(jobs(), parts[i]) * f.steps());
-      sums += 8L * parts[i] * f.d().columns();
-    }
-    if (normalised != null) {
-      work.reads(16L * factors.stream().mapToLong(f -> f.a().columns()).sum());
-    }
-    if (statistics != null) {
-      // As Work.parts, but each product has its own number of them, and 16 are loaded at once.
-      work.writes(16L * d.columns() + sums).reads(sums).rounds(5 + Math.ceilDiv(most(), 16));
+      rounds = Math.max(rounds, Math.ceilDiv(jobs(), parts[i]) * (f.steps() + more));
     }
     return work.flops(flops).rounds(Math.ceilDiv(rounds, STAGES - 1));
+  }
+
+  /**
+   * As {@link Work#parts}, but each product has its own number of them, and 16 are loaded at once.
+   */
+  private Work summed(Work work) {
+    long sums = 0;
+    for (int i = 0; i < parts.length; i++) {
+      sums += 8L * parts[i] * factors.get(i).d().columns();
+    }
+    return work.writes(sums).reads(sums).rounds(5 + Math.ceilDiv(most(), 16));
   }
 
   private int most() {

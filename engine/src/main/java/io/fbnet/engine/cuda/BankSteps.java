@@ -55,17 +55,33 @@ final class BankSteps {
     expandNorm = numbers("expand norm", bank.width());
     depthwiseNorm = numbers("depthwise norm", bank.width());
     projectNorm = numbers("project norm", bank.allOutputs());
-    afterExpand = norms(expandNorm, BankCandidate::expandNorm, BankWeights::expandNorm);
-    afterDepthwise = norms(depthwiseNorm, BankCandidate::depthwiseNorm, BankWeights::depthwiseNorm);
-    afterProject = norms(projectNorm, BankCandidate::projectNorm, BankWeights::projectNorm);
+    afterExpand =
+        norms(
+            expandNorm,
+            BankCandidate::expandNorm,
+            BankWeights::expandNorm,
+            BankCandidate.Gradient::expandNorm);
+    afterDepthwise =
+        norms(
+            depthwiseNorm,
+            BankCandidate::depthwiseNorm,
+            BankWeights::depthwiseNorm,
+            BankCandidate.Gradient::depthwiseNorm);
+    afterProject =
+        norms(
+            projectNorm,
+            BankCandidate::projectNorm,
+            BankWeights::projectNorm,
+            BankCandidate.Gradient::projectNorm);
     own = OwnProducts.of(compiler.context(), bank);
   }
 
   private BankNorm norms(
       Value numbers,
       Function<BankCandidate, Op.BatchNorm> norm,
-      Function<BankWeights, BankWeights.Places> places) {
-    return new BankNorm(numbers, bank.candidates().stream().map(norm).toList(), places);
+      Function<BankWeights, BankWeights.Places> places,
+      Function<BankCandidate.Gradient, Op.BatchNormBackward> gradient) {
+    return new BankNorm(numbers, bank.candidates().stream().map(norm).toList(), places, gradient);
   }
 
   private Images newImages(String again) {
@@ -218,7 +234,7 @@ final class BankSteps {
     }
     if (means != null) {
       outputs.add(means);
-      outputs.addAll(normGradients(BankCandidate.Gradient::projectNorm));
+      outputs.addAll(normGradients(afterProject.gradient()));
     }
     return step(inputs, outputs, k -> k.sums(projected, projectNorm, means));
   }
@@ -226,24 +242,19 @@ final class BankSteps {
   private void convolutions(List<Step> steps, Images read, Value dProjected, Value total) {
     boolean ofWeights = bank.any().gradient().ofWeights();
     Value dNormalised = image("d normalised", bank.width(), bank.mix().y());
-    steps.add(
-        step(
-            with(parameters(BankCandidate::project), dProjected),
-            List.of(dNormalised),
-            k -> k.projectData(dProjected, dNormalised)));
+    Value means = value("depthwise means", Shape.of(2, bank.width()));
+    projectData(steps, dProjected, dNormalised, read.filtered(), means);
     Value dFiltered = image("d filtered", bank.width(), bank.mix().y());
     // Made again by the norm's gradient, so that the forward pass need not keep it.
     Value again = image("normalised again", bank.width(), bank.mix().y());
     steps.add(
-        norm(
+        normApply(
             read.filtered(),
             dNormalised,
-            depthwiseNorm,
-            bank.any().depthwiseNorm().relu(),
+            afterDepthwise,
+            means,
             dFiltered,
-            ofWeights ? again : null,
-            BankCandidate.Gradient::depthwiseNorm,
-            BankWeights::depthwiseNorm));
+            ofWeights ? again : null));
     if (ofWeights) {
       steps.add(
           step(List.of(dProjected, again), List.of(), k -> k.projectWeights(dProjected, again)));
@@ -257,22 +268,14 @@ final class BankSteps {
       return;
     }
     Value dShuffled = image("d shuffled", bank.width(), bank.x());
+    Value expandMeans = value("expand means", Shape.of(2, bank.width()));
     steps.add(
         step(
-            with(parameters(BankCandidate::depthwise), dFiltered),
-            List.of(dShuffled),
-            k -> k.depthwiseData(dFiltered, dShuffled)));
+            with(parameters(BankCandidate::depthwise), dFiltered, read.expanded(), expandNorm),
+            with(normGradients(afterExpand.gradient()), dShuffled, expandMeans),
+            k -> k.depthwiseData(dFiltered, dShuffled, read.expanded(), afterExpand, expandMeans)));
     Value dExpanded = image("d expanded", bank.width(), bank.x());
-    steps.add(
-        norm(
-            read.expanded(),
-            dShuffled,
-            expandNorm,
-            bank.any().expandNorm().relu(),
-            dExpanded,
-            null,
-            BankCandidate.Gradient::expandNorm,
-            BankWeights::expandNorm));
+    steps.add(normApply(read.expanded(), dShuffled, afterExpand, expandMeans, dExpanded, null));
     if (ofWeights) {
       steps.add(step(List.of(dExpanded, bank.x()), List.of(), k -> k.expandWeights(dExpanded)));
     }
@@ -301,33 +304,35 @@ final class BankSteps {
     }
   }
 
-  private Step norm(
-      Value x,
-      Value dy,
-      Value numbers,
-      boolean relu,
-      Value dx,
-      Value normalised,
-      Function<BankCandidate.Gradient, Op.BatchNormBackward> gradient,
-      Function<BankWeights, BankWeights.Places> where) {
-    List<Value> outputs = new ArrayList<>(List.of(dx));
-    if (normalised != null) {
-      outputs.add(normalised);
+  /** The gradient in what the last convolutions read, and the sums of its norm's gradient. */
+  private void projectData(
+      List<Step> steps, Value dProjected, Value dNormalised, Value filtered, Value means) {
+    List<Value> inputs = with(parameters(BankCandidate::project), dProjected);
+    if (own.projectData()) {
+      steps.add(
+          step(
+              with(inputs, filtered, depthwiseNorm),
+              with(normGradients(afterDepthwise.gradient()), dNormalised, means),
+              k -> k.projectData(dProjected, dNormalised, filtered, afterDepthwise, means)));
+    } else {
+      steps.add(step(inputs, List.of(dNormalised), k -> k.projectData(dProjected, dNormalised)));
+      steps.add(normSums(filtered, dNormalised, afterDepthwise, means));
     }
-    outputs.addAll(normGradients(gradient));
+  }
+
+  private Step normSums(Value x, Value dy, BankNorm norm, Value means) {
     return step(
-        List.of(x, dy, numbers),
-        outputs,
-        k ->
-            k.norm(
-                x,
-                dy,
-                numbers,
-                relu,
-                dx,
-                normalised,
-                gradient.apply(bank.any().gradient()).dgamma(),
-                where));
+        List.of(x, dy, norm.numbers()),
+        with(normGradients(norm.gradient()), means),
+        k -> k.normSums(x, dy, norm, means));
+  }
+
+  private Step normApply(
+      Value x, Value dy, BankNorm norm, Value means, Value dx, Value normalised) {
+    return step(
+        List.of(x, dy, norm.numbers(), means),
+        normalised == null ? List.of(dx) : List.of(dx, normalised),
+        k -> k.normApply(x, dy, norm, means, dx, normalised));
   }
 
   // What the kernels take

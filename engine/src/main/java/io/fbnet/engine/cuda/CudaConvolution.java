@@ -195,7 +195,7 @@ final class CudaConvolution {
           groups);
     }
     return depthwise()
-        ? CudaDepthwise.backwardData(context, sizes(), slice(ym), wm, slice(xm))
+        ? CudaDepthwise.backwardData(context, sizes(), slice(ym), wm, slice(xm), null)
         : cudnn(Direction.BACKWARD_DATA);
   }
 

@@ -20,6 +20,9 @@ final class CudaDepthwise {
   /** Parts of a sum that one block adds. */
   private static final int PARTS_AT_ONCE = 16;
 
+  /** What adding an element to the two sums of a norm's gradient takes, six instructions. */
+  private static final long SUM_FLOPS = 12;
+
   /**
    * Some channels of images that lie channels-last.
    *
@@ -113,23 +116,53 @@ final class CudaDepthwise {
         context, work, "depthwise", "forward", normed(sizes(arguments, shape, s, x, y), norm));
   }
 
-  /** The gradient in the images: dx of dy. */
-  static Kernel backwardData(CudaContext context, Sizes s, Slice dy, MemorySegment w, Slice dx) {
+  /**
+   * The gradient in the images: dx of dy.
+   *
+   * @param sums of the gradient of the norm that takes dx, from the slice's first channel on; null
+   *     where nobody wants them
+   */
+  static Kernel backwardData(
+      CudaContext context,
+      Sizes s,
+      Slice dy,
+      MemorySegment w,
+      Slice dx,
+      CudaNorm.GradientSums sums) {
     Shape shape =
         s.stride() == 1
             ? Shape.gathering(context, s, dx.channels(), s.h(), s.w())
             : Shape.spreading(context, s, dx.channels());
     CudaArguments arguments =
-        new CudaArguments().pointer(dy.memory()).pointer(w).pointer(dx.memory());
+        sizes(
+            new CudaArguments().pointer(dy.memory()).pointer(w).pointer(dx.memory()),
+            shape,
+            s,
+            dx,
+            dy);
     Work work =
         context
             .work(Family.DEPTHWISE_DATA)
             .readsImages(s.yElements(dy))
             .reads(s.weightBytes(dy))
-            .writesImages(s.xElements(dx))
-            .flops(s.flops(dy));
-    return shape.kernel(
-        context, work, "depthwise", "backward_data", sizes(arguments, shape, s, dx, dy));
+            .writesImages(s.xElements(dx));
+    if (sums == null) {
+      return shape.kernel(
+          context, work.flops(s.flops(dy)), "depthwise", "backward_data", arguments);
+    }
+    CudaNorm.Numbers norm = sums.numbers();
+    norm.after(arguments.pointer(sums.x()))
+        .i32(norm.relu() ? 1 : 0)
+        .pointer(context.scratch("partial", 8L * shape.parts() * dx.stride()))
+        .pointer(context.tickets(dx.channels()))
+        .i64((long) s.n() * s.h() * s.w());
+    // Of each sum a pair of threads loads 16 parts at once, a single one where blocks are narrow.
+    work.readsImages(s.xElements(dx))
+        .reads(16L * dx.channels() + 8L * dx.channels() * shape.parts())
+        .writes(16L * dx.channels() + 8L * dx.channels() * shape.parts())
+        .rounds(2 + Math.ceilDiv(shape.parts(), shape.threads() / 4))
+        .flops(s.flops(dy) + SUM_FLOPS * s.xElements(dx));
+    return shape.kernel(context, work, "depthwise", "backward_data_sums", sums.ends(arguments));
   }
 
   /**

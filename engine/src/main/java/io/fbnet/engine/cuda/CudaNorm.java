@@ -90,6 +90,13 @@ final class CudaNorm {
     CudaArguments after(CudaArguments arguments) {
       return arguments.pointer(mean).pointer(inverse).pointer(gamma).pointer(beta);
     }
+
+    /** Those of the channels from {@code first} on. */
+    Numbers from(int first) {
+      long at = (long) Float.BYTES * first;
+      return new Numbers(
+          mean.asSlice(at), inverse.asSlice(at), gamma.asSlice(at), beta.asSlice(at), relu);
+    }
   }
 
   /**
@@ -141,6 +148,31 @@ final class CudaNorm {
    * @param places as in {@link Statistics}; both are then counted from the same place
    */
   record Gradients(MemorySegment gamma, MemorySegment beta, MemorySegment places) {}
+
+  /**
+   * What the gradient's sums take beside the gradient, and where they go.
+   *
+   * @param x what the norm read, as many pixels and channels as the gradient
+   * @param numbers of the norm
+   * @param means takes those that the gradient in x needs, f32 [2][channels]
+   * @param to where the gradients of gamma and beta go
+   */
+  record GradientSums(MemorySegment x, Numbers numbers, MemorySegment means, Gradients to) {
+    /** Those of the channels from {@code first} on. */
+    GradientSums from(int first, int imageBytes) {
+      long at = (long) Float.BYTES * first;
+      return new GradientSums(
+          x.asSlice((long) first * imageBytes),
+          numbers.from(first),
+          means.asSlice(at),
+          new Gradients(
+              to.gamma(), to.beta(), to.places() == null ? null : to.places().asSlice(at)));
+    }
+
+    CudaArguments ends(CudaArguments arguments) {
+      return arguments.pointer(means).pointer(to.gamma()).pointer(to.beta()).pointer(to.places());
+    }
+  }
 
   static Kernel forward(CudaContext context, Op.BatchNorm bn, Function<Value, MemorySegment> m) {
     return CudaContext.sequence(statistics(context, bn, m), apply(context, bn.application(), m));
@@ -244,85 +276,85 @@ final class CudaNorm {
       Op.BatchNormBackward bn,
       Op.WeightedSumBackwardInput share,
       Function<Value, MemorySegment> m) {
-    return backward(
-        context,
-        Pixels.of(bn.x(), m.apply(bn.x())),
-        m.apply(share == null ? bn.dy() : share.dy()),
-        new Numbers(
-            m.apply(bn.mean()),
-            m.apply(bn.inverseDeviation()),
-            m.apply(bn.gamma()),
-            m.apply(bn.beta()),
-            bn.relu()),
-        share == null ? Share.NONE : Share.of(share, m),
-        m.apply(bn.dx()),
-        null,
-        new Gradients(
-            bn.dgamma() == null ? null : m.apply(bn.dgamma()),
-            bn.dbeta() == null ? null : m.apply(bn.dbeta()),
-            null));
+    Pixels x = Pixels.of(bn.x(), m.apply(bn.x()));
+    MemorySegment dy = m.apply(share == null ? bn.dy() : share.dy());
+    Share weight = share == null ? Share.NONE : Share.of(share, m);
+    GradientSums sums =
+        new GradientSums(
+            x.memory(),
+            new Numbers(
+                m.apply(bn.mean()),
+                m.apply(bn.inverseDeviation()),
+                m.apply(bn.gamma()),
+                m.apply(bn.beta()),
+                bn.relu()),
+            context.scratch("means", 8L * x.channels()),
+            new Gradients(
+                bn.dgamma() == null ? null : m.apply(bn.dgamma()),
+                bn.dbeta() == null ? null : m.apply(bn.dbeta()),
+                null));
+    return CudaContext.sequence(
+        gradientSums(context, x, dy, sums, weight),
+        gradientApply(context, x, dy, sums, weight, m.apply(bn.dx()), null));
+  }
+
+  /** The sums of the gradient, which end those of gamma and beta. */
+  static Kernel gradientSums(
+      CudaContext context, Pixels x, MemorySegment dy, GradientSums sums, Share share) {
+    int parts = x.parts(context);
+    CudaArguments arguments =
+        sums.ends(
+            sums.numbers()
+                .after(new CudaArguments().pointer(x.memory()).pointer(dy))
+                .pointer(context.scratch("partial", 8L * parts * x.channels()))
+                .pointer(context.tickets(x.channels()))
+                .i64(x.pixels())
+                .i32(x.channels())
+                .i32(sums.numbers().relu() ? 1 : 0));
+    String name = "batch_norm_backward_sums" + (share.m() == null ? "" : "_scaled");
+    return context.partialSums(
+        x.sums(context, Family.NORM_GRADIENT_SUMS, 2)
+            .readsImages(x.elements())
+            .reads(16L * x.channels()),
+        FILE,
+        context.typed(name),
+        parts,
+        x.channels(),
+        share.m() == null ? arguments : share.after(arguments));
   }
 
   /**
-   * The gradient.
+   * The gradient in x, once its sums are there.
    *
    * @param y takes the normalised images once more, null where nobody wants them
    */
-  static Kernel backward(
+  static Kernel gradientApply(
       CudaContext context,
       Pixels x,
       MemorySegment dy,
-      Numbers numbers,
+      GradientSums sums,
       Share share,
       MemorySegment dx,
-      MemorySegment y,
-      Gradients gradients) {
-    int parts = x.parts(context);
-    MemorySegment means = context.scratch("means", 8L * x.channels());
-    CudaArguments summed =
-        numbers
-            .after(new CudaArguments().pointer(x.memory()).pointer(dy))
-            .pointer(context.scratch("partial", 8L * parts * x.channels()))
-            .pointer(context.tickets(x.channels()))
-            .i64(x.pixels())
-            .i32(x.channels())
-            .i32(numbers.relu() ? 1 : 0)
-            .pointer(means)
-            .pointer(gradients.gamma())
-            .pointer(gradients.beta())
-            .pointer(gradients.places());
-    String name = "batch_norm_backward_sums" + (share.m() == null ? "" : "_scaled");
-    Kernel sums =
-        context.partialSums(
-            x.sums(context, Family.NORM_GRADIENT_SUMS, 2)
-                .readsImages(x.elements())
-                .reads(16L * x.channels()),
-            FILE,
-            context.typed(name),
-            parts,
-            x.channels(),
-            share.m() == null ? summed : share.after(summed));
+      MemorySegment y) {
     int blocks = context.blocks(x.elements() / 4, GRADIENT_BLOCKS);
-    Kernel apply =
-        context.kernel(
-            x.pass(context, Family.NORM_GRADIENT_APPLY, 6, blocks)
-                .readsImages(x.elements())
-                .writesImages((y == null ? 1 : 2) * x.elements())
-                .over(x.elements() / 4, (long) blocks * CudaContext.BLOCK),
-            FILE,
-            context.typed("batch_norm_backward_apply"),
-            new int[] {blocks, 1, 1},
-            CudaContext.THREADS,
-            share.after(
-                numbers
-                    .after(new CudaArguments().pointer(x.memory()).pointer(dy))
-                    .pointer(means)
-                    .pointer(dx)
-                    .pointer(y)
-                    .i64(x.pixels())
-                    .i32(x.channels())
-                    .i32(numbers.relu() ? 1 : 0)));
-    return CudaContext.sequence(sums, apply);
+    return context.kernel(
+        x.pass(context, Family.NORM_GRADIENT_APPLY, 6, blocks)
+            .readsImages(x.elements())
+            .writesImages((y == null ? 1 : 2) * x.elements())
+            .over(x.elements() / 4, (long) blocks * CudaContext.BLOCK),
+        FILE,
+        context.typed("batch_norm_backward_apply"),
+        new int[] {blocks, 1, 1},
+        CudaContext.THREADS,
+        share.after(
+            sums.numbers()
+                .after(new CudaArguments().pointer(x.memory()).pointer(dy))
+                .pointer(sums.means())
+                .pointer(dx)
+                .pointer(y)
+                .i64(x.pixels())
+                .i32(x.channels())
+                .i32(sums.numbers().relu() ? 1 : 0)));
   }
 
   /**

@@ -6,8 +6,10 @@ package io.fbnet.engine.cuda;
  *
  * @param expand whether the first ones, which then make the statistics of what they write
  * @param project whether the last ones, which then also normalise what they read
+ * @param projectData whether the gradient in what the last ones read, which then leaves the sums of
+ *     their norm's gradient
  */
-record OwnProducts(boolean expand, boolean project) {
+record OwnProducts(boolean expand, boolean project, boolean projectData) {
   /**
    * Operations that our kernel does in the time of a byte that the calls without it move: 100
    * TFLOP/s, the worst that is expected of it, by the 2 TB/s that those calls reach together.
@@ -34,7 +36,14 @@ record OwnProducts(boolean expand, boolean project) {
             bank.mix().y().shape().elements() / bank.outputs(),
             bank.outputs(),
             width * bank.outputs(),
-            3 * width + 2L * bank.allOutputs()));
+            3 * width + 2L * bank.allOutputs()),
+        fits(
+            context,
+            bank,
+            bank.mix().y().shape().elements() / bank.outputs(),
+            bank.outputs(),
+            width * bank.outputs(),
+            3 * width + bank.allOutputs()));
   }
 
   /**

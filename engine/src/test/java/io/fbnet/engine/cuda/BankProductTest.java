@@ -1,8 +1,5 @@
 package io.fbnet.engine.cuda;
 
-import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
-import static java.lang.foreign.ValueLayout.JAVA_INT;
-import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -31,8 +28,7 @@ class BankProductTest {
   private static final long SEED = 20261129L;
   private static final CublasLtMatmul.Type BF16 = CublasLtMatmul.Type.BF16;
 
-  /** No number, and no other NaN has these bits. */
-  private static final short BESIDE = 0x7FD5;
+  private static final short BESIDE = DeviceArrays.BESIDE;
 
   private static final float EPSILON = 1e-3f;
   private static final float MOMENTUM = 0.25f;
@@ -111,7 +107,7 @@ class BankProductTest {
     try (CudaBackend backend = Devices.cuda(new CudaOptions(Precision.BF16, true, true, true));
         Arena arena = Arena.ofConfined()) {
       CudaContext context = new CudaContext(backend, List.of(), Map.of());
-      new Check(c, backend, context, arena).run();
+      new Check(c, backend, context, new DeviceArrays(backend, arena)).run();
       context.close();
     }
   }
@@ -121,16 +117,16 @@ class BankProductTest {
     private final Case c;
     private final CudaBackend backend;
     private final CudaContext context;
-    private final Arena arena;
+    private final DeviceArrays arrays;
     private final Random random = new Random(SEED);
     private final int wideA;
     private final int wideD;
 
-    Check(Case c, CudaBackend backend, CudaContext context, Arena arena) {
+    Check(Case c, CudaBackend backend, CudaContext context, DeviceArrays arrays) {
       this.c = c;
       this.backend = backend;
       this.context = context;
-      this.arena = arena;
+      this.arrays = arrays;
       wideA = c.width(c.inner());
       wideD = c.width(c.columns());
     }
@@ -146,7 +142,8 @@ class BankProductTest {
         for (int k = 0; k < c.inner()[f]; k++) {
           int column = c.first(c.inner(), f) + k;
           for (int p = 0; p < c.pixels(); p++) {
-            a[p * wideA + column] = p == c.nan() ? BESIDE : bf16(c.offset() + gaussian());
+            a[p * wideA + column] =
+                p == c.nan() ? BESIDE : DeviceArrays.bf16(c.offset() + gaussian());
           }
           norm[0][column] = (float) (c.offset() + gaussian());
           norm[1][column] = (float) (0.5 + random.nextDouble());
@@ -154,7 +151,7 @@ class BankProductTest {
           norm[3][column] = (float) (1 + gaussian());
         }
       }
-      MemorySegment device = images(a);
+      MemorySegment device = arrays.images(a);
       MemorySegment results = backend.allocate(2L * c.pixels() * wideD);
       List<BankProduct.Factor> factors = new ArrayList<>();
       double[] expected = new double[c.pixels() * wideD];
@@ -182,20 +179,20 @@ class BankProductTest {
         define(f, a, norm, weights[f], expected);
         at += weights[f].length;
       }
-      write(packed, together);
+      arrays.write(packed, together);
       CudaNorm.Numbers read =
           c.norm() == 0
               ? null
               : new CudaNorm.Numbers(
-                  floats(norm[0]),
-                  floats(norm[1]),
-                  floats(norm[2]),
-                  floats(norm[3]),
+                  arrays.floats(norm[0]),
+                  arrays.floats(norm[1]),
+                  arrays.floats(norm[2]),
+                  arrays.floats(norm[3]),
                   c.norm() == 2);
       Kernel plain = BankProduct.of(context, from, read, to, factors, null);
       clear(results);
       plain.launch();
-      short[] first = read(results, c.pixels() * wideD);
+      short[] first = arrays.read(results, c.pixels() * wideD);
       compare(first, expected);
       statistics(from, read, to, factors, first);
     }
@@ -208,7 +205,7 @@ class BankProductTest {
         Arrays.fill(weights[f], BESIDE);
         for (int n = 0; n < c.columns()[f]; n++) {
           for (int k = 0; k < c.inner()[f]; k++) {
-            weights[f][n * pitch + k] = bf16(0.2 + 0.3 * gaussian());
+            weights[f][n * pitch + k] = DeviceArrays.bf16(0.2 + 0.3 * gaussian());
           }
         }
       }
@@ -222,7 +219,9 @@ class BankProductTest {
           double sum = 0;
           for (int k = 0; k < c.inner()[f]; k++) {
             int column = c.first(c.inner(), f) + k;
-            sum += seen(number(a[p * wideA + column]), norm, column) * number(w[n * pitch + k]);
+            sum +=
+                seen(DeviceArrays.number(a[p * wideA + column]), norm, column)
+                    * DeviceArrays.number(w[n * pitch + k]);
           }
           expected[p * wideD + c.first(c.columns(), f) + n] = sum;
         }
@@ -236,7 +235,7 @@ class BankProductTest {
       double normalised =
           (v - norm[0][column]) * norm[1][column] * norm[2][column] + norm[3][column];
       double kept = c.norm() == 2 && normalised < 0 ? 0 : normalised;
-      return number(bf16(kept));
+      return DeviceArrays.number(DeviceArrays.bf16(kept));
     }
 
     private void compare(short[] actual, double[] expected) {
@@ -250,7 +249,7 @@ class BankProductTest {
         } else {
           assertEquals(
               expected[i],
-              number(actual[i]),
+              DeviceArrays.number(actual[i]),
               6e-3 * largest,
               () -> "d[%d] of %s, seed %d".formatted(place, c, SEED));
         }
@@ -277,21 +276,20 @@ class BankProductTest {
         parameters[i] = (float) gaussian();
         before[i] = (float) (1 + random.nextDouble());
       }
-      MemorySegment running = floats(before);
+      MemorySegment running = arrays.floats(before);
       float[] untouched = new float[4 * wideD];
       Arrays.fill(untouched, -77);
-      MemorySegment into = floats(untouched);
-      MemorySegment gamma = floats(parameters);
+      MemorySegment into = arrays.floats(untouched);
+      MemorySegment gamma = arrays.floats(parameters);
       MemorySegment packed = into.asSlice(8L * wideD);
-      MemorySegment places32 = backend.allocate(4L * places.length);
-      backend.copyIn(arena.allocateFrom(JAVA_INT, places), places32, places.length);
+      MemorySegment places32 = arrays.ints(places);
       CudaNorm.Statistics left =
           new CudaNorm.Statistics(
               into,
               into.asSlice(4L * wideD),
               running,
               running,
-              floats(new float[] {MOMENTUM}),
+              arrays.floats(new float[] {MOMENTUM}),
               EPSILON,
               places32,
               gamma,
@@ -300,13 +298,13 @@ class BankProductTest {
       float[] bits = null;
       for (int run = 0; run < 3; run++) {
         clear(to.memory());
-        copy(before, running);
-        copy(untouched, into);
+        arrays.copy(before, running);
+        arrays.copy(untouched, into);
         kernel.launch();
-        assertArrayEquals(images, read(to.memory(), images.length), c.toString());
+        assertArrayEquals(images, arrays.read(to.memory(), images.length), c.toString());
         float[] now = new float[6 * wideD];
-        System.arraycopy(floats(into, 4 * wideD), 0, now, 0, 4 * wideD);
-        System.arraycopy(floats(running, 2 * wideD), 0, now, 4 * wideD, 2 * wideD);
+        System.arraycopy(arrays.floats(into, 4 * wideD), 0, now, 0, 4 * wideD);
+        System.arraycopy(arrays.floats(running, 2 * wideD), 0, now, 4 * wideD, 2 * wideD);
         if (bits != null) {
           assertArrayEquals(bits, now, "run " + run + ", " + c);
         }
@@ -329,11 +327,11 @@ class BankProductTest {
       }
       double mean = 0;
       for (int p = 0; p < c.pixels(); p++) {
-        mean += number(images[p * wideD + ch]) / c.pixels();
+        mean += DeviceArrays.number(images[p * wideD + ch]) / c.pixels();
       }
       double squares = 0;
       for (int p = 0; p < c.pixels(); p++) {
-        squares += Math.pow(number(images[p * wideD + ch]) - mean, 2);
+        squares += Math.pow(DeviceArrays.number(images[p * wideD + ch]) - mean, 2);
       }
       double deviation = Math.sqrt(squares / c.pixels() + EPSILON);
       double unbiased = c.pixels() > 1 ? squares / (c.pixels() - 1) : 0;
@@ -366,53 +364,10 @@ class BankProductTest {
       return random.nextGaussian();
     }
 
-    /** To nearest, ties to even. */
-    private static short bf16(double v) {
-      int bits = Float.floatToRawIntBits((float) v);
-      return Double.isNaN(v) ? BESIDE : (short) ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-    }
-
-    private static double number(short bits) {
-      return Float.intBitsToFloat(bits << 16);
-    }
-
     private void clear(MemorySegment images) {
       short[] beside = new short[c.pixels() * wideD];
       Arrays.fill(beside, BESIDE);
-      write(images, beside);
-    }
-
-    private MemorySegment images(short[] v) {
-      MemorySegment memory = backend.allocate(2L * v.length);
-      write(memory, v);
-      return memory;
-    }
-
-    /** All sizes are multiples of 8, so that they are whole words. */
-    private void write(MemorySegment memory, short[] v) {
-      backend.copyIn(arena.allocateFrom(JAVA_SHORT, v), memory, v.length / 2);
-    }
-
-    private short[] read(MemorySegment memory, int n) {
-      MemorySegment host = arena.allocate(2L * n, 64);
-      backend.copyOut(memory, host, n / 2);
-      return host.toArray(JAVA_SHORT);
-    }
-
-    private MemorySegment floats(float[] v) {
-      MemorySegment memory = backend.allocate(4L * v.length);
-      copy(v, memory);
-      return memory;
-    }
-
-    private void copy(float[] v, MemorySegment memory) {
-      backend.copyIn(arena.allocateFrom(JAVA_FLOAT, v), memory, v.length);
-    }
-
-    private float[] floats(MemorySegment memory, int n) {
-      MemorySegment host = arena.allocate(4L * n, 64);
-      backend.copyOut(memory, host, n);
-      return host.toArray(JAVA_FLOAT);
+      arrays.write(images, beside);
     }
   }
 }

@@ -3,6 +3,7 @@ package io.fbnet.engine.cuda;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -191,7 +192,10 @@ class CudaDepthwiseTest {
           dx,
           c.c().width(),
           c.c().from(),
-          to -> CudaDepthwise.backwardData(context, sizes, dys, weights, sliceX(to)));
+          to -> CudaDepthwise.backwardData(context, sizes, dys, weights, sliceX(to), null));
+      if (c.normalised()) {
+        sums(sizes, x, norm, dys, weights, dx, xs);
+      }
       MemorySegment gradient = backend.allocate(4L * w.length);
       Kernel weightGradient =
           CudaDepthwise.backwardWeights(context, sizes, xs, read, dys, gradient);
@@ -203,6 +207,90 @@ class CudaDepthwiseTest {
         for (int i = 0; i < w.length; i++) {
           assertClose("dw, run " + run, i, dw, host.getAtIndex(JAVA_FLOAT, i), tolerance);
         }
+      }
+    }
+
+    /** With sums the same images come out, and the numbers are those of what came out. */
+    private void sums(
+        Sizes sizes, double[] x, float[][] norm, Slice dy, MemorySegment w, double[] dx, Slice xs) {
+      int channels = c.c().channels();
+      int width = c.c().width();
+      int[] places = new int[2 * width];
+      for (int ch = 0; ch < channels; ch++) {
+        // Backwards, beta's before gamma's.
+        places[ch] = 2 * channels - 1 - ch;
+        places[width + ch] = channels - 1 - ch;
+      }
+      MemorySegment places32 = backend.allocate(4L * places.length);
+      backend.copyIn(arena.allocateFrom(JAVA_INT, places), places32, places.length);
+      MemorySegment means = backend.allocate(8L * width);
+      MemorySegment gradients = backend.allocate(8L * channels);
+      CudaNorm.GradientSums sums =
+          new CudaNorm.GradientSums(
+              xs.memory(),
+              new CudaNorm.Numbers(
+                  upload(norm[0]),
+                  upload(norm[1]),
+                  upload(norm[2]),
+                  upload(norm[3]),
+                  c.norm() == 2),
+              means,
+              new CudaNorm.Gradients(gradients, gradients, places32));
+      MemorySegment[] images = new MemorySegment[1];
+      Kernel[] kernel = new Kernel[1];
+      fill(means, 2L * width);
+      written(
+          "dx with sums",
+          dx,
+          width,
+          c.c().from(),
+          to -> {
+            images[0] = to;
+            kernel[0] = CudaDepthwise.backwardData(context, sizes, dy, w, sliceX(to), sums);
+            return kernel[0];
+          });
+      float[] first = null;
+      for (int run = 0; run < 2; run++) {
+        float[] now = new float[2 * width + 2 * channels];
+        MemorySegment host = download(means, 2L * width);
+        MemorySegment.copy(host, JAVA_FLOAT, 0, now, 0, 2 * width);
+        host = download(gradients, 2L * channels);
+        MemorySegment.copy(host, JAVA_FLOAT, 0, now, 2 * width, 2 * channels);
+        if (run > 0) {
+          assertArrayEquals(first, now, "run " + run + ", " + c);
+        }
+        first = now;
+        kernel[0].launch();
+      }
+      long elements = (long) dx.length / channels * width;
+      MemorySegment stored = download(images[0], words(elements));
+      for (int ch = 0; ch < width; ch++) {
+        if (ch >= channels) {
+          float untouched = Float.intBitsToFloat(BESIDE);
+          assertEquals(untouched, first[ch], "mean " + ch + " of " + c);
+          assertEquals(untouched, first[width + ch], "mean " + ch + " of " + c);
+          continue;
+        }
+        double sum = 0;
+        double product = 0;
+        double size = 1e-3;
+        for (int p = 0; p < x.length / channels; p++) {
+          long at = (long) p * width + c.c().from() + ch;
+          int bits =
+              c.bf16() ? stored.getAtIndex(JAVA_SHORT, at) << 16 : stored.getAtIndex(JAVA_INT, at);
+          float centred = (float) x[p * channels + ch] - norm[0][ch];
+          float normalised = centred * (norm[2][ch] * norm[1][ch]) + norm[3][ch];
+          double d = c.norm() == 2 && normalised <= 0 ? 0 : Float.intBitsToFloat(bits);
+          sum += d;
+          product += d * centred * norm[1][ch];
+          size += Math.abs(d) * (1 + Math.abs(centred * norm[1][ch]));
+        }
+        double pixels = (double) x.length / channels;
+        String what = "channel " + ch + " of " + c + ", seed " + SEED;
+        assertEquals(sum, first[2 * width + channels - 1 - ch], 1e-5 * size, what);
+        assertEquals(product, first[2 * width + 2 * channels - 1 - ch], 1e-5 * size, what);
+        assertEquals(sum / pixels, first[ch], 1e-5 * size / pixels, what);
+        assertEquals(product / pixels, first[width + ch], 1e-5 * size / pixels, what);
       }
     }
 

@@ -137,7 +137,24 @@ class DepthwiseLoadsTest {
   @ParameterizedTest
   @MethodSource("kernels")
   void backwardData(int kernel, int stride, String type) throws IOException {
-    String name = name(kernel, stride, "backward_data", type);
+    gradientOfImages(kernel, stride, name(kernel, stride, "backward_data", type));
+  }
+
+  /** The sums come on top: nothing of them is between the loads and multiply-adds of a patch. */
+  @ParameterizedTest
+  @MethodSource("kernels")
+  void backwardDataWithSums(int kernel, int stride, String type) throws IOException {
+    String name = name(kernel, stride, "backward_data_sums", type);
+    gradientOfImages(kernel, stride, name);
+    if (stride == 2) {
+      List<String> instructions = instructions("depthwise", name);
+      long most =
+          pieces(instructions).stream().mapToLong(piece -> count(piece, PAIR_LOAD)).max().orElse(0);
+      assertEquals(8, most, "loads of what the norm read before the first is waited for, " + name);
+    }
+  }
+
+  private static void gradientOfImages(int kernel, int stride, String name) throws IOException {
     List<String> instructions = instructions("depthwise", name);
     copiesWaitForNothing(instructions, name);
     if (stride == 1) {

@@ -123,7 +123,9 @@ class CudaBankTest {
         long last = count(instance.program, "bank_product_normalised");
         assertEquals(banks, last, net.description());
         normalised += last;
-        statistics += count(instance.program, "bank_product") - last;
+        long gradients = count(instance.program, "bank_product_gradient");
+        assertEquals(count(instance.program, "bank_apply"), gradients, net.description());
+        statistics += count(instance.program, "bank_product") - last - gradients;
         assertTrue(statistics >= normalised, net.description());
       }
       for (String name : expected.keySet()) {
