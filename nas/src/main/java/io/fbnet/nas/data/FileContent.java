@@ -22,7 +22,7 @@ final class FileContent {
       return unpacked.readAllBytes();
     } catch (IOException e) {
       throw UserException.data(
-          "%s is a truncated or corrupt gzip file (%s); fetch it again.", file, reason(e));
+          "%s is a truncated or corrupt gzip file (%s); fetch it again.", file, IoReason.of(e));
     } catch (OutOfMemoryError e) {
       // A small file can unpack to a thousand times its size.
       throw UserException.data(
