@@ -75,9 +75,9 @@ public final class BudgetCheck {
             : "; within the other limits a network takes " + String.join(", or ", nearest));
   }
 
-  /** What a limit would have to allow, at the very least, for the others to be kept. */
+  /** What a limit would have to allow for the others to be kept, or by bins a little less. */
   private static Optional<String> nearest(Limit limit, List<Limit> limits, boolean[][] allowed) {
-    List<Limit> others = limits.stream().filter(other -> other != limit).toList();
+    List<Limit> others = limits.stream().filter(other -> other.kind() != limit.kind()).toList();
     List<Bound> bounds = new ArrayList<>(Bound.of(others));
     bounds.add(Bound.of(List.of(limit)).getFirst());
     BudgetProgram program = new BudgetProgram(bounds, allowed);
@@ -86,11 +86,11 @@ public final class BudgetCheck {
       return Optional.empty();
     }
     if (least > limit.most()) {
-      return Optional.of("at least " + limit.kind().text(least));
+      return Optional.of("at least about " + limit.kind().text(least));
     }
     double most = program.mostOfLast();
     return most < limit.least()
-        ? Optional.of("at most " + limit.kind().text(most))
+        ? Optional.of("at most about " + limit.kind().text(most))
         : Optional.empty();
   }
 

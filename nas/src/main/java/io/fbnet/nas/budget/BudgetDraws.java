@@ -218,8 +218,8 @@ public final class BudgetDraws {
 
   /** A number from 0 to below 1 with 53 random bits. */
   private static double uniform(int[] words) {
-    long high = words[0] >>> 5;
-    long low = words[1] >>> 6;
+    long high = Integer.toUnsignedLong(words[0]) >>> 5;
+    long low = Integer.toUnsignedLong(words[1]) >>> 6;
     return ((high << 26) + low) * 0x1p-53;
   }
 }

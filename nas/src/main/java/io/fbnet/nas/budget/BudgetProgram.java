@@ -141,6 +141,15 @@ public final class BudgetProgram {
     return complete(choice, 0) ? Optional.of(choice) : Optional.empty();
   }
 
+  /** {@return an architecture within the budget; empty where none is, or none was found in time} */
+  public Optional<int[]> any() {
+    try {
+      return witness();
+    } catch (SearchTooLong unknown) {
+      return Optional.empty();
+    }
+  }
+
   /**
    * {@return which candidates the next layer may take so that the layers after it can still end
    * within the budget; none where the first ones have spent it}

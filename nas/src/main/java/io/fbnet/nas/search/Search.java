@@ -5,7 +5,11 @@ import io.fbnet.nas.UserException;
 import io.fbnet.nas.budget.Budget;
 import io.fbnet.nas.budget.BudgetCheck;
 import io.fbnet.nas.budget.BudgetDraws;
+<<<<<<< ours
 import io.fbnet.nas.budget.Limit;
+=======
+import io.fbnet.nas.budget.BudgetProgram;
+>>>>>>> theirs
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.run.Checkpoints;
@@ -352,12 +356,19 @@ public final class Search implements AutoCloseable {
     List<int[]> choices =
         new BudgetDraws(budget, space.allowed(), theta.probabilities())
             .distinct(settings.seed(), DRAWS_STREAM, count, List.of(theta.mostLikely()));
-    if (choices.isEmpty()) {
-      throw UserException.data(
-          "no architecture that keeps every limit was found in the draws from theta: widen"
-              + " --max-macs, --max-params or the latency");
+    if (!choices.isEmpty()) {
+      return choices;
     }
-    return choices;
+    // So few keep the budget that all draws missed it; a search ends with a network all the same.
+    int[] any =
+        new BudgetProgram(budget, space.allowed())
+            .any()
+            .orElseThrow(
+                () ->
+                    UserException.data(
+                        "no architecture that keeps every limit was found in the draws from theta:"
+                            + " widen --max-macs, --max-params or the latency"));
+    return List.of(any);
   }
 
   /**

@@ -73,6 +73,13 @@ class BudgetTest {
         () -> BudgetCheck.require(new Budget(List.of(Limit.parameters(CIFAR, 1000))), CIFAR),
         "parameters",
         "least possible");
+    Refusals.data(
+        () ->
+            BudgetCheck.require(
+                new Budget(List.of(Limit.latency(table, 30), Limit.mostLatency(table, 20))), CIFAR),
+        "28.5000 ms to 30.6000 ms and at most 20.0000 ms together",
+        "a network takes at most about 20.0",
+        "or at least about 28.");
     // Where a stage may not begin with skip, the fastest network is slower.
     SearchSpace strict = CIFAR.withSkips(SkipRule.NOT_FIRST);
     Refusals.data(

@@ -99,7 +99,7 @@ class SearchRefusalsTest {
         3,
         "together",
         "at most 0.150 M multiply-adds",
-        "a network takes at most 0.0790 ms, or at least 0.439 M multiply-adds");
+        "a network takes at most about 0.0790 ms, or at least about 0.439 M multiply-adds");
     Outcome dry = runs.search("--target-latency=148us", "--max-macs=0.15M", "--dry-run");
     assertEquals(run.err(), dry.err());
   }
