@@ -13,6 +13,7 @@ module io.fbnet {
   exports io.fbnet.engine.program;
   exports io.fbnet.engine.reference;
   exports io.fbnet.nas;
+  exports io.fbnet.nas.budget;
   exports io.fbnet.nas.data;
   exports io.fbnet.nas.latency;
   exports io.fbnet.nas.measure;

@@ -93,6 +93,18 @@ class FloorsTest {
                       target(owner(type(TimeZone.class)))
                           .and(target(nameMatching("getDefault|setDefault")))));
 
+  /** Whoever chooses architectures stands on budgets, which know probabilities and no theta. */
+  @ArchTest
+  static final ArchRule budgetsLieBelowTheSearch =
+      noClasses()
+          .that()
+          .resideInAPackage("io.fbnet.nas.budget..")
+          .should()
+          .dependOnClassesThat(
+              resideInAPackage("io.fbnet.nas.search..")
+                  .or(resideInAPackage("io.fbnet.nas.train.."))
+                  .or(resideInAPackage("io.fbnet.nas.cli..")));
+
   @ArchTest
   static final ArchRule packagesAreFreeOfCycles =
       slices().matching("io.fbnet.nas.(*)..").should().beFreeOfCycles();

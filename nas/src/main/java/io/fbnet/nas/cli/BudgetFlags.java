@@ -1,9 +1,9 @@
 package io.fbnet.nas.cli;
 
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.budget.Budget;
+import io.fbnet.nas.budget.Limit;
 import io.fbnet.nas.latency.LatencyTable;
-import io.fbnet.nas.search.Budget;
-import io.fbnet.nas.search.Limit;
 import io.fbnet.nas.space.SearchSpace;
 import java.util.ArrayList;
 import java.util.List;
@@ -26,6 +26,15 @@ final class BudgetFlags {
   String targetLatency;
 
   @Option(
+      names = "--max-latency",
+      paramLabel = "TIME",
+      description =
+          "A latency by the table that no architecture goes beyond, such as 12ms. Alone, the loss"
+              + " is CE + lambda * (E[LAT] / TIME - 1) with a lambda from 0 on; beside"
+              + " --target-latency, which it may not lie below, it cuts the 2%% above.")
+  String maxLatency;
+
+  @Option(
       names = "--max-macs",
       paramLabel = "COUNT",
       description = "At most this many multiply-adds, such as 300M.")
@@ -39,16 +48,31 @@ final class BudgetFlags {
 
   /** Checks what needs no table. */
   void check() {
-    milliseconds(targetLatency);
+    double target = milliseconds("--target-latency", targetLatency);
+    double most = milliseconds("--max-latency", maxLatency);
+    if (maxLatency != null && target > most) {
+      throw UserException.usage(
+          "--max-latency %s lies below --target-latency %s: nothing that is as slow as the target"
+              + " would be allowed; lower the target, or leave it out",
+          maxLatency, targetLatency);
+    }
     count("--max-macs", maxMacs);
     count("--max-params", maxParams);
+  }
+
+  /** Whether the loss is that of a limited latency, in place of the product with the latency. */
+  boolean limitsLatency() {
+    return targetLatency != null || maxLatency != null;
   }
 
   /** The limits on a table and a space. */
   Budget budget(LatencyTable table, SearchSpace space) {
     List<Limit> limits = new ArrayList<>();
     if (targetLatency != null) {
-      limits.add(Limit.latency(table, milliseconds(targetLatency)));
+      limits.add(Limit.latency(table, milliseconds("--target-latency", targetLatency)));
+    }
+    if (maxLatency != null) {
+      limits.add(Limit.mostLatency(table, milliseconds("--max-latency", maxLatency)));
     }
     limits.addAll(withoutTable(space).limits());
     return new Budget(limits);
@@ -66,7 +90,7 @@ final class BudgetFlags {
     return new Budget(limits);
   }
 
-  private static double milliseconds(String text) {
+  private static double milliseconds(String flag, String text) {
     if (text == null) {
       return 0;
     }
@@ -83,9 +107,8 @@ final class BudgetFlags {
     double value = factor == 0 ? 0 : factor * Double.parseDouble(m.group(1));
     if (!(value > 0 && Double.isFinite(value))) {
       throw UserException.usage(
-          "--target-latency must be a time above 0 with its unit, such as 12ms, 850us or 0.02s, but"
-              + " is '%s'",
-          text);
+          "%s must be a time above 0 with its unit, such as 12ms, 850us or 0.02s, but is '%s'",
+          flag, text);
     }
     return value;
   }

@@ -102,19 +102,8 @@ final class Children {
     search.supernet().releaseSteps();
     List<Child> children = new ArrayList<>();
     for (int i = 0; i < choices.size(); i++) {
-      int[] choice = choices.get(i);
-      int same =
-          IntStream.range(0, i)
-              .filter(j -> Arrays.equals(choices.get(j), choice))
-              .findFirst()
-              .orElse(-1);
-      if (same >= 0) {
-        console.note(
-            String.format(
-                Locale.ROOT, "draw %d is draw %d again, and trained once", i + 1, same + 1));
-        continue;
-      }
-      children.add(child(i + 1, Architecture.of("", search.space(), choice), count));
+      children.add(
+          child(i + 1, Architecture.of("", search.space(), choices.get(i)), choices.size()));
     }
     Child best = children.stream().min(Comparator.comparingDouble(Child::objective)).orElseThrow();
     keep(best, children);

@@ -40,19 +40,20 @@ final class SampleCommand implements Callable<Integer> {
       names = "--count",
       paramLabel = "K",
       defaultValue = "6",
-      description = "How many to draw and score.")
+      description = "How many to score: theta's most likely one, the others drawn, none twice.")
   private int count;
 
   @Option(
       names = "--uniform",
       description =
-          "Scores as many drawn uniformly, among those no faster than the best, for comparison.")
+          "Scores as many drawn uniformly among all architectures within the budget, independently"
+              + " of theta's draws, and compares best with best and mean with mean.")
   private boolean uniform;
 
   @Option(
       names = "--train",
       paramLabel = "K",
-      description = "Trains the first K draws from scratch, each in RUN/children.")
+      description = "Trains the first K of these from scratch, each in RUN/children.")
   private Integer train;
 
   @Mixin RecipeFlags recipe;

@@ -1,11 +1,11 @@
 package io.fbnet.nas.cli;
 
+import io.fbnet.nas.budget.Budget;
+import io.fbnet.nas.budget.Limit;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.network.Description;
 import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.search.ArchitectureScorer.Score;
-import io.fbnet.nas.search.Budget;
-import io.fbnet.nas.search.Limit;
 import io.fbnet.nas.search.Search;
 import io.fbnet.nas.search.Selection;
 import io.fbnet.nas.search.Theta;
@@ -20,9 +20,8 @@ final class SampleReport {
   private SampleReport() {}
 
   /**
-   * Scores {@code count} draws from theta and, if asked, as many uniform ones that are no faster
-   * than the best; writes the best of theta's to the run folder; reads the test images once, for
-   * it.
+   * Scores {@code count} draws from theta and, if asked, as many uniform ones within the same
+   * budget; writes the best of theta's to the run folder; reads the test images once, for it.
    */
   static void run(
       Search search,
@@ -45,31 +44,30 @@ final class SampleReport {
       console.warn(
           String.format(
               Locale.ROOT,
-              "only %d of %d architectures were found within the budget",
+              "only %d of %d different architectures were found%s: theta hardly gives others",
               drawn.size(),
-              count));
+              count,
+              search.supernet().budget().isEmpty() ? "" : " within the budget"));
     }
-    if (uniform && baseline.size() < count) {
+    if (uniform && baseline.size() < drawn.size()) {
       console.warn(
           String.format(
               Locale.ROOT,
-              "only %d of %d uniform draws are as slow as the best: there are hardly any such"
-                  + " networks",
+              "only %d of %d uniform draws were found within the budget: hardly any networks are",
               baseline.size(),
-              count));
+              drawn.size()));
     }
     StringBuilder text = new StringBuilder();
     table(text, "drawn from theta", drawn, best);
     if (!baseline.isEmpty()) {
-      table(text, "drawn uniformly", baseline, null);
+      Score other = search.objective().least(baseline);
+      table(text, "drawn uniformly", baseline, other);
       text.append(
-          String.format(
-              Locale.ROOT,
-              "best from theta: accuracy %.4f at %.4f ms; uniform mean: accuracy %.4f at %.4f ms%n",
-              best.accuracy(),
-              best.latencyMs(),
-              baseline.stream().mapToDouble(Score::accuracy).average().orElseThrow(),
-              baseline.stream().mapToDouble(Score::latencyMs).average().orElseThrow()));
+          String.format(Locale.ROOT, "%n%-24s %10s %10s %8s%n", "", "latency", "accuracy", "loss"));
+      line(text, "best of " + drawn.size() + " from theta", List.of(best));
+      line(text, "best of " + baseline.size() + " uniform", List.of(other));
+      line(text, "mean of " + drawn.size() + " from theta", drawn);
+      line(text, "mean of " + baseline.size() + " uniform", baseline);
     }
     console.print(text.toString());
     summary(search, folder, selection, console);
@@ -77,6 +75,18 @@ final class SampleReport {
     if (!budget.isEmpty()) {
       console.print(budgetText(budget, search.supernet().theta(), search.settings().seed(), best));
     }
+  }
+
+  /** The mean of scores. */
+  private static void line(StringBuilder text, String title, List<Score> scores) {
+    text.append(
+        String.format(
+            Locale.ROOT,
+            "%-24s %7.4f ms %10.4f %8.4f%n",
+            title,
+            scores.stream().mapToDouble(Score::latencyMs).average().orElseThrow(),
+            scores.stream().mapToDouble(Score::accuracy).average().orElseThrow(),
+            scores.stream().mapToDouble(Score::loss).average().orElseThrow()));
   }
 
   /** How well the architecture and theta itself keep the budget. */
@@ -88,7 +98,7 @@ final class SampleReport {
           String.format(
               Locale.ROOT,
               "  %s %s, %.3f of the %s %s; theta's expectation %s%n",
-              limit.kind().word(),
+              limit.kind().isLatency() ? "latency" : limit.kind().word(),
               limit.kind().text(cost),
               cost / limit.target(),
               limit.kind() == Limit.Kind.LATENCY ? "target" : "most allowed,",

@@ -173,7 +173,9 @@ final class SearchFlags {
   @Option(
       names = "--samples",
       defaultValue = "6",
-      description = "Architectures to draw from theta at the end.")
+      description =
+          "Architectures to score at the end: theta's most likely one, the others drawn from theta,"
+              + " none twice.")
   int samples;
 
   /** Fills in what the preset says and checks ranges. */
@@ -189,9 +191,10 @@ final class SearchFlags {
   /** The same for a space that is known, with all its changes. */
   SearchSpace resolve(SearchSpace loaded) {
     budget.check();
-    if (budget.targetLatency != null && (alpha != null || beta != null)) {
+    if (budget.limitsLatency() && (alpha != null || beta != null)) {
       throw UserException.usage(
-          "--target-latency has a loss of its own: leave out --alpha and --beta, or the target");
+          "%s has a loss of its own: leave out --alpha and --beta, or the limit",
+          budget.targetLatency != null ? "--target-latency" : "--max-latency");
     }
     Preset preset = Preset.of(loaded);
     data.resolve(preset.data());
@@ -203,7 +206,7 @@ final class SearchFlags {
     rate = rate == null ? (Double) preset.rate() : rate;
     thetaRate = thetaRate == null ? (Double) preset.thetaRate() : thetaRate;
     tauEnd = tauEnd == null ? (Double) preset.tauEnd() : tauEnd;
-    if (budget.targetLatency == null) {
+    if (!budget.limitsLatency()) {
       alpha = alpha == null ? (Double) preset.alpha() : alpha;
       beta = beta == null ? (Double) preset.beta() : beta;
       Ranges.positive("--alpha", alpha);
@@ -239,7 +242,7 @@ final class SearchFlags {
 
   /** The settings that the resolved flags make. */
   SearchSettings settings() {
-    // A target has a loss of its own, so alpha and beta are not resolved then.
+    // A limited latency has a loss of its own, so alpha and beta are not resolved then.
     LossSettings loss =
         new LossSettings(
             alpha == null ? LossSettings.PAPER.alpha() : alpha,

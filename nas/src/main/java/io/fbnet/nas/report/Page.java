@@ -256,7 +256,8 @@ final class Page {
             + (uniform
                 ? "Uniform draws are those that are no faster than the one taken."
                 : "fbnet sample RUN --uniform adds uniform draws for comparison."));
-    out.open("div", "class", "beside").markup(SamplePlot.figure(file, run.target()));
+    out.open("div", "class", "beside")
+        .markup(SamplePlot.figure(file, run.target(), run.targetName()));
     out.markup(SamplePlot.frontTable(file)).close("div");
     out.open("details").words("summary", "Scores in numbers").open("div", "class", "scroll");
     out.open("table").open("tr");
@@ -353,7 +354,7 @@ final class Page {
   private void curves(Svg out) {
     LinePlot latency = steps("Latency", "ms", "latency_ms");
     latency.dotted("expected", "e", run.series("epoch", "expected_ms"));
-    run.target().ifPresent(ms -> latency.target("target", ms));
+    run.target().ifPresent(ms -> latency.target(run.targetName(), ms));
     LinePlot rate =
         new LinePlot("Learning rate of w", "").line("rate", "w", run.series("w", "rate"));
     // The temperature is a function of the epoch; one line says all of both phases.

@@ -27,6 +27,7 @@ import java.util.OptionalInt;
  */
 final class RunRecord {
   private static final String TARGET_KEY = "target_ms";
+  private static final String MOST_KEY = "max_ms";
 
   final RunFiles files;
 
@@ -42,6 +43,7 @@ final class RunRecord {
 
   private final Map<String, Series> series = new LinkedHashMap<>();
   private OptionalDouble target = OptionalDouble.empty();
+  private boolean hasTarget;
   private long steps;
 
   /**
@@ -97,8 +99,10 @@ final class RunRecord {
             .add((double) step, field.getValue().asDouble());
       }
     }
-    if (line.path(TARGET_KEY).isNumber() && line.path(TARGET_KEY).asDouble() > 0) {
-      target = OptionalDouble.of(line.path(TARGET_KEY).asDouble());
+    hasTarget |= line.path(TARGET_KEY).isNumber();
+    JsonNode held = line.path(hasTarget ? TARGET_KEY : MOST_KEY);
+    if (held.isNumber() && held.asDouble() > 0) {
+      target = OptionalDouble.of(held.asDouble());
     }
     double[][] logits = logits(line.path("theta"));
     if (phase.equals("epoch") && logits != null) {
@@ -144,9 +148,14 @@ final class RunRecord {
     return series.getOrDefault(key(phase, name), new Series());
   }
 
-  /** The latency that the search should hold, in ms, if it had one. */
+  /** The latency that the search should hold or stay below, in ms, if it had one. */
   OptionalDouble target() {
     return target;
+  }
+
+  /** What that is called. */
+  String targetName() {
+    return hasTarget ? "target" : "limit";
   }
 
   /** Optimiser steps of both kinds that the log knows. */

@@ -51,7 +51,7 @@ final class SamplePlot {
     return sample.blocks().stream().map(Block::name).collect(Collectors.joining(" "));
   }
 
-  static Svg figure(SamplesFile file, OptionalDouble target) {
+  static Svg figure(SamplesFile file, OptionalDouble target, String name) {
     List<Sample> samples = file.samples();
     boolean uniform = samples.stream().anyMatch(Sample::uniform);
     Svg out = new Svg().open("figure", "class", "plot large");
@@ -63,7 +63,7 @@ final class SamplePlot {
     key(out, "front", "Pareto front");
     key(out, "star", "taken");
     if (target.isPresent()) {
-      key(out, "target", "target");
+      key(out, "target", name);
     }
     out.close("span").close("figcaption");
     draw(out, samples, target);

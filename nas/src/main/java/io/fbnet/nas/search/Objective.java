@@ -39,8 +39,12 @@ public record Objective(boolean latencyLimited, SearchSettings settings) {
     return crossEntropy * settings.latencyFactor(latencyMs);
   }
 
-  /** {@return the score that the choice takes} */
-  Score least(List<Score> scores) {
+  /**
+   * {@return the score that the choice takes}
+   *
+   * @param scores at least one
+   */
+  public Score least(List<Score> scores) {
     return scores.stream()
         .min(Comparator.comparingDouble(s -> of(s.accuracy(), s.crossEntropy(), s.latencyMs())))
         .orElseThrow();

@@ -2,6 +2,10 @@ package io.fbnet.nas.search;
 
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.budget.Budget;
+import io.fbnet.nas.budget.BudgetCheck;
+import io.fbnet.nas.budget.BudgetDraws;
+import io.fbnet.nas.budget.BudgetProgram;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.run.Checkpoints;
@@ -19,7 +23,8 @@ import java.util.function.IntConsumer;
 
 /** One search: a supernet and theta on a device, trained on images, then a choice. */
 public final class Search implements AutoCloseable {
-  private static final int UNIFORM_TRIES = 200_000;
+  private static final int DRAWS_STREAM = 6;
+  private static final int UNIFORM_STREAM = 7;
 
   private final Backend backend;
   private final Dataset data;
@@ -36,7 +41,7 @@ public final class Search implements AutoCloseable {
    * @param data images of the space's size
    * @param space to search; its class count becomes the data's
    * @param table latencies of the space's blocks on the device that the network is for
-   * @param budget what the network may cost; a target latency takes the place of the settings'
+   * @param budget what the network may cost; a limit of latency takes the place of the settings'
    *     product with the latency
    * @param settings everything else
    * @throws UserException (exit code 3) if the data has no classes to tell apart, the table is of
@@ -180,10 +185,10 @@ public final class Search implements AutoCloseable {
   }
 
   /**
-   * Draws from theta within the budget, scores each with the supernet's weights, and reads the test
-   * images once, for the best.
+   * Scores theta's most likely architecture and draws from theta within the budget with the
+   * supernet's weights, and reads the test images once, for the best.
    *
-   * @param count how many to draw
+   * @param count how many to score
    * @return the best and the others
    * @throws UserException (exit code 3) if no network that keeps the budget was drawn
    */
@@ -194,8 +199,9 @@ public final class Search implements AutoCloseable {
   /**
    * The same, beside uniform draws.
    *
-   * @param count how many to draw
-   * @param uniform whether as many are drawn uniformly, among those no faster than the best
+   * @param count how many to score
+   * @param uniform whether as many are drawn uniformly among all within the budget, independently
+   *     of theta's
    * @param scored told how many are done
    * @return the best and the others
    * @throws UserException (exit code 3) if no network that keeps the budget was drawn
@@ -204,50 +210,62 @@ public final class Search implements AutoCloseable {
     supernet.releaseSteps();
     ArchitectureScorer scorer =
         new ArchitectureScorer(backend, supernet, data, loop.splits(), table, settings);
-    List<Score> drawn = new ArrayList<>();
-    for (int[] choice : draw(count)) {
-      drawn.add(scorer.score(Architecture.of("", space, choice)));
-      scored.accept(drawn.size());
-    }
-    Score best = objective().least(drawn);
-    List<Score> others = new ArrayList<>();
+    List<Score> scores = new ArrayList<>();
+    List<int[]> choices = new ArrayList<>(draw(count));
+    int drawn = choices.size();
     if (uniform) {
-      for (int[] choice : noFaster(best.latencyMs(), count)) {
-        others.add(scorer.score(Architecture.of("", space, choice)));
-        scored.accept(count + others.size());
-      }
+      choices.addAll(drawUniformly(drawn));
     }
-    return new Selection(drawn, others, best, scorer.test(best.architecture()), data.test().size());
+    for (int[] choice : choices) {
+      scores.add(scorer.score(Architecture.of("", space, choice)));
+      scored.accept(scores.size());
+    }
+    Score best = objective().least(scores.subList(0, drawn));
+    return new Selection(
+        scores.subList(0, drawn),
+        scores.subList(drawn, scores.size()),
+        best,
+        scorer.test(best.architecture()),
+        data.test().size());
   }
 
   /**
-   * {@return draws from theta that keep the budget, at least one and at most so many}
+   * {@return architectures that keep the budget, each once, at least one and at most so many:
+   * theta's most likely one, if it does, and draws from theta}
    *
-   * @param count how many to draw
+   * @param count how many
    * @throws UserException (exit code 3) if there is none
    */
   public List<int[]> draw(int count) {
+    Theta theta = supernet.theta();
+    Budget budget = supernet.budget();
     List<int[]> choices =
-        BudgetDraws.draw(supernet.theta(), supernet.budget(), settings.seed(), count);
-    if (choices.isEmpty()) {
-      throw UserException.data(
-          "no architecture that keeps every limit was found in the draws from theta: widen"
-              + " --max-macs or --max-params");
+        new BudgetDraws(budget, space.allowed(), theta.probabilities())
+            .distinct(settings.seed(), DRAWS_STREAM, count, List.of(theta.mostLikely()));
+    if (!choices.isEmpty()) {
+      return choices;
     }
-    return choices;
+    // So few keep the budget that all draws missed it; a search ends with a network all the same.
+    int[] any =
+        new BudgetProgram(budget, space.allowed())
+            .any()
+            .orElseThrow(
+                () ->
+                    UserException.data(
+                        "no architecture that keeps every limit was found in the draws from theta:"
+                            + " widen --max-macs, --max-params or the latency"));
+    return List.of(any);
   }
 
-  /** Uniform draws whose latency is at least the given one, so that speed cannot excuse them. */
-  private List<int[]> noFaster(double latencyMs, int count) {
-    Theta flat = Theta.uniform(space);
-    List<int[]> choices = new ArrayList<>();
-    for (int i = 0; i < UNIFORM_TRIES && choices.size() < count; i++) {
-      int[] choice = flat.sample(settings.seed(), i);
-      if (table.latencyOf(choice) >= latencyMs) {
-        choices.add(choice);
-      }
-    }
-    return choices;
+  /**
+   * {@return architectures drawn uniformly among all that keep the budget, each once, independently
+   * of the draws from theta; fewer than asked for where there are hardly any}
+   *
+   * @param count how many
+   */
+  public List<int[]> drawUniformly(int count) {
+    return BudgetDraws.uniform(supernet.budget(), space.allowed())
+        .distinct(settings.seed(), UNIFORM_STREAM, count, List.of());
   }
 
   /** Frees what the search holds on the device; the device and the images stay open. */

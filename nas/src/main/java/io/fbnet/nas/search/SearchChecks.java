@@ -1,6 +1,8 @@
 package io.fbnet.nas.search;
 
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.budget.Budget;
+import io.fbnet.nas.budget.BudgetCheck;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.Splits;
 import io.fbnet.nas.latency.LatencyTable;

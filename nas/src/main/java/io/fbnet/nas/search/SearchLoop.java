@@ -6,6 +6,7 @@ import io.fbnet.engine.backend.HostMemory;
 import io.fbnet.engine.program.Program;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.budget.DualAscent;
 import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.data.BatchLoader;
 import io.fbnet.nas.data.Dataset;

@@ -9,9 +9,9 @@ import java.util.List;
 /**
  * What a search chose, and from what.
  *
- * @param drawn architectures drawn from theta, each within the budget; fewer than were asked for
- *     where hardly any are
- * @param uniform drawn uniformly among those no faster than the best, for comparison; often empty
+ * @param drawn theta's most likely architecture and others drawn from theta, each within the budget
+ *     and each once; fewer than were asked for where there are hardly others
+ * @param uniform as many, drawn uniformly among all within the budget, for comparison; often empty
  * @param best of {@code drawn}
  * @param test the best on the test images
  * @param testImages how many those are

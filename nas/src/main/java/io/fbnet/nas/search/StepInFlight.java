@@ -1,6 +1,7 @@
 package io.fbnet.nas.search;
 
 import io.fbnet.engine.backend.Readback;
+import io.fbnet.nas.budget.Budget;
 import io.fbnet.nas.data.Batch;
 import java.util.ArrayList;
 import java.util.List;

@@ -5,6 +5,7 @@ import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.program.Program;
+import io.fbnet.nas.budget.Budget;
 import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.network.NetworkBuilder;

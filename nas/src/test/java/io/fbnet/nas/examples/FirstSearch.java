@@ -2,13 +2,13 @@ package io.fbnet.nas.examples;
 
 // Example begins
 import io.fbnet.engine.cpu.CpuBackend;
+import io.fbnet.nas.budget.Budget;
+import io.fbnet.nas.budget.Limit;
 import io.fbnet.nas.data.DataOptions;
 import io.fbnet.nas.data.DataSource;
 import io.fbnet.nas.data.ImageShape;
 import io.fbnet.nas.measure.LatencyMeter;
 import io.fbnet.nas.run.RunFolder;
-import io.fbnet.nas.search.Budget;
-import io.fbnet.nas.search.Limit;
 import io.fbnet.nas.search.Search;
 import io.fbnet.nas.search.SearchObserver;
 import io.fbnet.nas.search.SearchSettings;

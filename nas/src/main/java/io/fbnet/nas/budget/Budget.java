@@ -1,4 +1,4 @@
-package io.fbnet.nas.search;
+package io.fbnet.nas.budget;
 
 import io.fbnet.nas.network.SupernetGraphs.Penalty;
 import java.util.List;
@@ -25,7 +25,7 @@ public record Budget(List<Limit> limits) {
 
   /** {@return whether latency is limited, and not only what costs it} */
   public boolean limitsLatency() {
-    return limits.stream().anyMatch(limit -> limit.kind() == Limit.Kind.LATENCY);
+    return limits.stream().anyMatch(limit -> limit.kind().isLatency());
   }
 
   /**
@@ -37,8 +37,8 @@ public record Budget(List<Limit> limits) {
     return limits.stream().allMatch(limit -> limit.met(limit.of(choice)));
   }
 
-  /** The terms of the loss. */
-  List<Penalty> penalties() {
+  /** {@return the terms of the loss} */
+  public List<Penalty> penalties() {
     return limits.stream().map(Budget::penalty).toList();
   }
 
@@ -55,13 +55,21 @@ public record Budget(List<Limit> limits) {
     return new Penalty(control(limit), excess(limit), limit.fixed() * scale - 1, scaled);
   }
 
-  /** The control scalar that holds a limit's lambda. */
-  static String control(Limit limit) {
+  /**
+   * {@return the control scalar that holds a limit's lambda}
+   *
+   * @param limit of a budget
+   */
+  public static String control(Limit limit) {
     return "lambda " + limit.kind().word();
   }
 
-  /** The output of the theta step that holds E[cost] / target - 1. */
-  static String excess(Limit limit) {
+  /**
+   * {@return the output of the theta step that holds E[cost] / target - 1}
+   *
+   * @param limit of a budget
+   */
+  public static String excess(Limit limit) {
     return "excess " + limit.kind().word();
   }
 }

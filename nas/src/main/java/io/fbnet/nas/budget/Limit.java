@@ -1,4 +1,4 @@
-package io.fbnet.nas.search;
+package io.fbnet.nas.budget;
 
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.network.Description;
@@ -24,6 +24,8 @@ public record Limit(Kind kind, double target, double fixed, double[][] costs) {
   public enum Kind {
     /** Milliseconds of the latency table; the target is to be used up, not only kept. */
     LATENCY("latency", 0.95, 1.02),
+    /** The same as a limit that no network goes beyond. */
+    MOST_LATENCY("most latency", 0, 1),
     /** Multiply-adds. */
     MACS("multiply-adds", 0, 1),
     /** Trainable numbers. */
@@ -44,6 +46,11 @@ public record Limit(Kind kind, double target, double fixed, double[][] costs) {
       return word;
     }
 
+    /** {@return whether it is counted in milliseconds of a latency table} */
+    public boolean isLatency() {
+      return this == LATENCY || this == MOST_LATENCY;
+    }
+
     /** {@return the least share of the target that may be used, 0 where there is none} */
     public double least() {
       return least;
@@ -60,7 +67,7 @@ public record Limit(Kind kind, double target, double fixed, double[][] costs) {
      * @param amount ms or a count
      */
     public String text(double amount) {
-      return this == LATENCY
+      return isLatency()
           ? String.format(Locale.ROOT, "%.4f ms", amount)
           : String.format(Locale.ROOT, "%.3f M %s", amount / 1e6, word);
     }
@@ -74,6 +81,16 @@ public record Limit(Kind kind, double target, double fixed, double[][] costs) {
    */
   public static Limit latency(LatencyTable table, double ms) {
     return new Limit(Kind.LATENCY, ms, table.fixed(), table.layers());
+  }
+
+  /**
+   * {@return a limit that no network's sum goes beyond}
+   *
+   * @param table whose sums count
+   * @param ms the largest that is allowed
+   */
+  public static Limit mostLatency(LatencyTable table, double ms) {
+    return new Limit(Kind.MOST_LATENCY, ms, table.fixed(), table.layers());
   }
 
   /**
@@ -148,12 +165,13 @@ public record Limit(Kind kind, double target, double fixed, double[][] costs) {
     return sum;
   }
 
-  /** The least and the largest cost that is allowed. */
-  double least() {
+  /** {@return the least cost that is allowed} */
+  public double least() {
     return kind.least() * target;
   }
 
-  double most() {
+  /** {@return the largest cost that is allowed} */
+  public double most() {
     return kind.most() * target;
   }
 

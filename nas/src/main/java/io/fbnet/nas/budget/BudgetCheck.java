@@ -1,26 +1,28 @@
-package io.fbnet.nas.search;
+package io.fbnet.nas.budget;
 
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.SearchSpace;
-import java.util.BitSet;
-import java.util.Comparator;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.Collectors;
 
 /** Refuses a budget that no network of a space can keep, before anything is trained. */
-final class BudgetCheck {
-  /** Sums are told apart by this share of the largest. */
-  private static final int BINS = 1 << 16;
+public final class BudgetCheck {
+  /** The nearest costs are found to this share of the target. */
+  private static final double EXACT = 1e-6;
 
   private BudgetCheck() {}
 
   /**
    * Checks each limit by itself, then each pair, then all of them together.
    *
+   * @param budget limits that hold together; those of a table may come later
+   * @param space whose networks are meant
    * @throws UserException (exit code 3) naming the cheapest network, or the nearest possible costs
    */
-  static void require(Budget budget, SearchSpace space) {
+  public static void require(Budget budget, SearchSpace space) {
     boolean[][] allowed = space.allowed();
     for (Limit limit : budget.limits()) {
       int[] cheapest = extreme(limit, allowed, 1);
@@ -30,7 +32,7 @@ final class BudgetCheck {
         throw UserException.data(
             "no network of the space '%s' has a %s of %s: the least possible is %s (%s)",
             space.name(),
-            kind == Limit.Kind.LATENCY ? "latency" : "number",
+            kind.isLatency() ? "latency" : "number",
             kind.text(limit.target()),
             kind.text(least),
             Architecture.of("", space, cheapest).blockLine());
@@ -42,42 +44,54 @@ final class BudgetCheck {
     List<Limit> limits = budget.limits();
     for (int i = 0; i < limits.size(); i++) {
       for (int j = i + 1; j < limits.size(); j++) {
-        requireTogether(pair(limits.get(i), limits.get(j)), space, allowed);
+        requireTogether(List.of(limits.get(i), limits.get(j)), space, allowed);
       }
     }
     if (limits.size() > 2) {
-      requireTogether(
-          limits.stream().sorted(Comparator.comparingDouble(Limit::least).reversed()).toList(),
-          space,
-          allowed);
+      requireTogether(limits, space, allowed);
     }
   }
 
-  /** The one with a least amount first: the program wants the last to have none. */
-  private static List<Limit> pair(Limit a, Limit b) {
-    return a.least() >= b.least() ? List.of(a, b) : List.of(b, a);
-  }
-
   private static void requireTogether(List<Limit> limits, SearchSpace space, boolean[][] allowed) {
-    BudgetProgram program = new BudgetProgram(limits, allowed);
     try {
-      if (program.witness().isPresent()) {
+      if (new BudgetProgram(new Budget(limits), allowed).witness().isPresent()) {
         return;
       }
     } catch (BudgetProgram.SearchTooLong unknown) {
       // A budget is refused only where it is known that nothing keeps it.
       return;
     }
-    Limit last = limits.getLast();
-    double needed = program.leastOfLast();
+    List<String> nearest = new ArrayList<>();
+    for (Limit limit : limits) {
+      nearest(limit, limits, allowed).ifPresent(nearest::add);
+    }
     throw UserException.data(
         "no network of the space '%s' has %s together, though each limit alone can be kept%s: widen"
             + " one of them",
         space.name(),
         limits.stream().map(BudgetCheck::words).collect(Collectors.joining(" and ")),
-        needed > last.most() && Double.isFinite(needed)
-            ? "; within the others it takes at least " + last.kind().text(needed)
-            : "");
+        nearest.isEmpty()
+            ? ""
+            : "; within the other limits a network takes " + String.join(", or ", nearest));
+  }
+
+  /** What a limit would have to allow for the others to be kept, or by bins a little less. */
+  private static Optional<String> nearest(Limit limit, List<Limit> limits, boolean[][] allowed) {
+    List<Limit> others = limits.stream().filter(other -> other.kind() != limit.kind()).toList();
+    List<Bound> bounds = new ArrayList<>(Bound.of(others));
+    bounds.add(Bound.of(List.of(limit)).getFirst());
+    BudgetProgram program = new BudgetProgram(bounds, allowed);
+    double least = program.leastOfLast();
+    if (!Double.isFinite(least)) {
+      return Optional.empty();
+    }
+    if (least > limit.most()) {
+      return Optional.of("at least about " + limit.kind().text(least));
+    }
+    double most = program.mostOfLast();
+    return most < limit.least()
+        ? Optional.of("at most about " + limit.kind().text(most))
+        : Optional.empty();
   }
 
   private static String words(Limit limit) {
@@ -90,7 +104,6 @@ final class BudgetCheck {
   private static void requireBetween(
       Limit limit, SearchSpace space, boolean[][] allowed, double least) {
     double most = limit.of(extreme(limit, allowed, -1));
-    double width = (most - least) / BINS;
     Limit.Kind kind = limit.kind();
     if (most < limit.least()) {
       throw UserException.data(
@@ -98,39 +111,43 @@ final class BudgetCheck {
               + " without a target",
           space.name(), kind.text(limit.target()), kind.text(most));
     }
-    if (!(width > 0)) {
-      return;
-    }
-    // Every sum that some network has, by bins above the least; rounding is at most a bin a layer.
-    BitSet sums = new BitSet(BINS + 1);
-    sums.set(0);
-    for (int l = 0; l < allowed.length; l++) {
-      double base = Double.POSITIVE_INFINITY;
-      for (int k = 0; k < allowed[l].length; k++) {
-        base = allowed[l][k] ? Math.min(base, limit.costs()[l][k]) : base;
+    try {
+      if (between(limit, limit.least(), limit.most(), allowed).isPresent()) {
+        return;
       }
-      BitSet next = new BitSet(BINS + 1);
-      for (int k = 0; k < allowed[l].length; k++) {
-        if (allowed[l][k]) {
-          int shift = (int) Math.round((limit.costs()[l][k] - base) / width);
-          sums.stream().map(bin -> bin + shift).forEach(next::set);
-        }
-      }
-      sums = next;
-    }
-    int from = (int) Math.floor((limit.least() - least) / width) - allowed.length;
-    int to = (int) Math.ceil((limit.most() - least) / width) + allowed.length;
-    int first = sums.nextSetBit(Math.max(0, from));
-    if (first < 0 || first > to) {
-      int below = sums.previousSetBit(Math.max(0, from));
+      double below = nearest(limit, limit.least(), least, allowed);
+      double above = nearest(limit, limit.most(), most, allowed);
       throw UserException.data(
-          "no network of the space '%s' takes between %s and %s: the nearest take %s%s",
+          "no network of the space '%s' takes between %s and %s: the nearest take %s and %s",
           space.name(),
           kind.text(limit.least()),
           kind.text(limit.most()),
-          below < 0 ? "" : kind.text(least + below * width) + " and ",
-          kind.text(least + first * width));
+          kind.text(below),
+          kind.text(above));
+    } catch (BudgetProgram.SearchTooLong unknown) {
+      // Refused only where it is known, as above.
     }
+  }
+
+  /** The cost nearest to one that no network has, from there to one that some network has. */
+  private static double nearest(Limit limit, double none, double some, boolean[][] allowed)
+      throws BudgetProgram.SearchTooLong {
+    double far = some;
+    double near = none;
+    while (Math.abs(far - near) > EXACT * limit.target()) {
+      double middle = (far + near) / 2;
+      Optional<int[]> found =
+          between(limit, Math.min(middle, none), Math.max(middle, none), allowed);
+      far = found.isPresent() ? limit.of(found.get()) : far;
+      near = found.isPresent() ? near : middle;
+    }
+    return far;
+  }
+
+  private static Optional<int[]> between(Limit limit, double from, double to, boolean[][] allowed)
+      throws BudgetProgram.SearchTooLong {
+    Bound bound = new Bound(limit.fixed(), limit.costs(), from, to);
+    return new BudgetProgram(List.of(bound, Bound.free(allowed)), allowed).witness();
   }
 
   /** The candidate of each layer whose cost times {@code sign} is the least. */

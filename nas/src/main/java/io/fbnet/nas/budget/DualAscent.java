@@ -1,4 +1,4 @@
-package io.fbnet.nas.search;
+package io.fbnet.nas.budget;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
@@ -22,7 +22,7 @@ import java.util.Map;
  * results have arrived, so that no device waits and all take the same course; the first two steps
  * have none.
  */
-final class DualAscent {
+public final class DualAscent {
   /** How far a multiplier moves for an excess of 1. */
   private static final double STEP = 0.2;
 
@@ -46,7 +46,12 @@ final class DualAscent {
   /** What the last step found and no multiplier has moved by yet; empty where there is nothing. */
   private List<Double> observed = List.of();
 
-  DualAscent(Budget budget) {
+  /**
+   * Weights of 0.
+   *
+   * @param budget whose limits they weigh
+   */
+  public DualAscent(Budget budget) {
     limits = budget.limits();
     multipliers = new double[limits.size()];
     weights = new double[limits.size()];
@@ -57,12 +62,12 @@ final class DualAscent {
    *
    * @param excess of each limit: E[cost] / target - 1
    */
-  void observe(List<Double> excess) {
+  public void observe(List<Double> excess) {
     observed = List.copyOf(excess);
   }
 
   /** Moves every multiplier by what was observed, once: to be called when a step was launched. */
-  void move() {
+  public void move() {
     for (int i = 0; i < observed.size(); i++) {
       double excess = Math.clamp(observed.get(i), -LARGEST_EXCESS, LARGEST_EXCESS);
       boolean usedUp = limits.get(i).kind().least() > 0;
@@ -73,15 +78,23 @@ final class DualAscent {
     observed = List.of();
   }
 
-  /** Hands the weights to the theta step. */
-  void set(Program thetaStep) {
+  /**
+   * Hands the weights to the theta step.
+   *
+   * @param thetaStep with the budget's terms in its loss
+   */
+  public void set(Program thetaStep) {
     for (int i = 0; i < weights.length; i++) {
       thetaStep.set(Budget.control(limits.get(i)), weights[i]);
     }
   }
 
-  /** For the run's record: of each limit the target, the expected cost and the weight. */
-  Map<String, Double> record(double[][] probabilities) {
+  /**
+   * {@return for the run's record: of each limit the target, the expected cost and the weight}
+   *
+   * @param probabilities softmax(theta), [layer][candidate]
+   */
+  public Map<String, Double> record(double[][] probabilities) {
     Map<String, Double> record = new LinkedHashMap<>();
     for (int i = 0; i < weights.length; i++) {
       Limit limit = limits.get(i);
@@ -89,6 +102,10 @@ final class DualAscent {
         case LATENCY -> {
           record.put("target_ms", limit.target());
           record.put("lambda", weights[i]);
+        }
+        case MOST_LATENCY -> {
+          record.put("max_ms", limit.target());
+          record.put("lambda_max_ms", weights[i]);
         }
         case MACS -> {
           record.put("max_macs", limit.target());
@@ -105,8 +122,8 @@ final class DualAscent {
     return record;
   }
 
-  /** What a resumed run needs. */
-  ObjectNode json() {
+  /** {@return what a resumed run needs} */
+  public ObjectNode json() {
     ObjectNode node = JsonNodeFactory.instance.objectNode();
     for (int i = 0; i < multipliers.length; i++) {
       ObjectNode of = node.putObject(limits.get(i).kind().word());
@@ -119,8 +136,12 @@ final class DualAscent {
     return node;
   }
 
-  /** Takes a checkpoint's word; older ones hold the multiplier alone, as a number. */
-  void restore(JsonNode node) {
+  /**
+   * Takes a checkpoint's word; older ones hold the multiplier alone, as a number.
+   *
+   * @param node that {@link #json} made
+   */
+  public void restore(JsonNode node) {
     List<Double> excess = new ArrayList<>();
     for (int i = 0; i < multipliers.length; i++) {
       JsonNode of = node.path(limits.get(i).kind().word());
