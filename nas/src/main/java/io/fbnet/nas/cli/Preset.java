@@ -13,7 +13,7 @@ import io.fbnet.nas.space.SearchSpace;
  * @param trainImages used, 0 for all
  * @param rate of SGD at the start
  * @param thetaRate of Adam
- * @param tauEnd temperature of the last epoch, 0 for the paper's factor of 0.956 an epoch
+ * @param tauEnd temperature of the last step, 0 for the paper's factor of 0.956 an epoch
  * @param alpha factor of the latency term
  * @param beta exponent of log(LAT)
  */

@@ -90,10 +90,20 @@ final class SearchFlags {
 
   @Option(
       names = "--theta-rate",
-      description = "Learning rate of Adam on theta. Paper: 0.01; space fashion: 0.1.")
+      description = "Learning rate of Adam on theta at the start. Paper: 0.01; space fashion: 0.1.")
   Double thetaRate;
 
-  @Option(names = "--theta-weight-decay", defaultValue = "5e-4", description = "Of theta.")
+  @Option(
+      names = "--theta-schedule",
+      defaultValue = "constant",
+      description =
+          "How it goes on: constant, as in the paper, or cosine, to 0 over theta's steps.")
+  SearchSettings.ThetaSchedule thetaSchedule;
+
+  @Option(
+      names = "--theta-weight-decay",
+      defaultValue = "5e-4",
+      description = "Of theta; 0 for none. It pulls theta back to equal chances.")
   double thetaWeightDecay;
 
   @Option(
@@ -117,7 +127,8 @@ final class SearchFlags {
   @Option(
       names = "--tau-end",
       description =
-          "Temperature of the last epoch; 0: times 0.956 an epoch, as in the paper. Paper: 0;"
+          "Temperature of the last step, to which it falls from theta's first step on; 0: by a"
+              + " factor of 0.956 an epoch, as in the paper. Paper: 0;"
               + " space fashion: 0.2.")
   Double tauEnd;
 
@@ -262,6 +273,7 @@ final class SearchFlags {
         .weightShare(weightShare)
         .rate(rate)
         .thetaRate(thetaRate)
+        .thetaSchedule(thetaSchedule)
         .tau(tau, tauEnd)
         .augmentation(new Augmentation(cropPadding, flip))
         .loss(loss)

@@ -357,8 +357,7 @@ final class Page {
     run.target().ifPresent(ms -> latency.target(run.targetName(), ms));
     LinePlot rate =
         new LinePlot("Learning rate of w", "").line("rate", "w", run.series("w", "rate"));
-    // The temperature is a function of the epoch; one line says all of both phases.
-    LinePlot tau = new LinePlot("Temperature", "").line("tau", "w", run.series("w", "tau"));
+    LinePlot tau = steps("Temperature", "", "tau");
     LinePlot lambda = steps("Weight of the target, lambda", "", "lambda");
     lambda.dotted("epoch", "e", run.series("epoch", "lambda"));
     LinePlot macs = new LinePlot("Expected multiply-adds", "M");

@@ -159,7 +159,7 @@ public final class Search implements AutoCloseable {
         checkpoint -> {
           checkpoint.requireData(data.fingerprint(), changedData, warnings);
           checkpoint.differences(backend.fingerprint()).forEach(warnings);
-          loop.restore(checkpoint);
+          loop.restore(checkpoint, warnings);
         });
     return found.isPresent();
   }

@@ -24,6 +24,7 @@ import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
+import java.util.function.Consumer;
 
 /**
  * The alternation: each epoch trains w on its share of the images and then, after the warm-up,
@@ -32,6 +33,7 @@ import java.util.Map;
  */
 public final class SearchLoop {
   private static final double NORM_MOMENTUM = 0.1;
+  private static final String TAU = "tau";
   private static final int WEIGHT_STREAM = 1;
   private static final int THETA_STREAM = 2;
   private static final Duration BETWEEN_CHECKPOINTS = Duration.ofSeconds(60);
@@ -84,10 +86,19 @@ public final class SearchLoop {
     return position.steps();
   }
 
-  /** Goes on from a checkpoint instead of the beginning. */
-  void restore(Checkpoints.Found checkpoint) {
+  /**
+   * Goes on from a checkpoint instead of the beginning.
+   *
+   * @param warnings told where an older version's run goes on in another way
+   */
+  void restore(Checkpoints.Found checkpoint, Consumer<String> warnings) {
     supernet.restore(checkpoint);
     position = Position.of(checkpoint.manifest().state());
+    if (!checkpoint.manifest().state().has(TAU) && position.steps() > 0 && !finished()) {
+      warnings.accept(
+          "the run was begun by an older version, which lowered the temperature once an epoch; from"
+              + " here on it falls with every step");
+    }
     ascent.restore(checkpoint.manifest().state().path("multipliers"));
   }
 
@@ -190,10 +201,19 @@ public final class SearchLoop {
     return true;
   }
 
+  /** The temperature of the step that comes next. */
+  private double tau() {
+    boolean theta = position.phase() == Position.Phase.THETA;
+    int batches = batches(theta ? splits.second() : splits.first());
+    return settings.tau(position.epoch(), position.batch(), batches);
+  }
+
   private StepInFlight launch(Program program, boolean theta, Batch batch) {
-    double tau = settings.tau(position.epoch());
+    double tau = tau();
     double rate =
-        theta ? settings.thetaRate() : settings.rate(position.weightSteps(), totalWeightSteps());
+        theta
+            ? settings.thetaRate(position.thetaSteps(), totalSteps() - totalWeightSteps())
+            : settings.rate(position.weightSteps(), totalWeightSteps());
     BatchInputs.lend(program, batch);
     program.set("seed", settings.seed());
     program.set("step", position.steps());
@@ -299,6 +319,7 @@ public final class SearchLoop {
     try (Arena arena = Arena.ofConfined()) {
       ObjectNode state = position.json();
       state.put("seed", settings.seed());
+      state.put(TAU, tau());
       state.set("multipliers", ascent.json());
       checkpoints.write(
           new Checkpoints.Snapshot(

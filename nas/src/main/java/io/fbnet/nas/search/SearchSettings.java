@@ -14,9 +14,10 @@ import io.fbnet.nas.train.HoldOut;
  * @param trainImages how many training images to use, 0 for all
  * @param weightShare the share of them that trains w, 0.8 in the paper
  * @param rate of SGD at the start; cosine to 0 over all w steps
- * @param thetaRate of Adam
+ * @param thetaRate of Adam at the start
+ * @param thetaSchedule how it goes on
  * @param tauFirst temperature until theta starts
- * @param tauDecay factor of the temperature each epoch after that
+ * @param tauEnd temperature of the last step, 0 for the paper's factor of 0.956 an epoch
  * @param augmentation of training images
  * @param loss what the steps minimise
  * @param lean whether candidates are computed twice a step, one at a time, instead of kept: the
@@ -31,11 +32,20 @@ public record SearchSettings(
     double weightShare,
     double rate,
     double thetaRate,
+    ThetaSchedule thetaSchedule,
     double tauFirst,
-    double tauDecay,
+    double tauEnd,
     Augmentation augmentation,
     LossSettings loss,
     boolean lean) {
+  /** How the learning rate of theta goes on from its start. */
+  public enum ThetaSchedule {
+    /** It stays, as in the paper. */
+    CONSTANT,
+    /** By half a cosine to 0 over all theta steps. */
+    COSINE
+  }
+
   private static final double PAPER_TAU_DECAY = 0.956;
 
   /**
@@ -70,6 +80,7 @@ public record SearchSettings(
     private double weightShare = 0.8;
     private double rate = 0.1;
     private double thetaRate = 0.01;
+    private ThetaSchedule thetaSchedule = ThetaSchedule.CONSTANT;
     private double tauFirst = 5;
     private double tauEnd;
     private Augmentation augmentation = new Augmentation(2, true);
@@ -159,10 +170,20 @@ public record SearchSettings(
     }
 
     /**
+     * {@return this, with a course of theta's learning rate}
+     *
+     * @param value how it goes on from its start
+     */
+    public Builder thetaSchedule(ThetaSchedule value) {
+      thetaSchedule = value;
+      return this;
+    }
+
+    /**
      * {@return this, with temperatures}
      *
      * @param first until theta starts
-     * @param end of the last epoch; 0 for the paper's 0.956 times an epoch
+     * @param end of the last step; 0 for the paper's 0.956 times an epoch
      */
     public Builder tau(double first, double end) {
       tauFirst = first;
@@ -216,11 +237,6 @@ public record SearchSettings(
       if (!(weightShare > 0 && weightShare < 1)) {
         throw new IllegalArgumentException("the share of w must lie between 0 and 1");
       }
-      int thetaEpochs = epochs - warmupEpochs;
-      double decay =
-          tauEnd == 0 || thetaEpochs < 2
-              ? PAPER_TAU_DECAY
-              : Math.pow(tauEnd / tauFirst, 1.0 / (thetaEpochs - 1));
       return new SearchSettings(
           seed,
           epochs,
@@ -230,8 +246,9 @@ public record SearchSettings(
           weightShare,
           rate,
           thetaRate,
+          thetaSchedule,
           tauFirst,
-          decay,
+          tauEnd,
           augmentation,
           loss,
           lean);
@@ -249,20 +266,37 @@ public record SearchSettings(
         weightShare,
         rate,
         thetaRate,
+        thetaSchedule,
         tauFirst,
-        tauDecay,
+        tauEnd,
         augmentation,
         loss.withoutProduct(),
         lean);
   }
 
   /**
-   * {@return the temperature of an epoch}
+   * {@return the temperature of a step}
+   *
+   * <p>It falls geometrically with every step, so that a few epochs do not make a few jumps. The
+   * steps of w and those of theta in an epoch each go through all that the epoch falls by: theta's
+   * first step has the first temperature and its last one the end, in a single epoch too, and so do
+   * w's once theta moves, although theirs come before. The paper's factor is one of an epoch: each
+   * epoch begins with the temperature that the paper gives all of it.
    *
    * @param epoch from 0
+   * @param batch of the epoch's steps of the kind, from 0
+   * @param batches how many steps of the kind the epoch has
    */
-  public double tau(int epoch) {
-    return Math.max(LEAST_TAU, tauFirst * Math.pow(tauDecay, Math.max(0, epoch - warmupEpochs)));
+  public double tau(int epoch, int batch, int batches) {
+    if (epoch < warmupEpochs) {
+      return tauFirst;
+    }
+    double done = epoch - warmupEpochs + (double) batch / batches;
+    if (tauEnd == 0) {
+      return Math.max(LEAST_TAU, tauFirst * Math.pow(PAPER_TAU_DECAY, done));
+    }
+    double last = epochs - warmupEpochs - 1.0 / batches;
+    return last > 0 ? tauFirst * Math.pow(tauEnd / tauFirst, Math.min(1, done / last)) : tauEnd;
   }
 
   /** {@return the images that train theta, for whoever trains a network that theta chose} */
@@ -285,5 +319,17 @@ public record SearchSettings(
    */
   public double rate(long step, long steps) {
     return 0.5 * rate * (1 + Math.cos(Math.PI * step / steps));
+  }
+
+  /**
+   * {@return the learning rate of theta at a step}
+   *
+   * @param step from 0
+   * @param steps of theta in all
+   */
+  public double thetaRate(long step, long steps) {
+    return thetaSchedule == ThetaSchedule.CONSTANT
+        ? thetaRate
+        : 0.5 * thetaRate * (1 + Math.cos(Math.PI * step / steps));
   }
 }

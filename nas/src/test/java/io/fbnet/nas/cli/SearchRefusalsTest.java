@@ -114,9 +114,9 @@ class SearchRefusalsTest {
   @Test
   void theTemperatureHasAFloorAtWhichItStillTrains() {
     SearchSettings paper = SearchSettings.paper().epochs(2400).build();
-    assertEquals(SearchSettings.LEAST_TAU, paper.tau(2399));
-    assertEquals(5, paper.tau(0));
-    assertTrue(paper.tau(100) < paper.tau(99));
+    assertEquals(SearchSettings.LEAST_TAU, paper.tau(2399, 0, 1));
+    assertEquals(5, paper.tau(0, 0, 1));
+    assertTrue(paper.tau(100, 0, 1) < paper.tau(99, 0, 1));
     runs.search("--tau=0.01", "--tau-end=0.01", "--out=" + folder.resolve("cold")).succeeded();
   }
 

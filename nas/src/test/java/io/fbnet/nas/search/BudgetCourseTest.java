@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.engine.program.Devices;
@@ -19,8 +20,10 @@ import io.fbnet.nas.run.MetricsLog;
 import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.space.SearchSpace;
 import java.io.IOException;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -36,6 +39,8 @@ class BudgetCourseTest {
   private static final int BATCH = 8;
 
   @TempDir private Path folder;
+  private final List<String> warnings = new ArrayList<>();
+  private boolean older;
 
   /** Stops a search after so many steps, counted from its beginning. */
   private static final class StopAfter implements SearchObserver {
@@ -88,6 +93,8 @@ class BudgetCourseTest {
             .trainImages(10 * BATCH)
             .rate(0.01)
             .thetaRate(0.05)
+            .thetaSchedule(SearchSettings.ThetaSchedule.COSINE)
+            .tau(5, 0.5)
             .build();
     DataOptions options =
         DataOptions.of("shapes", new ImageShape(1, 12, 12)).withSeed(1).withOffline(true);
@@ -98,7 +105,10 @@ class BudgetCourseTest {
         try (RunFolder run = i == 0 ? RunFolder.create(root) : RunFolder.open(root);
             Search search = new Search(backend, data, space, table, budget, settings)) {
           if (i > 0) {
-            assertTrue(search.restore(run, warning -> {}));
+            if (older) {
+              forgetTheTemperature(root);
+            }
+            assertTrue(search.restore(run, warnings::add));
           }
           assertEquals(i == stops.length, search.run(run, observer), name);
           Files.writeString(root.resolve("config.yaml"), "");
@@ -106,6 +116,41 @@ class BudgetCourseTest {
       }
     }
     return MetricsLog.read(root.resolve("metrics.jsonl"));
+  }
+
+  /** Makes a run one of the versions that lowered the temperature once an epoch. */
+  private static void forgetTheTemperature(Path root) throws IOException {
+    ObjectMapper mapper = new ObjectMapper();
+    try (DirectoryStream<Path> steps = Files.newDirectoryStream(root.resolve("checkpoints"))) {
+      for (Path step : steps) {
+        Path file = step.resolve("manifest.json");
+        ObjectNode manifest = (ObjectNode) mapper.readTree(file.toFile());
+        assertTrue(((ObjectNode) manifest.path("state")).remove("tau") != null);
+        mapper.writeValue(file.toFile(), manifest);
+      }
+    }
+  }
+
+  @Test
+  void whoGoesOnWithAnOlderRunIsToldOfTheTemperature() throws IOException {
+    try (Backend backend = Devices.open("cpu")) {
+      search(backend, "new", 12);
+      assertEquals(List.of(), warnings);
+      older = true;
+      List<ObjectNode> lines = search(backend, "older", 12);
+      assertEquals(1, warnings.size(), warnings.toString());
+      assertTrue(warnings.getFirst().contains("temperature"), warnings.toString());
+      // Each kind of step ends with the last temperature.
+      for (String phase : List.of("w", "theta")) {
+        double last =
+            lines.stream()
+                .filter(line -> line.path("phase").asText().equals(phase))
+                .mapToDouble(line -> line.path("tau").asDouble())
+                .min()
+                .orElseThrow();
+        assertEquals(0.5, last, 1e-6, phase);
+      }
+    }
   }
 
   @ParameterizedTest
