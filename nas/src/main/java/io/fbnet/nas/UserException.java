@@ -42,8 +42,13 @@ public final class UserException extends RuntimeException {
     this.exitCode = exitCode;
   }
 
-  /** One line of what a terminal shows as it is, and not much of it, whatever a file holds. */
-  private static String plain(String message) {
+  /**
+   * {@return a message as one line of at most some 2000 characters that a terminal shows as they
+   * are; others are written out}
+   *
+   * @param message which may repeat what a file holds
+   */
+  public static String plain(String message) {
     int[] characters = message.codePoints().toArray();
     StringBuilder line = new StringBuilder();
     for (int i = 0; i < characters.length; i++) {

@@ -1,6 +1,7 @@
 package io.fbnet.nas.cli;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.JsonText;
 import picocli.CommandLine.Model.CommandSpec;
 
@@ -22,9 +23,9 @@ record Console(CommandSpec spec) {
     print(JsonText.of(tree));
   }
 
-  /** Prints one line of progress or notice to standard error. */
+  /** Prints one line of progress or notice to standard error, whatever it repeats of a file. */
   void note(String sentence) {
-    spec.commandLine().getErr().println(Main.PREFIX + sentence);
+    spec.commandLine().getErr().println(Main.PREFIX + UserException.plain(sentence));
   }
 
   /** Prints a warning to standard error. */

@@ -18,6 +18,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import java.util.regex.Pattern;
 
 /**
  * What a checkpoint holds. The file {@code manifest.json} is written last: a checkpoint without it
@@ -42,6 +43,9 @@ public record Manifest(
     JsonNode state) {
   static final int FORMAT = 1;
   static final String FILE = "manifest.json";
+
+  private static final Pattern NAME = Pattern.compile("[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}");
+  private static final Pattern SHA256 = Pattern.compile("[0-9a-f]{64}");
 
   /**
    * One file of a checkpoint.
@@ -93,14 +97,15 @@ public record Manifest(
     for (Node item : fields.required("files").list(0, 1000)) {
       Node.Fields file = item.fields("name", "bytes", "sha256");
       Node name = file.required("name");
-      if (name.text().contains("/") || name.text().contains("\\") || name.text().equals("..")) {
-        throw name.wrong("must be a plain file name");
+      if (!NAME.matcher(name.text()).matches()) {
+        throw name.wrong("must be a plain file name, but is " + name.shown());
+      }
+      Node sha256 = file.required("sha256");
+      if (!SHA256.matcher(sha256.text()).matches()) {
+        throw sha256.wrong("must be 64 lower-case hexadecimal digits, but is " + sha256.shown());
       }
       files.add(
-          new Entry(
-              name.text(),
-              file.required("bytes").integer(0, Long.MAX_VALUE),
-              file.required("sha256").text()));
+          new Entry(name.text(), file.required("bytes").integer(0, Long.MAX_VALUE), sha256.text()));
     }
     TreeMap<String, String> environment = new TreeMap<>();
     for (Map.Entry<String, Node> entry : fields.required("environment").mapping().entrySet()) {

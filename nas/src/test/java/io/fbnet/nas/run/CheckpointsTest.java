@@ -190,6 +190,9 @@ class CheckpointsTest {
           {"\"format\": 1", "\"format\": 9", "version"},
           {"\"step\": 1", "\"step\": -1", "'step'"},
           {"\"theta.safetensors\"", "\"../theta.safetensors\"", "plain file name"},
+          {"\"theta.safetensors\"", "\"theta\\n.safetensors\"", "plain file name"},
+          {"\"theta.safetensors\"", "\"" + "t".repeat(101) + "\"", "plain file name"},
+          {"\"sha256\": \"", "\"sha256\": \"A", "64 lower-case hexadecimal digits"},
           {"\"state\"", "\"stat\"", "'state'?"},
           {"\"threads\": \"2\"", "\"threads\": 2", "environment.threads"},
         }) {
