@@ -23,6 +23,7 @@ module io.fbnet {
   exports io.fbnet.nas.run;
   exports io.fbnet.nas.search;
   exports io.fbnet.nas.space;
+  exports io.fbnet.nas.strategy;
   exports io.fbnet.nas.train;
 
   uses io.fbnet.nas.space.BlockProvider;

@@ -2,6 +2,7 @@ package io.fbnet.nas;
 
 import static com.tngtech.archunit.core.domain.JavaCall.Predicates.target;
 import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAPackage;
+import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAnyPackage;
 import static com.tngtech.archunit.core.domain.JavaClass.Predicates.type;
 import static com.tngtech.archunit.core.domain.properties.HasName.Predicates.name;
 import static com.tngtech.archunit.core.domain.properties.HasName.Predicates.nameMatching;
@@ -73,6 +74,25 @@ class FloorsTest {
           .resideInAPackage("io.fbnet.engine..")
           .should()
           .dependOnClassesThat(resideInAPackage("io.fbnet.nas.."));
+
+  /** They search any space by any evaluator, so they know neither supernets nor back ends. */
+  @ArchTest
+  static final ArchRule strategiesKnowSpacesAndRandomNumbersAlone =
+      noClasses()
+          .that()
+          .resideInAPackage("io.fbnet.nas.strategy..")
+          .should()
+          .dependOnClassesThat(
+              resideInAPackage("io.fbnet..")
+                  .and(
+                      DescribedPredicate.not(
+                          resideInAnyPackage(
+                              "io.fbnet.nas",
+                              "io.fbnet.nas.strategy..",
+                              "io.fbnet.nas.space..",
+                              "io.fbnet.nas.latency..",
+                              "io.fbnet.nas.file..",
+                              "io.fbnet.engine.random.."))));
 
   /**
    * The compiler's checks find calls that take a default silently; these ask for it by its name.

@@ -5,11 +5,8 @@ import io.fbnet.nas.UserException;
 import io.fbnet.nas.budget.Budget;
 import io.fbnet.nas.budget.BudgetCheck;
 import io.fbnet.nas.budget.BudgetDraws;
-<<<<<<< ours
-import io.fbnet.nas.budget.Limit;
-=======
 import io.fbnet.nas.budget.BudgetProgram;
->>>>>>> theirs
+import io.fbnet.nas.budget.Limit;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.run.Checkpoints;
