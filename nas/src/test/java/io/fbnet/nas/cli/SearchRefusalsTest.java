@@ -70,6 +70,10 @@ class SearchRefusalsTest {
     "2, --head=2000000000, --head",
     "2, --resolution=2000000000, --resolution",
     "3, --max-macs=1, least possible",
+    "2, --strategy=evolve, there is no --strategy 'evolve'",
+    "2, --sampling=fair, leave --sampling out",
+    "2, --strategy=random --sampling=theta-and-uniform, needs a theta that is trained",
+    "2, --strategy=rnn --evaluations=0, --evaluations must be at least 1",
   })
   void settingsUnderWhichNothingIsLearned(int code, String flags, String words) {
     refused(code, flags, words);
