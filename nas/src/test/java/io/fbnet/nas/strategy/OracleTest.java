@@ -3,10 +3,15 @@ package io.fbnet.nas.strategy;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.EnumSet;
+import java.util.List;
 import java.util.Locale;
+import java.util.OptionalDouble;
 import java.util.function.Function;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.BeforeAll;
@@ -121,6 +126,29 @@ class OracleTest {
     return regrets;
   }
 
+  /** A policy that stays as it began: all that drawing layer by layer inside the budget does. */
+  private static Controller untaught(Problem problem) {
+    Learner none =
+        new Learner() {
+          @Override
+          public void learn(int[] choice, double reward) {}
+
+          @Override
+          public ObjectNode state() {
+            return JsonNodeFactory.instance.objectNode();
+          }
+
+          @Override
+          public void restore(JsonNode state) {}
+        };
+    return new PolicySearch(
+        problem,
+        new Draws(problem.seed()),
+        new IndependentLogits(problem),
+        none,
+        (accuracy, cost) -> accuracy);
+  }
+
   /** Holds every strategy to what is asked of it; gives the regrets of random draws. */
   private static double[][] compare(int seeds) {
     double[][] random = regrets(Strategy.RANDOM::begin, seeds);
@@ -162,6 +190,47 @@ class OracleTest {
     assertEquals(0.020, expected(3282), 5e-4);
   }
 
+  /** What helps a model of one number a layer and block, and is not so in every space. */
+  @Test
+  void accuraciesAreNearlySumsOverLayers() {
+    Problem problem =
+        new Problem(macro.space.allowed(), new Everything(), OptionalDouble.empty(), 1);
+    History history = new History(problem);
+    for (int i = 0; i < macro.mean.length; i++) {
+      history.learn(Macro.choice(i), macro.mean[i], 0);
+    }
+    AdditiveModel model = AdditiveModel.fit(problem, history, 1e-3);
+    double[] predicted =
+        IntStream.range(0, macro.mean.length).mapToDouble(i -> model.of(Macro.choice(i))).toArray();
+    long agreed = 0;
+    long pairs = 0;
+    for (int i = 0; i < predicted.length; i++) {
+      for (int j = 0; j < i; j++) {
+        double sign = (predicted[i] - predicted[j]) * (macro.mean[i] - macro.mean[j]);
+        agreed += sign > 0 ? 1 : sign < 0 ? -1 : 0;
+        pairs++;
+      }
+    }
+    assertEquals(0.87, (double) agreed / pairs, 0.005);
+  }
+
+  private static final class Everything implements Feasible {
+    @Override
+    public boolean met(int[] choice) {
+      return true;
+    }
+
+    @Override
+    public boolean[] mayTake(int[] prefix, int layer) {
+      return new boolean[] {true, true, true};
+    }
+
+    @Override
+    public int[] uniform(long seed, long index) {
+      throw new AssertionError("nothing is drawn");
+    }
+  }
+
   @Test
   void strategiesFindMoreThanRandomDraws() {
     compare(30);
@@ -172,13 +241,19 @@ class OracleTest {
   @Tag("full")
   void strategiesFindMoreThanRandomDrawsOverAHundredSeeds() {
     double[][] random = compare(100);
+    double[] untaught = row("a policy untaught", OracleTest::untaught, random)[2];
+    for (Strategy strategy : List.of(Strategy.REINFORCE, Strategy.RNN, Strategy.MNASNET)) {
+      double t = t(regrets(strategy::begin, 100)[2], untaught);
+      System.out.printf(Locale.ROOT, "%s against it: t = %.1f%n", strategy.word(), t);
+      assertTrue(t >= CRITICAL, strategy + " is no better than untaught: t = " + t);
+    }
     EvolutionSettings plain = EvolutionSettings.PLAIN;
     EvolutionSettings published =
         new EvolutionSettings(
             plain.initial(), plain.population(), plain.sample(), 0, plain.more(), 1, 1);
     row("evolution without crossover", p -> Controllers.evolution(p, published), random);
     row("reinforce, beta 0", p -> Controllers.reinforce(p, 0), random);
-    row("mnasnet, w 0 below T", p -> Controllers.mnasnet(p, 0, Controllers.HARD), random);
+    row("mnasnet, hard form", p -> Controllers.mnasnet(p, 0, Controllers.HARD), random);
     for (int draws : EVALUATIONS) {
       System.out.printf(Locale.ROOT, "random, exact, %d: %.3f%n", draws, expected(draws));
     }
