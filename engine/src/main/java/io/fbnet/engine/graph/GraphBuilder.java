@@ -405,12 +405,14 @@ public final class GraphBuilder {
     made.removeAll(storage.keySet());
     List<Value> own = new ArrayList<>();
     for (Value x : xs) {
-      // What lies elsewhere already is copied to the place that all share.
-      Value y = made.remove(x) ? x : value(x.name(), x.shape());
-      if (y != x) {
-        add(new Op.Sum(List.of(x), y));
+      if (made.remove(x)) {
+        own.add(x);
+        continue;
       }
-      own.add(y);
+      // What lies elsewhere already is copied to the place that all share.
+      Value copy = value(x.name(), x.shape());
+      add(new Op.Sum(List.of(x), copy));
+      own.add(copy);
     }
     Value y = value("chosen", xs.getFirst().shape());
     add(new Op.Choose(own, choice, y));

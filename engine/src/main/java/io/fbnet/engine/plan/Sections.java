@@ -79,6 +79,7 @@ public final class Sections {
     return result;
   }
 
+  @com.google.errorprone.annotations.FormatMethod
   private static void require(boolean condition, String message, Object... values) {
     if (!condition) {
       throw new IllegalArgumentException(String.format(Locale.ROOT, message, values));
