@@ -36,7 +36,7 @@ record KeyPath(KeyPath outer, String name, int index) {
     if (name == null) {
       words.append('[').append(index).append(']');
     } else {
-      words.append(outer == WHOLE ? "" : ".").append(name);
+      words.append(outer.outer == null ? "" : ".").append(name);
     }
   }
 }
