@@ -135,7 +135,7 @@ class DeviceFaultsTest {
 
   @Test
   void aSearchThatLosesACallGoesOn() throws IOException {
-    sweep(search(new SmallRuns(folder)), 1, 32);
+    sweep(search(new SmallRuns(folder)), 1, 128);
   }
 
   @Test

@@ -38,6 +38,7 @@ final class FaultSweep {
    * @param made what stands in the run's folder before it begins, null for nothing
    * @param again what the user runs after a failure where there is a run to go on with
    */
+  @SuppressWarnings("ArrayRecordComponent")
   private record Work(String name, Path made, String[] begin, String[] again) {}
 
   private FaultSweep(Path folder, boolean full) {

@@ -31,7 +31,7 @@ final class FaultyChannel extends FileChannel {
   private ByteBuffer taken(Operation operation, ByteBuffer source) throws IOException {
     Fault fault = owner.strikes(operation, path);
     if (fault == null) {
-      return source;
+      return source.duplicate();
     }
     if (!fault.isOfWritesAlone()) {
       throw new IOException(fault.message);
@@ -43,23 +43,21 @@ final class FaultyChannel extends FileChannel {
     taken(operation, ByteBuffer.allocate(0));
   }
 
-  private static int moved(ByteBuffer source, ByteBuffer taken, int count) {
-    if (taken != source) {
-      source.position(source.position() + count);
-    }
+  private static int moved(ByteBuffer source, int count) {
+    source.position(source.position() + count);
     return count;
   }
 
   @Override
   public int write(ByteBuffer source) throws IOException {
     ByteBuffer taken = taken(Operation.WRITE, source);
-    return moved(source, taken, file.write(taken));
+    return moved(source, file.write(taken));
   }
 
   @Override
   public int write(ByteBuffer source, long position) throws IOException {
     ByteBuffer taken = taken(Operation.WRITE, source);
-    return moved(source, taken, file.write(taken, position));
+    return moved(source, file.write(taken, position));
   }
 
   @Override

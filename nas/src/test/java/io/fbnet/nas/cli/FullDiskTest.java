@@ -1,5 +1,6 @@
 package io.fbnet.nas.cli;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
@@ -35,7 +36,7 @@ class FullDiskTest {
         new ProcessBuilder("mount", "-t", "tmpfs", "-o", "size=8m", "none", disk.toString())
             .redirectErrorStream(true)
             .start();
-    String said = new String(mount.getInputStream().readAllBytes()).strip();
+    String said = new String(mount.getInputStream().readAllBytes(), UTF_8).strip();
     mounted = mount.waitFor() == 0;
     if (!mounted) {
       System.out.println("FullDiskTest is skipped: no file system may be mounted here: " + said);
