@@ -215,8 +215,15 @@ class FilesFuzzTest {
   private List<String> rows() throws IOException {
     return List.of(
         exported(Format.TEXT),
-        "device box\nunit us\nfixed 12.5\nlayer_id;skip;k3_e3;k5_e6\n"
-            + "2;0;1,5;2,5\n1;0;3,5;4,5\n3;0,5;1;2\n",
+        """
+        device box
+        unit us
+        fixed 12.5
+        layer_id;skip;k3_e3;k5_e6
+        2;0;1,5;2,5
+        1;0;3,5;4,5
+        3;0,5;1;2
+        """,
         "unit ms\nfixed 1\ndevice b\nL1 1 2 3\nL2 4e-3 5 6\nL3 7 8 9 # last\n");
   }
 
