@@ -28,15 +28,20 @@ record KeyPath(KeyPath outer, String name, int index) {
     return words.toString();
   }
 
+  /** Whether this is the whole file. */
+  boolean isWhole() {
+    return outer == null;
+  }
+
   private void append(StringBuilder words) {
-    if (outer == null) {
+    if (isWhole()) {
       return;
     }
     outer.append(words);
     if (name == null) {
       words.append('[').append(index).append(']');
     } else {
-      words.append(outer.outer == null ? "" : ".").append(name);
+      words.append(outer.isWhole() ? "" : ".").append(name);
     }
   }
 }

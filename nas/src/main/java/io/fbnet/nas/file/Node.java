@@ -44,7 +44,7 @@ public final class Node {
 
   /** An exception that names this value's file, line and key. */
   public UserException wrong(String complaint) {
-    String what = key.outer() == null ? "" : "'" + key + "' ";
+    String what = key.isWhole() ? "" : "'" + key + "' ";
     return UserException.data("%s, line %d: %s%s", file, line, what, complaint);
   }
 
