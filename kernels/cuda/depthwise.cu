@@ -7,6 +7,7 @@
 // turned around; the stride-2 gradient has its own patch, which knows at compile time which taps meet which
 // output parity.
 //
+// forward_statistics also leaves the statistics of y, as it is stored, for the norm behind the convolution.
 // backward_data_sums also leaves the sums that the gradient of the norm before the convolution needs, of the gradient
 // as it is stored (depthwise_sums.h).
 //
@@ -64,11 +65,12 @@ INLINE void storePatch(T* image, const Images& s, int row, int column, bool pair
   }
 }
 
-// y gathers: y[r][o] = sum of x[r s - p + i][o s - p + j] w[i][j]. With SUMS, y is the gradient in what `sums`
-// says, whose pixels come to `beside` together with x; norm is then that of the sums, and x is read as it is.
-template <class T, int K, int S, bool SUMS>
+// y gathers: y[r][o] = sum of x[r s - p + i][o s - p + j] w[i][j]. With the sums of a norm's gradient, y is that
+// gradient, what the norm read comes to `beside` together with x, `norm` is this norm, and x is read as it is.
+template <class T, int K, int S, class Sums>
 INLINE void gather(const T* x, const float* w, T* y, const Jobs& jobs, const Images& from, const Images& to,
-                   bool turned, const Norm& norm, T* tile, float* numbers, const GradientSums<T>& sums, T* beside) {
+                   bool turned, const Norm& norm, T* tile, float* numbers, const Sums& sums, T* beside) {
+  constexpr bool GRADIENT = Same<Sums, GradientSums<T>>::value, STATISTICS = Same<Sums, StatisticsSums>::value;
   constexpr int HIGH = Patch<S>::DOWN * Patch<S>::ROWS;
   const int first = (int)blockIdx.x * DEPTHWISE_CHANNELS;
   const int channels = from.c - first < DEPTHWISE_CHANNELS ? from.c - first : DEPTHWISE_CHANNELS;
@@ -76,6 +78,7 @@ INLINE void gather(const T* x, const float* w, T* y, const Jobs& jobs, const Ima
   loadTaps<K>(reinterpret_cast<float*>(tile), w, first, channels, turned, tap);
   stageNorm(numbers, norm, first, channels);
   PairSums added = {};
+  PairShift shifted = {};
   const Norm none = {};
 
   const int across = (int)blockDim.x / 16 / Patch<S>::DOWN, wide = across * Patch<S>::COLUMNS;
@@ -85,7 +88,7 @@ INLINE void gather(const T* x, const float* w, T* y, const Jobs& jobs, const Ima
     const Window window = windowOf<K, S>(at.row, at.column);
     const T* in = x + (long long)at.image * from.h * from.w * from.ld + first;
     __syncthreads();
-    if constexpr (SUMS) {
+    if constexpr (GRADIENT) {
       Window own;
       own.y = at.row;
       own.x = at.column;
@@ -95,7 +98,7 @@ INLINE void gather(const T* x, const float* w, T* y, const Jobs& jobs, const Ima
       beginFill(beside, images, own, to, channels, fitsVectors(sums.x, to));
     }
     beginFill(tile, in, window, from, channels, vectors);
-    endFill(tile, numbers, window, from, channels, vectors, SUMS ? none : norm);
+    endFill(tile, numbers, window, from, channels, vectors, GRADIENT ? none : norm);
     const Pair pair = pairOfThread(channels);
     const Patch<S> patch = patchOfThread<S>(pair.slot, across);
     const int row = at.row + patch.row, column = at.column + patch.column;
@@ -105,21 +108,26 @@ INLINE void gather(const T* x, const float* w, T* y, const Jobs& jobs, const Ima
       const T* seen = tile + patch.row * S * pitch + patch.column * S * TilePixel<T>::size;
       meet<false, T, K, S>(seen + pair.lane * 2, pitch, tap, out);
       T* result = y + (long long)at.image * to.h * to.w * to.ld + first + pair.lane * 2;
-      if constexpr (SUMS) {
+      if constexpr (GRADIENT) {
         const T* own = beside + (patch.row * wide + patch.column) * TilePixel<T>::size + pair.lane * 2;
         const auto rawX = [=](int r, int o) {
           return rawPair(own + (r * wide + o) * TilePixel<T>::size, true, true);
         };
         storeSummed(result, to, row, column, pairs, pair.lane * 2 + 1 < channels, out, rawX,
                     numbers + pair.lane * 2, norm.relu, added);
+      } else if constexpr (STATISTICS) {
+        storeShifted(result, to, row, column, pairs, pair.lane * 2 + 1 < channels, out, shifted, added);
       } else {
         storePatch(result, to, row, column, pairs, pair.lane * 2 + 1 < channels, out);
       }
     }
   }
-  if constexpr (SUMS) {
+  if constexpr (GRADIENT) {
     endOfSums(added, pairOfThread(channels), across * Patch<S>::DOWN, first, channels, norm.inverse, to.ld, sums,
               reinterpret_cast<float*>(tile));
+  } else if constexpr (STATISTICS) {
+    endOfStatistics(added, shifted, pairOfThread(channels), across * Patch<S>::DOWN, first, channels, to.ld, sums,
+                    reinterpret_cast<float*>(tile));
   }
 }
 
@@ -221,7 +229,11 @@ INLINE void backwardData(const T* dy, const float* w, T* dx, const Jobs& jobs, c
                          const Images& to, const Norm& norm, T* tile, float* numbers, const GradientSums<T>& sums,
                          T* beside) {
   if constexpr (S == 1) {
-    gather<T, K, 1, SUMS>(dy, w, dx, jobs, from, to, true, norm, tile, numbers, sums, beside);
+    if constexpr (SUMS) {
+      gather<T, K, 1>(dy, w, dx, jobs, from, to, true, norm, tile, numbers, sums, beside);
+    } else {
+      gather<T, K, 1>(dy, w, dx, jobs, from, to, true, norm, tile, numbers, NoSums{}, beside);
+    }
   } else {
     spread<T, K, SUMS>(dy, w, dx, jobs, from, to, norm, tile, numbers, sums);
   }
@@ -246,11 +258,29 @@ INLINE void backwardData(const T* dy, const float* w, T* dx, const Jobs& jobs, c
           DEPTHWISE_SIZES, DEPTHWISE_NORM) {                                              \
     DEPTHWISE_TILE(T, K, S);                                                              \
     __shared__ float4 numbers[3 * DEPTHWISE_CHANNELS / 4];                                \
-    gather<T, K, S, false>(x, w, y, {jobs, down, right}, {h, wd, c, ldx}, {oh, ow, c, ldy}, false,           \
-                           {mean, inverse, gamma, beta, relu}, reinterpret_cast<T*>(tile),                  \
-                           reinterpret_cast<float*>(numbers), {}, nullptr);                                 \
+    gather<T, K, S>(x, w, y, {jobs, down, right}, {h, wd, c, ldx}, {oh, ow, c, ldy}, false,                 \
+                    {mean, inverse, gamma, beta, relu}, reinterpret_cast<T*>(tile),       \
+                    reinterpret_cast<float*>(numbers), NoSums{}, (T*)nullptr);            \
   }                                                                                       \
   EXPORT_KERNEL(depthwise_k##K##s##S##_forward_##SUFFIX)                                  \
+  extern "C" __global__ void __launch_bounds__(128, K == 3 ? 5 : 4)                       \
+      depthwise_k##K##s##S##_forward_statistics_##SUFFIX(                                 \
+          const T* __restrict__ x, const float* __restrict__ w, T* __restrict__ y,        \
+          DEPTHWISE_SIZES, DEPTHWISE_NORM, float* partial, unsigned* tickets, long long pixels,             \
+          float* __restrict__ meanOf, float* __restrict__ inverseOf,                      \
+          float* __restrict__ runningMean, float* __restrict__ runningVariance,           \
+          const float* __restrict__ momentum, float epsilon, const int* __restrict__ place,                 \
+          const float* __restrict__ gammaOf, float* __restrict__ packed) {                \
+    DEPTHWISE_TILE(T, K, S);                                                              \
+    __shared__ float4 numbers[3 * DEPTHWISE_CHANNELS / 4];                                \
+    const StatisticsSums sums = {                                                         \
+        pixels, partial, tickets,                                                         \
+        {meanOf, inverseOf, runningMean, runningVariance, momentum, epsilon, gammaOf, packed}, place};      \
+    gather<T, K, S>(x, w, y, {jobs, down, right}, {h, wd, c, ldx}, {oh, ow, c, ldy}, false,                 \
+                    {mean, inverse, gamma, beta, relu}, reinterpret_cast<T*>(tile),       \
+                    reinterpret_cast<float*>(numbers), sums, (T*)nullptr);                \
+  }                                                                                       \
+  EXPORT_KERNEL(depthwise_k##K##s##S##_forward_statistics_##SUFFIX)                       \
   extern "C" __global__ void __launch_bounds__(128, K == 3 ? 5 : 4)                       \
       depthwise_k##K##s##S##_backward_data_##SUFFIX(                                      \
           const T* __restrict__ dy, const float* __restrict__ w, T* __restrict__ dx,      \

@@ -73,7 +73,13 @@ final class BankKernels {
 
   // The depthwise convolutions
 
-  Kernel filter(Value expanded, Value expandNorm, Value to) {
+  /**
+   * The convolutions.
+   *
+   * @param norm whose statistics they leave, null where nobody wants them
+   */
+  Kernel filter(Value expanded, Value expandNorm, Value to, BankNorm norm) {
+    CudaNorm.Statistics statistics = norm == null ? null : statistics(norm);
     return ranges(
         range ->
             CudaDepthwise.forward(
@@ -82,7 +88,8 @@ final class BankKernels {
                 slice(expanded, range),
                 norm(expandNorm, range),
                 weights.depthwise(range),
-                slice(to, range)));
+                slice(to, range),
+                statistics == null ? null : statistics.from(range.first())));
   }
 
   /** The gradients in what the convolutions read, and the sums of the gradient of its norm. */

@@ -112,8 +112,7 @@ final class BankSteps {
     if (!own.expand()) {
       steps.add(statistics(images.expanded(), afterExpand));
     }
-    steps.add(filter(images));
-    steps.add(statistics(images.filtered(), afterDepthwise));
+    steps.add(filter(images, afterDepthwise));
     if (own.project()) {
       steps.add(
           normed(
@@ -150,11 +149,13 @@ final class BankSteps {
         k -> k.expand(to.expanded(), norm));
   }
 
-  private Step filter(Images to) {
-    return step(
+  /** The depthwise convolutions, which also leave the statistics of {@code norm} unless null. */
+  private Step filter(Images to, BankNorm norm) {
+    return normed(
+        norm,
         with(parameters(BankCandidate::depthwise), to.expanded(), expandNorm),
-        List.of(to.filtered()),
-        k -> k.filter(to.expanded(), expandNorm, to.filtered()));
+        to.filtered(),
+        k -> k.filter(to.expanded(), expandNorm, to.filtered(), norm));
   }
 
   private Step normalise(Images to) {
@@ -207,7 +208,7 @@ final class BankSteps {
     if (gradients && bank.any().gradient().readsAgain(bank.any())) {
       read = newImages(" again");
       steps.add(expand(read, null));
-      steps.add(filter(read));
+      steps.add(filter(read, null));
     }
     Value means = value("means", Shape.of(2, bank.allOutputs()));
     steps.add(sums(gradients ? means : null));

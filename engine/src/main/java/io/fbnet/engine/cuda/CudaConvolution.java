@@ -178,7 +178,7 @@ final class CudaConvolution {
           groups);
     }
     return depthwise()
-        ? CudaDepthwise.forward(context, sizes(), slice(xm), normalised(), wm, slice(ym))
+        ? CudaDepthwise.forward(context, sizes(), slice(xm), normalised(), wm, slice(ym), null)
         : cudnn(Direction.FORWARD);
   }
 

@@ -20,6 +20,9 @@ final class CudaDepthwise {
   /** Parts of a sum that one block adds. */
   private static final int PARTS_AT_ONCE = 16;
 
+  /** What adding an element to the sums of statistics takes, three instructions. */
+  private static final long STATISTICS_FLOPS = 6;
+
   /** What adding an element to the two sums of a norm's gradient takes, six instructions. */
   private static final long SUM_FLOPS = 12;
 
@@ -99,9 +102,16 @@ final class CudaDepthwise {
    *
    * @param norm what x is made by while it is read, null where it lies in memory
    * @param w f32 [channels, 1, kernel, kernel]
+   * @param statistics of y, from the slice's first channel on; null where nobody wants them
    */
   static Kernel forward(
-      CudaContext context, Sizes s, Slice x, Norm norm, MemorySegment w, Slice y) {
+      CudaContext context,
+      Sizes s,
+      Slice x,
+      Norm norm,
+      MemorySegment w,
+      Slice y,
+      CudaNorm.Statistics statistics) {
     Shape shape = Shape.gathering(context, s, x.channels(), s.oh(), s.ow());
     CudaArguments arguments =
         new CudaArguments().pointer(x.memory()).pointer(w).pointer(y.memory());
@@ -110,10 +120,24 @@ final class CudaDepthwise {
             .work(Family.DEPTHWISE_FORWARD)
             .readsImages(s.xElements(x))
             .reads(s.weightBytes(x) + normBytes(norm, x))
-            .writesImages(s.yElements(y))
-            .flops(s.flops(x) + normFlops(norm, s, x));
-    return shape.kernel(
-        context, work, "depthwise", "forward", normed(sizes(arguments, shape, s, x, y), norm));
+            .writesImages(s.yElements(y));
+    long flops = s.flops(x) + normFlops(norm, s, x);
+    normed(sizes(arguments, shape, s, x, y), norm);
+    if (statistics == null) {
+      return shape.kernel(context, work.flops(flops), "depthwise", "forward", arguments);
+    }
+    statistics.after(
+        arguments
+            .pointer(context.scratch("partial", 16L * shape.parts() * y.stride()))
+            .pointer(context.tickets(y.channels()))
+            .i64((long) s.n() * s.oh() * s.ow()));
+    // Of a channel's parts each of its threads loads four at once; then what moves.
+    work.reads(16L * y.channels() * shape.parts())
+        .writes(16L * y.channels() * (shape.parts() + 1))
+        .rounds(2 + Math.ceilDiv(shape.parts(), shape.threads() / 8))
+        .rounds(statistics.runningMean() == null ? 0 : 3)
+        .flops(flops + STATISTICS_FLOPS * s.yElements(y));
+    return shape.kernel(context, work, "depthwise", "forward_statistics", arguments);
   }
 
   /**

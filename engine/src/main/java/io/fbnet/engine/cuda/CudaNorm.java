@@ -122,6 +122,21 @@ final class CudaNorm {
       MemorySegment places,
       MemorySegment gamma,
       MemorySegment packed) {
+    /** Those of the channels from {@code first} on, where there are places. */
+    Statistics from(int first) {
+      long at = (long) Float.BYTES * first;
+      return new Statistics(
+          mean.asSlice(at),
+          inverse.asSlice(at),
+          runningMean,
+          runningVariance,
+          momentum,
+          epsilon,
+          places.asSlice(at),
+          gamma,
+          packed.asSlice(at));
+    }
+
     /** Nowhere. */
     static final Statistics NONE =
         new Statistics(null, null, null, null, null, 0, null, null, null);

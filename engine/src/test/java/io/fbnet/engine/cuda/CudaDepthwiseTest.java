@@ -3,7 +3,6 @@ package io.fbnet.engine.cuda;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT;
-import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -18,7 +17,6 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.Random;
 import java.util.function.Function;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -31,9 +29,6 @@ import org.junit.jupiter.params.provider.MethodSource;
  */
 class CudaDepthwiseTest {
   private static final long SEED = 20261128L;
-
-  /** What lies beside a slice: no number, and no other NaN has these bits in f32 or in bf16. */
-  private static final int BESIDE = 0x7FD57FD5;
 
   /**
    * Some channels of images.
@@ -138,8 +133,7 @@ class CudaDepthwiseTest {
     private final Case c;
     private final CudaBackend backend;
     private final CudaContext context;
-    private final Arena arena;
-    private final Random random;
+    private final DepthwiseArrays arrays;
     private final int oh;
     private final int ow;
     private final int taps;
@@ -148,8 +142,7 @@ class CudaDepthwiseTest {
       this.c = c;
       this.backend = backend;
       this.context = context;
-      this.arena = arena;
-      random = new Random(SEED);
+      arrays = new DepthwiseArrays(c, backend, arena, SEED);
       oh = c.outputs(c.h());
       ow = c.outputs(c.w());
       taps = c.kernel() * c.kernel();
@@ -159,10 +152,15 @@ class CudaDepthwiseTest {
       int channels = c.c().channels();
       long pixelsX = (long) c.n() * c.h() * c.w();
       long pixelsY = (long) c.n() * oh * ow;
-      double[] x = images(pixelsX);
-      double[] dy = images(pixelsY);
-      float[] w = vector(channels * taps);
-      float[][] norm = {vector(channels), vector(channels), vector(channels), vector(channels)};
+      double[] x = arrays.images(pixelsX);
+      double[] dy = arrays.images(pixelsY);
+      float[] w = arrays.vector(channels * taps);
+      float[][] norm = {
+        arrays.vector(channels),
+        arrays.vector(channels),
+        arrays.vector(channels),
+        arrays.vector(channels)
+      };
       for (int ch = 0; ch < channels; ch++) {
         norm[3][ch] += 2; // or a ReLU leaves nothing of the smallest images
       }
@@ -173,158 +171,42 @@ class CudaDepthwiseTest {
       define(seen, dy, w, y, dx, dw);
 
       Sizes sizes = new Sizes(c.n(), c.h(), c.w(), oh, ow, c.kernel(), c.stride(), c.bf16());
-      MemorySegment weights = upload(w);
+      MemorySegment weights = arrays.upload(w);
       Norm read =
           c.normalised()
               ? new Norm(
-                  upload(norm[0]), upload(norm[1]), upload(norm[2]), upload(norm[3]), c.norm() == 2)
+                  arrays.upload(norm[0]),
+                  arrays.upload(norm[1]),
+                  arrays.upload(norm[2]),
+                  arrays.upload(norm[3]),
+                  c.norm() == 2)
               : null;
-      Slice xs = sliceX(upload(x, c.c().width(), c.c().from()));
-      Slice dys = sliceY(upload(dy, c.c().widthY(), c.c().fromY()));
+      Slice xs = arrays.sliceX(arrays.upload(x, c.c().width(), c.c().from()));
+      Slice dys = arrays.sliceY(arrays.upload(dy, c.c().widthY(), c.c().fromY()));
       written(
           "y",
           y,
           c.c().widthY(),
           c.c().fromY(),
-          to -> CudaDepthwise.forward(context, sizes, xs, read, weights, sliceY(to)));
+          to -> CudaDepthwise.forward(context, sizes, xs, read, weights, arrays.sliceY(to), null));
       written(
           "dx",
           dx,
           c.c().width(),
           c.c().from(),
-          to -> CudaDepthwise.backwardData(context, sizes, dys, weights, sliceX(to), null));
-      if (c.normalised()) {
-        sums(sizes, x, norm, dys, weights, dx, xs);
-      }
+          to -> CudaDepthwise.backwardData(context, sizes, dys, weights, arrays.sliceX(to), null));
       MemorySegment gradient = backend.allocate(4L * w.length);
       Kernel weightGradient =
           CudaDepthwise.backwardWeights(context, sizes, xs, read, dys, gradient);
       double tolerance = tolerance(dw, c.normalised(), false);
       for (int run = 0; run < 3; run++) {
-        fill(gradient, w.length);
+        arrays.fill(gradient, w.length);
         weightGradient.launch();
-        MemorySegment host = download(gradient, w.length);
+        MemorySegment host = arrays.download(gradient, w.length);
         for (int i = 0; i < w.length; i++) {
           assertClose("dw, run " + run, i, dw, host.getAtIndex(JAVA_FLOAT, i), tolerance);
         }
       }
-    }
-
-    /** With sums the same images come out, and the numbers are those of what came out. */
-    private void sums(
-        Sizes sizes, double[] x, float[][] norm, Slice dy, MemorySegment w, double[] dx, Slice xs) {
-      int channels = c.c().channels();
-      int width = c.c().width();
-      int[] places = new int[2 * width];
-      for (int ch = 0; ch < channels; ch++) {
-        // Backwards, beta's before gamma's.
-        places[ch] = 2 * channels - 1 - ch;
-        places[width + ch] = channels - 1 - ch;
-      }
-      MemorySegment places32 = backend.allocate(4L * places.length);
-      backend.copyIn(arena.allocateFrom(JAVA_INT, places), places32, places.length);
-      MemorySegment means = backend.allocate(8L * width);
-      MemorySegment gradients = backend.allocate(8L * channels);
-      CudaNorm.GradientSums sums =
-          new CudaNorm.GradientSums(
-              xs.memory(),
-              new CudaNorm.Numbers(
-                  upload(norm[0]),
-                  upload(norm[1]),
-                  upload(norm[2]),
-                  upload(norm[3]),
-                  c.norm() == 2),
-              means,
-              new CudaNorm.Gradients(gradients, gradients, places32));
-      MemorySegment[] images = new MemorySegment[1];
-      Kernel[] kernel = new Kernel[1];
-      fill(means, 2L * width);
-      written(
-          "dx with sums",
-          dx,
-          width,
-          c.c().from(),
-          to -> {
-            images[0] = to;
-            kernel[0] = CudaDepthwise.backwardData(context, sizes, dy, w, sliceX(to), sums);
-            return kernel[0];
-          });
-      float[] first = null;
-      for (int run = 0; run < 2; run++) {
-        float[] now = new float[2 * width + 2 * channels];
-        MemorySegment host = download(means, 2L * width);
-        MemorySegment.copy(host, JAVA_FLOAT, 0, now, 0, 2 * width);
-        host = download(gradients, 2L * channels);
-        MemorySegment.copy(host, JAVA_FLOAT, 0, now, 2 * width, 2 * channels);
-        if (run > 0) {
-          assertArrayEquals(first, now, "run " + run + ", " + c);
-        }
-        first = now;
-        kernel[0].launch();
-      }
-      long elements = (long) dx.length / channels * width;
-      MemorySegment stored = download(images[0], words(elements));
-      for (int ch = 0; ch < width; ch++) {
-        if (ch >= channels) {
-          float untouched = Float.intBitsToFloat(BESIDE);
-          assertEquals(untouched, first[ch], "mean " + ch + " of " + c);
-          assertEquals(untouched, first[width + ch], "mean " + ch + " of " + c);
-          continue;
-        }
-        double sum = 0;
-        double product = 0;
-        double size = 1e-3;
-        for (int p = 0; p < x.length / channels; p++) {
-          long at = (long) p * width + c.c().from() + ch;
-          int bits =
-              c.bf16() ? stored.getAtIndex(JAVA_SHORT, at) << 16 : stored.getAtIndex(JAVA_INT, at);
-          float centred = (float) x[p * channels + ch] - norm[0][ch];
-          float normalised = centred * (norm[2][ch] * norm[1][ch]) + norm[3][ch];
-          double d = c.norm() == 2 && normalised <= 0 ? 0 : Float.intBitsToFloat(bits);
-          sum += d;
-          product += d * centred * norm[1][ch];
-          size += Math.abs(d) * (1 + Math.abs(centred * norm[1][ch]));
-        }
-        double pixels = (double) x.length / channels;
-        String what = "channel " + ch + " of " + c + ", seed " + SEED;
-        assertEquals(sum, first[2 * width + channels - 1 - ch], 1e-5 * size, what);
-        assertEquals(product, first[2 * width + 2 * channels - 1 - ch], 1e-5 * size, what);
-        assertEquals(sum / pixels, first[ch], 1e-5 * size / pixels, what);
-        assertEquals(product / pixels, first[width + ch], 1e-5 * size / pixels, what);
-      }
-    }
-
-    private Slice sliceX(MemorySegment images) {
-      return slice(images, c.c().from(), c.c().width());
-    }
-
-    private Slice sliceY(MemorySegment images) {
-      return slice(images, c.c().fromY(), c.c().widthY());
-    }
-
-    private Slice slice(MemorySegment images, int from, int width) {
-      return new Slice(images.asSlice((long) from * (c.bf16() ? 2 : 4)), c.c().channels(), width);
-    }
-
-    /** Numbers that both types hold exactly; neither zeros nor of one sign. */
-    private double[] images(long pixels) {
-      double[] v = new double[Math.toIntExact(pixels * c.c().channels())];
-      for (int i = 0; i < v.length; i++) {
-        v[i] = narrow(0.1 + random.nextGaussian());
-      }
-      return v;
-    }
-
-    private static float narrow(double v) {
-      return Float.intBitsToFloat(Float.floatToRawIntBits((float) v) & 0xFFFF0000);
-    }
-
-    private float[] vector(int n) {
-      float[] v = new float[n];
-      for (int i = 0; i < n; i++) {
-        v[i] = (float) random.nextGaussian();
-      }
-      return v;
     }
 
     private double[] normalised(double[] x, float[][] norm) {
@@ -361,49 +243,6 @@ class CudaDepthwiseTest {
       }
     }
 
-    private MemorySegment upload(float[] v) {
-      MemorySegment memory = backend.allocate(4L * v.length);
-      backend.copyIn(arena.allocateFrom(JAVA_FLOAT, v), memory, v.length);
-      return memory;
-    }
-
-    private long words(long elements) {
-      return c.bf16() ? (elements + 1) / 2 : elements;
-    }
-
-    private void fill(MemorySegment memory, long words) {
-      MemorySegment host = arena.allocate(4 * words, 64);
-      for (long i = 0; i < words; i++) {
-        host.setAtIndex(JAVA_INT, i, BESIDE);
-      }
-      backend.copyIn(host, memory, words);
-    }
-
-    private MemorySegment download(MemorySegment memory, long words) {
-      MemorySegment host = arena.allocate(4 * words, 64);
-      backend.copyOut(memory, host, words);
-      return host;
-    }
-
-    /** Images of {@code width} channels, of which those of the slice are given. */
-    private MemorySegment upload(double[] v, int width, int from) {
-      long elements = (long) v.length / c.c().channels() * width;
-      MemorySegment memory = backend.allocate(4 * words(elements));
-      fill(memory, words(elements));
-      MemorySegment host = download(memory, words(elements));
-      for (int i = 0; i < v.length; i++) {
-        long at = (long) (i / c.c().channels()) * width + from + i % c.c().channels();
-        int bits = Float.floatToRawIntBits((float) v[i]);
-        if (c.bf16()) {
-          host.setAtIndex(JAVA_SHORT, at, (short) (bits >> 16));
-        } else {
-          host.setAtIndex(JAVA_INT, at, bits);
-        }
-      }
-      backend.copyIn(host, memory, words(elements));
-      return memory;
-    }
-
     /** Runs a kernel that writes images, and looks at the slice and at what lies beside it. */
     private void written(
         String what,
@@ -414,15 +253,15 @@ class CudaDepthwiseTest {
       int channels = c.c().channels();
       double tolerance = tolerance(expected, c.normalised() && what.equals("y"), true);
       long elements = (long) expected.length / channels * width;
-      MemorySegment memory = backend.allocate(4 * words(elements));
-      fill(memory, words(elements));
+      MemorySegment memory = backend.allocate(4 * arrays.words(elements));
+      arrays.fill(memory, arrays.words(elements));
       kernel.apply(memory).launch();
-      MemorySegment host = download(memory, words(elements));
+      MemorySegment host = arrays.download(memory, arrays.words(elements));
       for (int at = 0; at < elements; at++) {
         int bits = c.bf16() ? host.getAtIndex(JAVA_SHORT, at) << 16 : host.getAtIndex(JAVA_INT, at);
         int ch = at % width - from;
         if (ch < 0 || ch >= channels) {
-          int beside = c.bf16() ? BESIDE << 16 : BESIDE;
+          int beside = c.bf16() ? DepthwiseArrays.BESIDE << 16 : DepthwiseArrays.BESIDE;
           int place = at;
           assertEquals(beside, bits, () -> what + " beside the slice, " + place + ", " + c);
         } else {

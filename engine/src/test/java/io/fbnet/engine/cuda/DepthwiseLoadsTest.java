@@ -126,7 +126,12 @@ class DepthwiseLoadsTest {
   @ParameterizedTest
   @MethodSource("kernels")
   void forward(int kernel, int stride, String type) throws IOException {
-    String name = name(kernel, stride, "forward", type);
+    forward(kernel, stride, "forward", type);
+    forward(kernel, stride, "forward_statistics", type);
+  }
+
+  private static void forward(int kernel, int stride, String what, String type) throws IOException {
+    String name = name(kernel, stride, what, type);
     List<String> instructions = instructions("depthwise", name);
     copiesWaitForNothing(instructions, name);
     int rows = stride == 1 ? 4 : 2;
