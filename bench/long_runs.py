@@ -134,9 +134,10 @@ def main():
     args.out.write_text(f"""# Long runs
 
 A search of {args.steps} steps of a tiny space on each back end (`cuda` is the software device of the tests); {os.cpu_count()} cores
-of {machine.processor()}; commit {tree}; `python3 bench/long_runs.py --steps {args.steps}`. The heap is fixed and touched at the
-start, and glibc gives back each second what Java's compilers freed. Medians of the samples from step {FIRST} to {FIRST + WINDOW} and of the last {WINDOW} steps: memory in MiB, resident, of it
-anonymous, and what Java's native memory tracking counts; open files; threads.
+of {machine.processor()}; commit {tree}; `python3 bench/long_runs.py --steps {args.steps} --devices {",".join(kept)}`.
+The heap is fixed and touched at the start, and glibc gives back each second what Java's compilers freed. Medians of the
+samples from step {FIRST} to {FIRST + WINDOW} and of the last {WINDOW} steps: memory in MiB, resident, of it anonymous, and what
+Java's native memory tracking counts; open files; threads.
 
 | device | samples | resident | anonymous | tracked | files | threads | flat within {ALLOWED:.0%} |
 | --- | --- | --- | --- | --- | --- | --- | --- |
