@@ -5,8 +5,9 @@ import java.lang.foreign.MemorySegment;
 import java.util.Map;
 
 /**
- * A device that runs graphs. One thread uses it, the one that opened it. It is always passed, never
- * a global default.
+ * A device that runs graphs. One thread uses it, the one that opened it; on another, and once it is
+ * closed, its methods throw {@link IllegalStateException}. It is always passed, never a global
+ * default.
  */
 public interface Backend extends AutoCloseable {
   /** {@return {@code reference}, {@code cpu} or {@code cuda}} */
@@ -26,10 +27,14 @@ public interface Backend extends AutoCloseable {
    */
   int elementBytes();
 
+  /** {@return the thread and the time that the back end is for; its methods refuse others} */
+  Confinement confinement();
+
   /**
    * {@return zeroed memory of the device, aligned to 256 bytes}
    *
-   * @param bytes its size
+   * @param bytes its size, 0 or more
+   * @throws IllegalArgumentException where it is negative
    * @throws OutOfDeviceMemory where there is not enough
    */
   MemorySegment allocate(long bytes);
@@ -44,9 +49,10 @@ public interface Backend extends AutoCloseable {
   /**
    * Copies f32 from host memory to a flat buffer.
    *
-   * @param host {@code count} f32
+   * @param host {@code count} f32, not on the Java heap where the device is a GPU
    * @param device {@code count} elements of {@link #elementBytes} each
-   * @param count how many
+   * @param count how many, 0 or more
+   * @throws IllegalArgumentException where either is too small
    */
   void copyIn(MemorySegment host, MemorySegment device, long count);
 
@@ -54,8 +60,9 @@ public interface Backend extends AutoCloseable {
    * Copies elements of a flat buffer to host memory as f32.
    *
    * @param device {@code count} elements of {@link #elementBytes} each
-   * @param host room for {@code count} f32
-   * @param count how many
+   * @param host room for {@code count} f32, not on the Java heap where the device is a GPU
+   * @param count how many, 0 or more
+   * @throws IllegalArgumentException where either is too small, or the host's is read-only
    */
   void copyOut(MemorySegment device, MemorySegment host, long count);
 

@@ -29,6 +29,9 @@ public interface ControlBlock extends AutoCloseable {
    * @param scalars how many, 0 or more
    */
   static ControlBlock onHost(int scalars) {
+    if (scalars < 0) {
+      throw new IllegalArgumentException("no block of " + scalars + " scalars");
+    }
     Arena arena = Arena.ofShared();
     MemorySegment memory = arena.allocate(Math.max(1, scalars) * (long) SCALAR_BYTES, 64);
     return new ControlBlock() {
@@ -49,7 +52,9 @@ public interface ControlBlock extends AutoCloseable {
 
       @Override
       public void close() {
-        arena.close();
+        if (arena.scope().isAlive()) {
+          arena.close();
+        }
       }
     };
   }

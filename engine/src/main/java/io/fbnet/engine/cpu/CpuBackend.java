@@ -1,7 +1,9 @@
 package io.fbnet.engine.cpu;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Confinement;
 import io.fbnet.engine.backend.GraphCompiler;
+import io.fbnet.engine.backend.HostMemory;
 import io.fbnet.engine.backend.OutOfDeviceMemory;
 import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.graph.Graph;
@@ -46,9 +48,12 @@ public final class CpuBackend implements Backend {
   private final long room = Pages.available();
 
   private long given;
-  private boolean closed;
+  private final Confinement confinement = new Confinement("cpu");
 
   private CpuBackend(int threads, Precision precision, boolean vectors, long chunkBytes) {
+    if (threads < 1) {
+      throw new IllegalArgumentException("one thread or more, not " + threads);
+    }
     if (precision == Precision.TF32) {
       throw new IllegalArgumentException("a CPU has f32 and bf16, not tf32");
     }
@@ -223,7 +228,16 @@ public final class CpuBackend implements Backend {
   }
 
   @Override
+  public Confinement confinement() {
+    return confinement;
+  }
+
+  @Override
   public MemorySegment allocate(long bytes) {
+    confinement.require();
+    if (bytes < 0) {
+      throw new IllegalArgumentException("no memory of " + bytes + " bytes");
+    }
     // What is not touched yet the system still calls free, so what was given is counted here.
     if (room >= 0 && given + bytes > room) {
       throw new OutOfDeviceMemory(bytes, room - given, device(), null);
@@ -245,6 +259,7 @@ public final class CpuBackend implements Backend {
 
   @Override
   public void release(MemorySegment memory) {
+    confinement.requireThread();
     Arena arena = arenas.remove(memory.address());
     if (arena != null) {
       given -= memory.byteSize();
@@ -259,28 +274,35 @@ public final class CpuBackend implements Backend {
 
   @Override
   public void copyIn(MemorySegment host, MemorySegment device, long count) {
+    confinement.require();
+    HostMemory.requireReadable(host, HostMemory.bytes(count, Float.BYTES));
+    HostMemory.requireWritable(device, HostMemory.bytes(count, Float.BYTES));
     MemorySegment.copy(host, 0, device, 0, count * Float.BYTES);
   }
 
   @Override
   public void copyOut(MemorySegment device, MemorySegment host, long count) {
+    confinement.require();
+    HostMemory.requireReadable(device, HostMemory.bytes(count, Float.BYTES));
+    HostMemory.requireWritable(host, HostMemory.bytes(count, Float.BYTES));
     MemorySegment.copy(device, 0, host, 0, count * Float.BYTES);
   }
 
   @Override
   public GraphCompiler compiler(Graph graph, boolean fixedParameters) {
+    confinement.require();
     return new CpuCompiler(this, graph, fixedParameters);
   }
 
   @Override
   public void synchronise() {
+    confinement.require();
     // Every launch returns when its work is done.
   }
 
   @Override
   public void close() {
-    if (!closed) {
-      closed = true;
+    if (confinement.close()) {
       team.close();
       dnnl.close();
       arenas.values().forEach(Arena::close);

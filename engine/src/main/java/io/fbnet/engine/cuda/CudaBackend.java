@@ -1,6 +1,7 @@
 package io.fbnet.engine.cuda;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Confinement;
 import io.fbnet.engine.backend.ControlBlock;
 import io.fbnet.engine.backend.DeviceFailure;
 import io.fbnet.engine.backend.GraphCompiler;
@@ -27,6 +28,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.NavigableMap;
+import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 
@@ -47,7 +50,7 @@ public final class CudaBackend implements Backend {
   private final CudaOptions options;
   private final KernelLibrary kernels;
   private final Consumer<String> notes;
-  private final Map<Long, MemorySegment> allocations = new HashMap<>();
+  private final NavigableMap<Long, MemorySegment> allocations = new TreeMap<>();
   private final Map<Plan, CudnnConvolution> plans = new HashMap<>();
   private CudaStream stream;
   private CudaStream copies;
@@ -56,7 +59,7 @@ public final class CudaBackend implements Backend {
   private boolean lost;
   private boolean saidLibraryOnly;
   private Exception closeFailure;
-  private boolean closed;
+  private final Confinement confinement = new Confinement("cuda");
 
   private record Plan(Direction direction, Sizes sizes) {}
 
@@ -316,7 +319,16 @@ public final class CudaBackend implements Backend {
   }
 
   @Override
+  public Confinement confinement() {
+    return confinement;
+  }
+
+  @Override
   public MemorySegment allocate(long bytes) {
+    confinement.require();
+    if (bytes < 0) {
+      throw new IllegalArgumentException("no memory of " + bytes + " bytes");
+    }
     return guarded(
         bytes,
         () -> {
@@ -329,6 +341,7 @@ public final class CudaBackend implements Backend {
 
   @Override
   public void release(MemorySegment memory) {
+    confinement.requireThread();
     MemorySegment whole = allocations.remove(memory.address());
     if (whole != null) {
       closing(() -> device.free(whole));
@@ -337,6 +350,10 @@ public final class CudaBackend implements Backend {
 
   @Override
   public void copyIn(MemorySegment host, MemorySegment memory, long count) {
+    confinement.require();
+    HostMemory.requireReadable(host, HostMemory.bytes(count, Float.BYTES));
+    HostMemory.requireNative(host);
+    requireOwn(memory, HostMemory.bytes(count, Float.BYTES));
     guard(
         () -> {
           stream.copyToDevice(memory, host, count * Float.BYTES);
@@ -346,11 +363,26 @@ public final class CudaBackend implements Backend {
 
   @Override
   public void copyOut(MemorySegment memory, MemorySegment host, long count) {
+    confinement.require();
+    HostMemory.requireWritable(host, HostMemory.bytes(count, Float.BYTES));
+    HostMemory.requireNative(host);
+    requireOwn(memory, HostMemory.bytes(count, Float.BYTES));
     guard(
         () -> {
           stream.copyToHost(host, memory, count * Float.BYTES);
           stream.synchronise();
         });
+  }
+
+  /** Refuses what is no memory of this device: the driver would take any address. */
+  private void requireOwn(MemorySegment memory, long bytes) {
+    Map.Entry<Long, MemorySegment> whole = allocations.floorEntry(memory.address());
+    if (memory.byteSize() < bytes
+        || whole == null
+        || memory.address() + bytes > whole.getKey() + whole.getValue().byteSize()) {
+      throw new IllegalArgumentException(
+          "no memory of the device of " + bytes + " bytes is at that address");
+    }
   }
 
   /** Page-locked host memory; whoever asks for it gives it back to the device. */
@@ -360,30 +392,36 @@ public final class CudaBackend implements Backend {
 
   @Override
   public HostMemory hostMemory() {
+    confinement.require();
     return new CudaHostMemory(this);
   }
 
   @Override
   public ControlBlock controls(int scalars) {
+    confinement.require();
+    if (scalars < 0) {
+      throw new IllegalArgumentException("no block of " + scalars + " scalars");
+    }
     return guarded(() -> new CudaControls(this, scalars));
   }
 
   @Override
   public GraphCompiler compiler(Graph graph, boolean fixedParameters) {
+    confinement.require();
     return new CudaCompiler(this, graph, fixedParameters);
   }
 
   @Override
   public void synchronise() {
+    confinement.require();
     guard(stream::synchronise);
   }
 
   @Override
   public void close() {
-    if (closed) {
+    if (!confinement.close()) {
       return;
     }
-    closed = true;
     for (CudaStream each : new CudaStream[] {copies, stream}) {
       if (each != null) {
         closing(each::synchronise);

@@ -1,6 +1,7 @@
 package io.fbnet.engine.cuda;
 
 import io.fbnet.engine.backend.GraphCompiler;
+import io.fbnet.engine.backend.HostMemory;
 import io.fbnet.engine.backend.Kernel;
 import io.fbnet.engine.backend.Launch;
 import io.fbnet.engine.backend.Readback;
@@ -152,6 +153,7 @@ final class CudaCompiler implements GraphCompiler {
 
   @Override
   public void uploadLent(Value value, MemorySegment host, MemorySegment device) {
+    HostMemory.requireNative(host);
     backend.guard(() -> uploads(value, device).lend(host));
   }
 

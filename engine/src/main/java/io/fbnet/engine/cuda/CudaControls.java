@@ -50,6 +50,10 @@ final class CudaControls implements ControlBlock {
 
   @Override
   public void push() {
+    backend.confinement().require();
+    if (pinned == null) {
+      throw new IllegalStateException("the control block is closed");
+    }
     backend.guard(
         () -> {
           long bytes = host.byteSize();
@@ -65,6 +69,12 @@ final class CudaControls implements ControlBlock {
 
   @Override
   public void close() {
+    if (backend.confinement().isClosed()) {
+      // What it holds on the device was let go with the back end.
+      pinned = null;
+      device = null;
+      copied.clear();
+    }
     if (pinned != null) {
       MemorySegment memory = pinned;
       backend.closing(backend.stream()::synchronise);

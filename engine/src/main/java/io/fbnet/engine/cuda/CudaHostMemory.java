@@ -17,6 +17,12 @@ final class CudaHostMemory implements HostMemory {
   /** It begins at a page, so it is aligned to whatever is asked for. */
   @Override
   public MemorySegment allocate(long bytes, long alignment) {
+    if (backend.confinement().isClosed()) {
+      throw new IllegalStateException("the back end cuda is closed");
+    }
+    if (bytes < 0) {
+      throw new IllegalArgumentException("no memory of " + bytes + " bytes");
+    }
     MemorySegment memory = backend.allocatePinned(bytes);
     given.add(memory);
     return memory;
@@ -24,6 +30,10 @@ final class CudaHostMemory implements HostMemory {
 
   @Override
   public void close() {
+    if (backend.confinement().isClosed()) {
+      given.clear();
+      return;
+    }
     // A step that was launched may still wait for its copy.
     backend.closing(backend.copies()::synchronise);
     given.forEach(memory -> backend.closing(() -> backend.cudaDevice().freePinned(memory)));

@@ -23,6 +23,8 @@ final class CudaReadbacks implements AutoCloseable {
   private final Map<List<Value>, Deque<Slot>> free = new HashMap<>();
   private final List<Slot> all = new ArrayList<>();
 
+  private boolean closed;
+
   private static final class Slot {
     MemorySegment pinned;
     CudaEvent arrived;
@@ -45,6 +47,10 @@ final class CudaReadbacks implements AutoCloseable {
     backend.stream().record(slot.arrived);
     boolean[] taken = {false};
     return () -> {
+      backend.confinement().require();
+      if (closed) {
+        throw new IllegalStateException("the program of these results is closed");
+      }
       if (taken[0]) {
         throw new IllegalStateException("these results were taken already");
       }
@@ -73,6 +79,7 @@ final class CudaReadbacks implements AutoCloseable {
 
   @Override
   public void close() {
+    closed = true;
     for (Slot slot : all) {
       backend.closing(
           () -> {

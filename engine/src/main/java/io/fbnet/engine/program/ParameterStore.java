@@ -14,6 +14,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 
 /**
  * The flat buffers of parameter sets on one device: values, gradients, and whatever else an
@@ -33,7 +34,8 @@ public final class ParameterStore implements AutoCloseable {
    * @param parameters of any number of sets
    */
   public ParameterStore(Backend backend, List<ParameterSpec> parameters) {
-    this.backend = backend;
+    this.backend = Objects.requireNonNull(backend, "a back end");
+    backend.confinement().require();
     for (ParameterSpec spec : parameters) {
       layouts.computeIfAbsent(spec.set(), set -> ParameterLayout.of(set, parameters));
     }
@@ -61,6 +63,10 @@ public final class ParameterStore implements AutoCloseable {
   /** The device memory of a buffer, created as zeros when first asked for. */
   MemorySegment buffer(String set, String buffer) {
     ParameterLayout layout = layout(set);
+    backend.confinement().require();
+    if (closed) {
+      throw new IllegalStateException("the parameters are closed");
+    }
     try {
       return buffers.computeIfAbsent(
           set + " " + buffer, key -> backend.allocate(layout.size() * backend.elementBytes()));
@@ -190,12 +196,25 @@ public final class ParameterStore implements AutoCloseable {
     return buffers.values().stream().mapToLong(MemorySegment::byteSize).sum();
   }
 
+  /** Refuses another back end, whose memory is not where these parameters are. */
+  @SuppressWarnings("ReferenceEquality") // An open device, not what it is called.
+  void requireOn(Backend other) {
+    if (backend != other) {
+      throw new IllegalArgumentException(
+          "the parameters lie on another back end, " + backend.name() + ": " + backend.device());
+    }
+    if (closed) {
+      throw new IllegalStateException("the parameters are closed");
+    }
+  }
+
   boolean isClosed() {
     return closed;
   }
 
   @Override
   public void close() {
+    backend.confinement().requireThread();
     closed = true;
     buffers.values().forEach(backend::release);
     buffers.clear();

@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.engine.backend.ControlBlock;
 import io.fbnet.engine.backend.GraphCompiler;
+import io.fbnet.engine.backend.HostMemory;
 import io.fbnet.engine.backend.Kernel;
 import io.fbnet.engine.backend.Launch;
 import io.fbnet.engine.backend.OutOfDeviceMemory;
@@ -58,6 +59,8 @@ public final class Program implements AutoCloseable {
     this.backend = backend;
     this.graph = graph;
     this.store = store;
+    backend.confinement().require();
+    store.requireOn(backend);
     compiler = backend.compiler(graph, fixedParameters);
     sections = Sections.of(graph, Schedule.sinkCandidateGradients(graph.ops()));
     alternatives = sections.alternatives();
@@ -236,10 +239,13 @@ public final class Program implements AutoCloseable {
    *
    * @param input its name
    * @param host its elements, row-major, of its type; free again when this returns
-   * @throws IllegalArgumentException where the program has no such input
+   * @throws IllegalArgumentException where the program has no such input, or the memory is too
+   *     small
+   * @throws IllegalStateException where program, parameters, back end or memory are closed, or on
+   *     another thread
    */
   public void write(String input, MemorySegment host) {
-    Value value = find(inputs, input, "input");
+    Value value = input(input, host);
     planned(() -> compiler.upload(value, host, memoryOf(value)));
   }
 
@@ -250,11 +256,20 @@ public final class Program implements AutoCloseable {
    * @param input its name
    * @param host its elements, row-major, of its type; to be left as it is until results of a run
    *     that follows have arrived, or the back end was synchronised
-   * @throws IllegalArgumentException where the program has no such input
+   * @throws IllegalArgumentException where the program has no such input, the memory is too small,
+   *     or it lies where the device cannot reach it
+   * @throws IllegalStateException as {@link #write} does
    */
   public void lend(String input, MemorySegment host) {
-    Value value = find(inputs, input, "input");
+    Value value = input(input, host);
     planned(() -> compiler.uploadLent(value, host, memoryOf(value)));
+  }
+
+  private Value input(String name, MemorySegment host) {
+    requireOpen();
+    Value value = find(inputs, name, "input");
+    HostMemory.requireReadable(host, value.shape().elements() * value.type().bytes());
+    return value;
   }
 
   /**
@@ -265,6 +280,7 @@ public final class Program implements AutoCloseable {
    * @throws IllegalArgumentException where the program has no such control, or of another type
    */
   public void set(String control, double value) {
+    requireOpen();
     Value v = find(controls, control, "control");
     requireType(v, Type.F32);
     controlHosts.get(v).set(JAVA_FLOAT, 0, (float) value);
@@ -279,6 +295,7 @@ public final class Program implements AutoCloseable {
    * @throws IllegalArgumentException where the program has no such control, or of another type
    */
   public void set(String control, long value) {
+    requireOpen();
     Value v = find(controls, control, "control");
     requireType(v, Type.I64);
     controlHosts.get(v).set(JAVA_LONG, 0, value);
@@ -364,6 +381,7 @@ public final class Program implements AutoCloseable {
   }
 
   private void requireOpen() {
+    backend.confinement().require();
     if (closed) {
       throw new IllegalStateException("the program is closed");
     }
@@ -417,6 +435,9 @@ public final class Program implements AutoCloseable {
    */
   public double[] time(int passes) {
     requireNoChoices();
+    if (passes < 1) {
+      throw new IllegalArgumentException("one pass or more, not " + passes);
+    }
     return planned(
         () -> {
           pushControls();
@@ -494,8 +515,13 @@ public final class Program implements AutoCloseable {
 
   @Override
   public void close() {
+    backend.confinement().requireThread();
     if (!closed) {
       closed = true;
+      if (backend.confinement().isClosed()) {
+        // What kernels hold belongs to libraries that were let go with the back end.
+        return;
+      }
       if (whole != null) {
         whole.forEach(Kernel::close);
       }

@@ -4,7 +4,9 @@ import static java.lang.foreign.ValueLayout.JAVA_DOUBLE;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Confinement;
 import io.fbnet.engine.backend.GraphCompiler;
+import io.fbnet.engine.backend.HostMemory;
 import io.fbnet.engine.backend.Kernel;
 import io.fbnet.engine.backend.OutOfDeviceMemory;
 import io.fbnet.engine.graph.Graph;
@@ -13,10 +15,13 @@ import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
 import java.lang.foreign.MemorySegment;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.Function;
 
 /** The back end that is right by being simple: row-major doubles on the Java heap, one thread. */
 public final class ReferenceBackend implements Backend {
+  private final Confinement confinement = new Confinement("reference");
+
   /** Holds nothing; any number may be open at once. */
   public ReferenceBackend() {}
 
@@ -41,7 +46,16 @@ public final class ReferenceBackend implements Backend {
   }
 
   @Override
+  public Confinement confinement() {
+    return confinement;
+  }
+
+  @Override
   public MemorySegment allocate(long bytes) {
+    confinement.require();
+    if (bytes < 0) {
+      throw new IllegalArgumentException("no memory of " + bytes + " bytes");
+    }
     try {
       return MemorySegment.ofArray(new double[Math.toIntExact((bytes + 7) / 8)]);
     } catch (ArithmeticException | OutOfMemoryError e) {
@@ -51,11 +65,16 @@ public final class ReferenceBackend implements Backend {
 
   @Override
   public void release(MemorySegment memory) {
+    confinement.requireThread();
+    Objects.requireNonNull(memory, "no memory");
     // The garbage collector takes it.
   }
 
   @Override
   public void copyIn(MemorySegment host, MemorySegment device, long count) {
+    confinement.require();
+    HostMemory.requireReadable(host, HostMemory.bytes(count, Float.BYTES));
+    HostMemory.requireWritable(device, HostMemory.bytes(count, Double.BYTES));
     for (long i = 0; i < count; i++) {
       device.setAtIndex(JAVA_DOUBLE, i, host.getAtIndex(JAVA_FLOAT, i));
     }
@@ -63,6 +82,9 @@ public final class ReferenceBackend implements Backend {
 
   @Override
   public void copyOut(MemorySegment device, MemorySegment host, long count) {
+    confinement.require();
+    HostMemory.requireReadable(device, HostMemory.bytes(count, Double.BYTES));
+    HostMemory.requireWritable(host, HostMemory.bytes(count, Float.BYTES));
     for (long i = 0; i < count; i++) {
       host.setAtIndex(JAVA_FLOAT, i, (float) device.getAtIndex(JAVA_DOUBLE, i));
     }
@@ -70,17 +92,20 @@ public final class ReferenceBackend implements Backend {
 
   @Override
   public GraphCompiler compiler(Graph graph, boolean fixedParameters) {
+    confinement.require();
     return new Compiler();
   }
 
   @Override
   public void synchronise() {
+    confinement.require();
     // Every launch returns when its work is done.
   }
 
   @Override
   public void close() {
     // Nothing is held outside the heap.
+    boolean _ = confinement.close();
   }
 
   private static final class Compiler implements GraphCompiler {

@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Confinement;
 import io.fbnet.engine.backend.GraphCompiler;
 import io.fbnet.engine.backend.Kernel;
 import io.fbnet.engine.backend.Step;
@@ -36,6 +37,11 @@ public final class GuardedBackend implements Backend {
 
   public GuardedBackend(CpuBackend inner) {
     this.inner = inner;
+  }
+
+  @Override
+  public Confinement confinement() {
+    return inner.confinement();
   }
 
   @Override
