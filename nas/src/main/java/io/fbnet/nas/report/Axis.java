@@ -9,6 +9,9 @@ import java.util.Locale;
  * start} to {@code end}.
  */
 record Axis(double from, double to, double start, double end, double step) {
+  /** Labels of ticks within less would have more decimals than anybody reads. */
+  private static final double LEAST_RANGE = 1e-15;
+
   /**
    * An axis over at least these values, widened to whole ticks.
    *
@@ -27,8 +30,8 @@ record Axis(double from, double to, double start, double end, double step) {
   static Axis tight(double least, double most, int ticks, double start, double end) {
     double low = least;
     double high = most;
-    if (!(high > low)) {
-      double pad = low == 0 ? 1 : Math.abs(low) * 0.1;
+    if (!(high - low >= LEAST_RANGE)) {
+      double pad = Math.abs(low) < LEAST_RANGE ? 1 : Math.abs(low) * 0.1;
       low -= pad;
       high += pad;
     }

@@ -26,6 +26,18 @@ class ChartsTest {
     assertEquals("20\u202f000", steps.label(steps.ticks().getLast()));
   }
 
+  /** A label of a step as small as Java has would have hundreds of decimals, or endless ones. */
+  @Test
+  void valuesNextToNothingHaveShortLabels() {
+    for (double most : new double[] {Double.MIN_VALUE, 1e-300, 1e-16}) {
+      for (double least : new double[] {0, most}) {
+        Axis axis = Axis.rounded(least, most, 5, 0, 100);
+        assertTrue(axis.ticks().size() >= 2, axis.toString());
+        axis.ticks().forEach(tick -> assertTrue(axis.label(tick).length() < 20, axis.toString()));
+      }
+    }
+  }
+
   @Property(tries = 500)
   void everyRangeHasAFewTicksWithinIt(
       @ForAll @DoubleRange(min = -1e6, max = 1e6) double from,
