@@ -45,6 +45,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  * in an exception with words. A public method that is neither called wrongly here nor among the
  * harmless fails the test.
  */
+@SuppressWarnings("restricted") // memory that was freed is what is tested
 class ApiSafetyTest {
   private static final int ROWS = 2;
   private static final int COLUMNS = 3;
@@ -358,7 +359,7 @@ class ApiSafetyTest {
     wrong("Backend.controls", () -> backend.controls(-1));
     wrong(
         "Backend.compiler",
-        () -> backend.compiler(null, false).steps(null),
+        () -> backend.compiler(null, false).steps(null, Set.of()),
         elsewhere(() -> backend.compiler(graph(), false)));
     wrong("Backend.synchronise", elsewhere(backend::synchronise));
     wrong("Backend.close", elsewhere(backend::close));
