@@ -199,9 +199,9 @@ class ApiSafetyTest {
     complete();
   }
 
-  private static MemorySegment freed() {
+  private static MemorySegment freed(long bytes) {
     try (Arena gone = Arena.ofConfined()) {
-      return input(gone);
+      return gone.allocate(bytes, 64);
     }
   }
 
@@ -234,14 +234,14 @@ class ApiSafetyTest {
         () -> program.write("x", null),
         () -> program.write("x", small),
         () -> program.write("x", MemorySegment.NULL),
-        () -> program.write("x", freed()),
+        () -> program.write("x", freed(ROWS * COLUMNS * 4L)),
         elsewhere(() -> program.write("x", host)));
     wrong(
         "Program.lend",
         () -> program.lend("z", host),
         () -> program.lend("x", null),
         () -> program.lend("x", small),
-        () -> program.lend("x", freed()),
+        () -> program.lend("x", freed(ROWS * COLUMNS * 4L)),
         elsewhere(() -> program.lend("x", host)));
     if (backend instanceof CudaBackend) {
       MemorySegment heap = MemorySegment.ofArray(new float[ROWS * COLUMNS]);
@@ -297,7 +297,7 @@ class ApiSafetyTest {
         () -> store.load("z", "values", good),
         () -> store.load("weights", "values", small),
         () -> store.load("weights", "values", null),
-        () -> store.load("weights", "values", freed().reinterpret(bytes)),
+        () -> store.load("weights", "values", freed(bytes)),
         elsewhere(() -> store.load("weights", "values", good)));
     wrong(
         "ParameterStore.save",
@@ -336,12 +336,12 @@ class ApiSafetyTest {
     }
     in.add(() -> backend.copyIn(null, device, 1));
     in.add(() -> backend.copyIn(host, null, 1));
-    in.add(() -> backend.copyIn(freed(), device, 1));
+    in.add(() -> backend.copyIn(freed(ROWS * COLUMNS * 4L), device, 1));
     in.add(elsewhere(() -> backend.copyIn(host, device, 1)));
     out.add(() -> backend.copyOut(device, host.asReadOnly(), 1));
     out.add(() -> backend.copyOut(device, null, 1));
     out.add(() -> backend.copyOut(null, host, 1));
-    out.add(() -> backend.copyOut(device, freed(), 1));
+    out.add(() -> backend.copyOut(device, freed(ROWS * COLUMNS * 4L), 1));
     out.add(elsewhere(() -> backend.copyOut(device, host, 1)));
     if (backend instanceof CudaBackend) {
       MemorySegment heap = MemorySegment.ofArray(new float[1]);
