@@ -42,6 +42,7 @@ class ConfigFuzzTest {
   }
 
   @Tag("full")
+  @Tag("sweep")
   @TestFactory
   Stream<DynamicTest> manyOfEachVerb() {
     return targets().map(target -> DynamicTest.dynamicTest(target.name(), () -> Fuzz.many(target)));

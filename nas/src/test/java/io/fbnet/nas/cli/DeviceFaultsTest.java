@@ -140,12 +140,14 @@ class DeviceFaultsTest {
 
   @Test
   @Tag("full")
+  @Tag("sweep")
   void aSearchThatLosesAnyCallGoesOn() throws IOException {
     sweep(search(new SmallRuns(folder)), FIRST, 1);
   }
 
   @Test
   @Tag("full")
+  @Tag("sweep")
   void aTrainingThatLosesAnyCallGoesOn() throws IOException {
     SmallRuns runs = new SmallRuns(folder);
     Path search = folder.resolve("search");

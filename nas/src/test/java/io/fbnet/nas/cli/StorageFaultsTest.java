@@ -87,6 +87,7 @@ class StorageFaultsTest {
 
   @Test
   @Tag("full")
+  @Tag("sweep")
   void whereverItsUnpackingFails() throws Exception {
     starts(IntStream.rangeClosed(1, 50).toArray());
     starts(60, 75, 95, 125, 165, 220, 300, 400, 530, 700, 930, 1240, 1650);
@@ -94,6 +95,7 @@ class StorageFaultsTest {
 
   @Test
   @Tag("full")
+  @Tag("sweep")
   void noFaultAnywhereCostsAnything() throws Exception {
     String said = sweep(0, "full");
     System.out.println(said);

@@ -45,6 +45,7 @@ class DataFuzzTest {
   }
 
   @Tag("full")
+  @Tag("sweep")
   @TestFactory
   Stream<DynamicTest> manyOfEachReader() throws IOException {
     return targets().stream()

@@ -75,6 +75,7 @@ class FilesFuzzTest {
   }
 
   @Tag("full")
+  @Tag("sweep")
   @TestFactory
   Stream<DynamicTest> manyOfEachReader() throws IOException {
     return targets().stream()
