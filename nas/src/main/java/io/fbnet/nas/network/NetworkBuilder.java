@@ -27,6 +27,9 @@ public final class NetworkBuilder {
   /** The parameter set of running means and variances. */
   public static final String STATISTICS = "statistics";
 
+  /** What the names of all parameters of blocks begin with. */
+  static final String BLOCKS = "layers.";
+
   /** The control scalar by which running statistics move, 0.1 in training. */
   public static final String NORM_MOMENTUM = "norm momentum";
 
@@ -63,7 +66,7 @@ public final class NetworkBuilder {
   }
 
   private static String place(LayerSpec layer, Block block) {
-    return "layers." + layer.index() + "." + block.name();
+    return BLOCKS + layer.index() + "." + block.name();
   }
 
   /** The input of normalised images, f32 [N,C,H,W]: for timing and export. */
@@ -134,6 +137,11 @@ public final class NetworkBuilder {
     @Override
     public String name(String part) {
       return prefix + "." + part;
+    }
+
+    @Override
+    public String weights() {
+      return set;
     }
 
     @Override

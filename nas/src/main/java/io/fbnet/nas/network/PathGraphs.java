@@ -3,10 +3,12 @@ package io.fbnet.nas.network;
 import io.fbnet.engine.graph.Autodiff;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.GraphBuilder;
+import io.fbnet.engine.graph.ParameterSpec;
 import io.fbnet.engine.graph.Recompute;
 import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
+import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
@@ -76,6 +78,25 @@ public final class PathGraphs {
   }
 
   /**
+   * Checks that what a block trains is its own.
+   *
+   * @param graph of a supernet by paths
+   * @throws UserException (exit code 3) where a block declares parameters in the set of what all
+   *     paths share
+   */
+  public static void requireOwnSets(Graph graph) {
+    for (ParameterSpec parameter : graph.parameters()) {
+      if (parameter.set().equals(NetworkBuilder.WEIGHTS)
+          && parameter.name().startsWith(NetworkBuilder.BLOCKS)) {
+        throw UserException.data(
+            "a block of one's own declares '%s' in the set that all paths share: it must name"
+                + " BlockBuilder.weights() there for paths to train it, or take --strategy fbnet",
+            parameter.name());
+      }
+    }
+  }
+
+  /**
    * A step that trains w by SGD on the cross-entropy of one path or several: a run of the first
    * phase adds its gradients, times {@link #SHARE}, to those gathered, runs of {@link #UPDATE} and
    * {@link #UPDATE_OUTLINE} move weights by them and empty them. Inputs: those of {@link
@@ -87,8 +108,6 @@ public final class PathGraphs {
    * @param weightDecay batch norms and biases spared
    * @param lean whether the inside of each block is computed twice instead of kept
    * @return the graph
-   * @throws IllegalArgumentException with a sentence to show, where a block declares parameters in
-   *     the set of another
    */
   public Graph training(int batch, double momentum, double weightDecay, boolean lean) {
     GraphBuilder b = new GraphBuilder();

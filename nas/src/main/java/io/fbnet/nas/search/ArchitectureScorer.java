@@ -72,8 +72,19 @@ public final class ArchitectureScorer implements AutoCloseable {
             .dropLast(true)
             .build();
     scored = BatchLoader.over(data.train(), splits.second()).batchSize(batch).build();
-    recalibration = Program.compileFixed(backend, graphs.recalibration(batch), supernet.store());
-    evaluation = Program.compileFixed(backend, graphs.evaluation(batch), supernet.store());
+    Program made = null;
+    try {
+      made = Program.compileFixed(backend, graphs.recalibration(batch), supernet.store());
+      evaluation = Program.compileFixed(backend, graphs.evaluation(batch), supernet.store());
+    } catch (RuntimeException e) {
+      if (made != null) {
+        made.close();
+      }
+      scored.close();
+      calibrated.close();
+      throw e;
+    }
+    recalibration = made;
   }
 
   /** Calibrates and scores an architecture on the theta split. */

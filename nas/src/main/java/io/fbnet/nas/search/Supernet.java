@@ -71,6 +71,9 @@ public final class Supernet implements AutoCloseable {
     graphs = byPaths ? mixture.withSetsOfBlocks() : mixture;
     pathGraphs = new PathGraphs(space, normalisation, byPaths);
     Graph graph = byPaths ? graphs.thetaStep(batch) : graphs.weightStep(batch);
+    if (byPaths) {
+      PathGraphs.requireOwnSets(graph);
+    }
     weightSets = PathGraphs.weightSets(graph);
     store = new ParameterStore(backend, graph.parameters());
     store.initialise(settings.seed());

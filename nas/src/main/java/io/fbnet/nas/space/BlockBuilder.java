@@ -19,6 +19,12 @@ public interface BlockBuilder {
    */
   String name(String part);
 
+  /**
+   * {@return the set that parameters belong to which the block declares itself and SGD trains}
+   * Where paths train a supernet, each block in its place has one of its own.
+   */
+  String weights();
+
   /** {@return whether the space wants the first 1x1 convolution of a block even at expansion 1} */
   boolean alwaysPw();
 

@@ -8,6 +8,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.graph.Graph;
+import io.fbnet.engine.graph.ParameterSpec.Initial;
+import io.fbnet.engine.graph.Value;
 import io.fbnet.engine.program.Devices;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.budget.Budget;
@@ -16,10 +19,16 @@ import io.fbnet.nas.data.DataOptions;
 import io.fbnet.nas.data.DataSource;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.ImageShape;
+import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.examples.HillClimb;
 import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.network.PathGraphs;
 import io.fbnet.nas.run.MetricsLog;
 import io.fbnet.nas.run.RunFolder;
+import io.fbnet.nas.space.Block;
+import io.fbnet.nas.space.BlockBuilder;
+import io.fbnet.nas.space.BlockType;
+import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
 import io.fbnet.nas.strategy.Strategy;
 import java.io.IOException;
@@ -223,6 +232,62 @@ class StrategiesTest {
                               java.util.OptionalDouble.empty(),
                               SEED))));
       assertTrue(e.getMessage().contains("evaluations.jsonl, line 1"), e.getMessage());
+    }
+  }
+
+  /** A block that declares a parameter of its own, in the set of what all paths share or its own. */
+  private record Scaled(boolean ownSet) implements Block {
+    @Override
+    public String name() {
+      return "scaled";
+    }
+
+    @Override
+    public int divisor() {
+      return 1;
+    }
+
+    @Override
+    public Value build(BlockBuilder b, LayerSpec layer, Value x) {
+      Value w =
+          b.graph()
+              .parameter(
+                  ownSet ? b.weights() : "weights",
+                  b.name("weight"),
+                  true,
+                  new Initial.Normal(0.1),
+                  layer.outChannels(),
+                  layer.inChannels(),
+                  1,
+                  1);
+      return b.graph().convolution(x, w, layer.stride(), 1);
+    }
+  }
+
+  @Test
+  void whatABlockTrainsIsItsOwn() {
+    for (boolean ownSet : new boolean[] {true, false}) {
+      SearchSpace named = space();
+      SearchSpace space =
+          new SearchSpace(
+              named.name(),
+              named.input(),
+              10,
+              named.stem(),
+              named.stages(),
+              named.head(),
+              List.of(BlockType.SKIP, new Scaled(ownSet)),
+              true);
+      Graph graph =
+          new PathGraphs(space, new Normalisation(List.of(0.5f), List.of(0.25f)), true)
+              .evaluation(2);
+      if (ownSet) {
+        PathGraphs.requireOwnSets(graph);
+      } else {
+        UserException e =
+            assertThrows(UserException.class, () -> PathGraphs.requireOwnSets(graph));
+        assertTrue(e.getMessage().contains("layers.0.scaled.weight"), e.getMessage());
+      }
     }
   }
 
