@@ -143,8 +143,8 @@ final class SearchCommand implements Callable<Integer> {
     Optional<Selection> explored = Optional.empty();
     try {
       if (!continuation.of(() -> search.run(folder, watcher))) {
-        String done = String.format(
-            Locale.ROOT, "after step %d of %d", loop.stepsDone(), loop.totalSteps());
+        String done =
+            String.format(Locale.ROOT, "after step %d of %d", loop.stepsDone(), loop.totalSteps());
         throw stopped(signals, done, continuation);
       }
       if (!search.strategy().trainsTheta()) {
@@ -182,10 +182,7 @@ final class SearchCommand implements Callable<Integer> {
     return new UserException(
         signals.received(),
         String.format(
-            Locale.ROOT,
-            "stopped and saved %s; continue with: %s",
-            done,
-            continuation.command()));
+            Locale.ROOT, "stopped and saved %s; continue with: %s", done, continuation.command()));
   }
 
   /** Shows progress and passes signals on. */

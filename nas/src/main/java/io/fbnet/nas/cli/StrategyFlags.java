@@ -23,8 +23,8 @@ final class StrategyFlags {
         "How to search; beside each its cost beside fbnet's, by multiply-adds of an epoch.",
         "fbnet: the mixture by Gumbel-softmax, w and theta by turns: 1.",
         "darts: the same without noise, first order: 1.",
-        "tf-nas: w by one path drawn from theta and one uniform path a step, theta by the mixture: a"
-            + " half, most of it theta's.",
+        "tf-nas: w by one path drawn from theta and one uniform path a step, theta by the mixture:"
+            + " a half, most of it theta's.",
         "single-path: w by one path a step, then ageing evolution on the supernet's scores: an"
             + " eighth for the epochs, and each evaluation a forward pass over 20 batches and the"
             + " theta split.",
@@ -39,9 +39,9 @@ final class StrategyFlags {
       names = "--sampling",
       defaultValue = "uniform",
       description =
-          "The paths that train w, where paths do: uniform (one a step), fair (each candidate once a"
-              + " step: as many paths as candidates) or sandwich (the largest, the smallest and two"
-              + " uniform).")
+          "The paths that train w, where paths do: uniform (one a step), fair (each candidate once"
+              + " a step: as many paths as candidates) or sandwich (the largest, the smallest and"
+              + " two uniform).")
   PathSampling sampling;
 
   @Option(

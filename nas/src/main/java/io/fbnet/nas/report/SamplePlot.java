@@ -57,7 +57,10 @@ final class SamplePlot {
     Svg out = new Svg().open("figure", "class", "plot large");
     out.open("figcaption").words("b", "Accuracy against latency").open("span", "class", "legend");
     String from =
-        samples.stream().map(Sample::drawn).filter(d -> !d.equals(SamplesFile.UNIFORM)).findFirst()
+        samples.stream()
+            .map(Sample::drawn)
+            .filter(d -> !d.equals(SamplesFile.UNIFORM))
+            .findFirst()
             .orElse(SamplesFile.THETA);
     key(
         out,

@@ -34,9 +34,7 @@ final class BudgetNetworks implements Feasible {
 
   @Override
   public boolean[] mayTake(int[] prefix, int layer) {
-    return program == null
-        ? allowed[layer].clone()
-        : program.open(Arrays.copyOf(prefix, layer));
+    return program == null ? allowed[layer].clone() : program.open(Arrays.copyOf(prefix, layer));
   }
 
   /** Where draws miss again and again, what the program finds: the budget was checked. */

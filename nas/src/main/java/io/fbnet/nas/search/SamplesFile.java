@@ -95,8 +95,7 @@ public record SamplesFile(List<Sample> samples, double testAccuracy, int testIma
   }
 
   private static Sample sample(Score s, String from, boolean best) {
-    return new Sample(
-        s.architecture().blocks(), s.latencyMs(), s.accuracy(), s.loss(), from, best);
+    return new Sample(s.architecture().blocks(), s.latencyMs(), s.accuracy(), s.loss(), from, best);
   }
 
   /** {@return the JSON tree that {@link #write} writes} */

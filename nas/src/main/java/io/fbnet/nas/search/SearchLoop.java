@@ -237,8 +237,7 @@ public final class SearchLoop {
     double tau = tau();
     Readback results = paths.run(batch, taken, rate);
     position = position.afterStep();
-    return new StepInFlight(
-        false, position, rate, tau, batch, results);
+    return new StepInFlight(false, position, rate, tau, batch, results);
   }
 
   private StepInFlight launch(boolean theta, Batch batch) {

@@ -63,7 +63,9 @@ public final class Supernet implements AutoCloseable {
         new SupernetGraphs(
             space,
             normalisation,
-            strategy.noise() || !strategy.trainsTheta() ? settings.loss() : settings.loss().withoutNoise(),
+            strategy.noise() || !strategy.trainsTheta()
+                ? settings.loss()
+                : settings.loss().withoutNoise(),
             table.fixed(),
             table.layers(),
             budget.penalties(),

@@ -240,7 +240,8 @@ class PathStepsTest {
           ArchitectureScorer scorer = search.scorer()) {
         Splits splits = search.loop().splits();
         for (int step = 0; step < 3; step++) {
-          int[] path = PathSampling.UNIFORM.paths(space, Theta.uniform(space), SEED, step).getFirst();
+          int[] path =
+              PathSampling.UNIFORM.paths(space, Theta.uniform(space), SEED, step).getFirst();
           Architecture network = Architecture.of("", search.space(), path);
           ArchitectureScorer.Score score = scorer.score(network);
           Evaluation apart = apart(search, network, splits);

@@ -29,7 +29,8 @@ class SamplesFileTest {
   void whatIsWrittenIsReadAndOneOfEqualDrawsIsTheBest() {
     List<Score> drawn = List.of(score(1, 2), score(3, 1), score(3, 1));
     SamplesFile written =
-        SamplesFile.of("theta", drawn, List.of(score(3, 1)), drawn.get(2), new Evaluation(0.625, 1), 1000);
+        SamplesFile.of(
+            "theta", drawn, List.of(score(3, 1)), drawn.get(2), new Evaluation(0.625, 1), 1000);
     Path file = folder.resolve("samples.json");
     written.write(file);
     SamplesFile read = SamplesFile.read(file);
@@ -46,7 +47,8 @@ class SamplesFileTest {
   @Test
   void aLossThatIsNoNumberSurvives() {
     Path file = folder.resolve("samples.json");
-    SamplesFile.of("rnn", List.of(score(1, Double.NaN)), List.of(), score(1, 0), new Evaluation(0, 1), 1)
+    SamplesFile.of(
+            "rnn", List.of(score(1, Double.NaN)), List.of(), score(1, 0), new Evaluation(0, 1), 1)
         .write(file);
     assertTrue(Double.isNaN(SamplesFile.read(file).samples().getFirst().loss()));
   }
