@@ -235,7 +235,9 @@ class StrategiesTest {
     }
   }
 
-  /** A block that declares a parameter of its own, in the set of what all paths share or its own. */
+  /**
+   * A block that declares a parameter of its own, in the set of what all paths share or its own.
+   */
   private record Scaled(boolean ownSet) implements Block {
     @Override
     public String name() {
@@ -284,8 +286,7 @@ class StrategiesTest {
       if (ownSet) {
         PathGraphs.requireOwnSets(graph);
       } else {
-        UserException e =
-            assertThrows(UserException.class, () -> PathGraphs.requireOwnSets(graph));
+        UserException e = assertThrows(UserException.class, () -> PathGraphs.requireOwnSets(graph));
         assertTrue(e.getMessage().contains("layers.0.scaled.weight"), e.getMessage());
       }
     }
