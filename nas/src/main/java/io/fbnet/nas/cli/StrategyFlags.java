@@ -15,6 +15,19 @@ final class StrategyFlags {
   private static final List<SearchStrategy> BY_GRADIENTS =
       List.of(SearchStrategy.FBNET, SearchStrategy.DARTS, SearchStrategy.TF_NAS);
 
+  /** Which paths train w, where the strategy leaves that open. */
+  enum Sampling {
+    UNIFORM(PathSampling.UNIFORM),
+    FAIR(PathSampling.FAIR),
+    SANDWICH(PathSampling.SANDWICH);
+
+    private final PathSampling paths;
+
+    Sampling(PathSampling paths) {
+      this.paths = paths;
+    }
+  }
+
   @Option(
       names = "--strategy",
       paramLabel = "NAME",
@@ -42,7 +55,7 @@ final class StrategyFlags {
           "The paths that train w, where paths do: uniform (one a step), fair (each candidate once"
               + " a step: as many paths as candidates) or sandwich (the largest, the smallest and"
               + " two uniform).")
-  PathSampling sampling;
+  Sampling sampling;
 
   @Option(
       names = "--evaluations",
@@ -55,7 +68,7 @@ final class StrategyFlags {
     Ranges.architectures("--evaluations", evaluations);
     for (SearchStrategy known : BY_GRADIENTS) {
       if (known.name().equals(strategy)) {
-        if (sampling != PathSampling.UNIFORM) {
+        if (sampling != Sampling.UNIFORM) {
           throw UserException.usage(
               "--strategy %s trains w in its own way: leave --sampling out, or take single-path",
               strategy);
@@ -63,16 +76,11 @@ final class StrategyFlags {
         return known;
       }
     }
-    if (sampling.readsTheta()) {
-      throw UserException.usage(
-          "--sampling theta-and-uniform needs a theta that is trained: take --strategy tf-nas, or"
-              + " another sampling");
-    }
     if (strategy.equals(SINGLE_PATH)) {
-      return SearchStrategy.singlePath(sampling);
+      return SearchStrategy.singlePath(sampling.paths);
     }
     if (Strategy.words().contains(strategy)) {
-      return SearchStrategy.byPaths(strategy, sampling, Strategy.of(strategy)::begin);
+      return SearchStrategy.byPaths(strategy, sampling.paths, Strategy.of(strategy)::begin);
     }
     List<String> names = new ArrayList<>(BY_GRADIENTS.stream().map(SearchStrategy::name).toList());
     names.add(SINGLE_PATH);

@@ -72,7 +72,7 @@ class SearchRefusalsTest {
     "3, --max-macs=1, least possible",
     "2, --strategy=evolve, there is no --strategy 'evolve'",
     "2, --sampling=fair, leave --sampling out",
-    "2, --strategy=random --sampling=theta-and-uniform, needs a theta that is trained",
+    "2, --strategy=random --sampling=all, Invalid value for option '--sampling'",
     "2, --strategy=rnn --evaluations=0, --evaluations must be at least 1",
   })
   void settingsUnderWhichNothingIsLearned(int code, String flags, String words) {

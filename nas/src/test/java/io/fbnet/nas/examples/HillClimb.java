@@ -13,7 +13,7 @@ import java.util.HashSet;
 import java.util.Optional;
 import java.util.Set;
 
-/** Changes one layer of the best network so far. */
+/** Changes one layer of the best network so far, and draws anew where that gives nothing new. */
 public final class HillClimb implements Controller {
   /** The supernet is trained by one uniform path a step. */
   public static final SearchStrategy STRATEGY =
@@ -33,7 +33,7 @@ public final class HillClimb implements Controller {
   public Optional<int[]> propose() {
     for (int tries = 0; tries < 10_000; tries++) {
       int[] choice = problem.feasible().uniform(problem.seed(), draws++);
-      if (best != null) {
+      if (best != null && tries < 1000) {
         int layer = (int) (draws % choice.length);
         int candidate = choice[layer];
         choice = best.clone();
