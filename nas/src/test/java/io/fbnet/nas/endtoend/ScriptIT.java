@@ -53,6 +53,12 @@ class ScriptIT {
     return new Outcome(process.exitValue(), Files.readString(out), Files.readString(err));
   }
 
+  private static String withoutHeap(String doctor) {
+    String without = doctor.replaceFirst("\"java_heap\": [0-9]+", "");
+    assertTrue(without.length() < doctor.length(), doctor);
+    return without;
+  }
+
   @Test
   void theArchiveIsUsedAndADamagedOneChangesNothing() throws Exception {
     Path target = Files.createDirectories(project.resolve("nas").resolve("target"));
@@ -71,7 +77,8 @@ class ScriptIT {
     }
     Path java = Path.of(System.getProperty("java.home"), "bin", "java");
     List<String> plain = List.of(java.toString(), "-jar", Fbnet.jar().toString());
-    assertEquals(run(plain, "", "doctor", "--json").out(), first.out());
+    // The script's collector counts its heap without the room that survivors take by turns.
+    assertEquals(withoutHeap(run(plain, "", "doctor", "--json").out()), withoutHeap(first.out()));
 
     Path loaded = project.resolve("loaded");
     String log = "-Xlog:class+load:file=" + loaded;
