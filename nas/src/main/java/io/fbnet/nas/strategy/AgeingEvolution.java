@@ -14,7 +14,7 @@ import java.util.Optional;
  * 1904.00420), no network is judged twice, and every one is inside the budget. With a model the one
  * of several offspring is proposed of which {@link AdditiveModel} expects most.
  */
-final class AgeingEvolution implements Controller {
+final class AgeingEvolution extends JsonController {
   /** Tries of an offspring before one more of its layers is changed. */
   private static final int TRIES = 32;
 
@@ -132,7 +132,7 @@ final class AgeingEvolution implements Controller {
   }
 
   @Override
-  public ObjectNode state() {
+  ObjectNode tree() {
     ObjectNode state = JsonNodeFactory.instance.objectNode();
     state.put("place", draws.place()).put("begun", begun).set("history", history.state());
     ArrayNode members = state.putArray("population");
@@ -143,7 +143,7 @@ final class AgeingEvolution implements Controller {
   }
 
   @Override
-  public void restore(JsonNode state) {
+  void restore(JsonNode state) {
     draws.restore(state);
     begun = state.path("begun").asLong();
     history.restore(state.path("history"));

@@ -1,7 +1,5 @@
 package io.fbnet.nas.strategy;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.Optional;
 
 /**
@@ -28,8 +26,8 @@ public interface Controller {
    */
   void feedback(int[] choice, double accuracy, double cost);
 
-  /** {@return all that {@link #restore} needs to go on with the same bits} */
-  ObjectNode state();
+  /** {@return all that {@link #restore} needs to go on with the same bits, as text} */
+  String state();
 
   /**
    * Goes on where another controller of an equal problem and equal settings was.
@@ -37,5 +35,5 @@ public interface Controller {
    * @param state what {@link #state} gave there
    * @throws IllegalArgumentException if it is not of such a controller
    */
-  void restore(JsonNode state);
+  void restore(String state);
 }

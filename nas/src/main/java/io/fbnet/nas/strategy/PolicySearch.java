@@ -10,7 +10,7 @@ import java.util.Optional;
  * was judged before costs nothing: the policy hears its reward again, and others are drawn, their
  * logits divided by a temperature that rises from draw to draw, until one comes that is new.
  */
-final class PolicySearch implements Controller {
+final class PolicySearch extends JsonController {
   private static final double WARMING = 1.1;
 
   /** Enough for a temperature at which every candidate is as likely as any other. */
@@ -62,7 +62,7 @@ final class PolicySearch implements Controller {
   }
 
   @Override
-  public ObjectNode state() {
+  ObjectNode tree() {
     ObjectNode state = JsonNodeFactory.instance.objectNode();
     state.put("place", draws.place()).set("history", history.state());
     state.set("learner", learner.state());
@@ -70,7 +70,7 @@ final class PolicySearch implements Controller {
   }
 
   @Override
-  public void restore(JsonNode state) {
+  void restore(JsonNode state) {
     draws.restore(state);
     history.restore(state.path("history"));
     learner.restore(state.path("learner"));

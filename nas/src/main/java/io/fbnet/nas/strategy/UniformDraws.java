@@ -6,7 +6,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.Optional;
 
 /** Proposes what was not proposed before, any network inside the budget as likely as any other. */
-final class UniformDraws implements Controller {
+final class UniformDraws extends JsonController {
   private final History history;
   private final Draws draws;
 
@@ -28,14 +28,14 @@ final class UniformDraws implements Controller {
   }
 
   @Override
-  public ObjectNode state() {
+  ObjectNode tree() {
     ObjectNode state = JsonNodeFactory.instance.objectNode();
     state.put("place", draws.place()).set("history", history.state());
     return state;
   }
 
   @Override
-  public void restore(JsonNode state) {
+  void restore(JsonNode state) {
     draws.restore(state);
     history.restore(state.path("history"));
   }

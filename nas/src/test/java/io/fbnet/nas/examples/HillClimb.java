@@ -1,17 +1,16 @@
 package io.fbnet.nas.examples;
 
 // Example begins
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.nas.search.PathSampling;
 import io.fbnet.nas.search.SearchStrategy;
 import io.fbnet.nas.strategy.Controller;
 import io.fbnet.nas.strategy.Problem;
 import java.util.Arrays;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Stream;
 
 /** Changes one layer of the best network so far, and draws anew where that gives nothing new. */
 public final class HillClimb implements Controller {
@@ -55,22 +54,23 @@ public final class HillClimb implements Controller {
   }
 
   @Override
-  public ObjectNode state() {
-    ObjectNode state = JsonNodeFactory.instance.objectNode();
-    state.put("draws", draws).put("accuracy", accuracy).putPOJO("best", best);
-    return state.putPOJO("proposed", proposed);
+  public String state() {
+    return draws + ";" + accuracy + ";" + Arrays.toString(best) + ";" + String.join("/", proposed);
   }
 
   @Override
-  public void restore(JsonNode state) {
-    draws = state.path("draws").asLong();
-    accuracy = state.path("accuracy").asDouble();
-    state.path("proposed").forEach(choice -> proposed.add(choice.asText()));
-    JsonNode of = state.path("best");
-    best = of.isArray() ? new int[of.size()] : null;
-    for (int l = 0; l < of.size(); l++) {
-      best[l] = of.get(l).asInt();
-    }
+  public void restore(String state) {
+    String[] parts = state.split(";", -1);
+    draws = Long.parseLong(parts[0]);
+    accuracy = Double.parseDouble(parts[1]);
+    best = parts[2].equals("null") ? null : numbers(parts[2]);
+    proposed.addAll(List.of(parts[3].split("/", -1)));
+  }
+
+  private static int[] numbers(String list) {
+    return Stream.of(list.replaceAll("[\\[\\] ]", "").split(",", -1))
+        .mapToInt(Integer::parseInt)
+        .toArray();
   }
 }
 // Example ends

@@ -30,12 +30,14 @@ import io.fbnet.nas.space.BlockBuilder;
 import io.fbnet.nas.space.BlockType;
 import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
+import io.fbnet.nas.strategy.Problem;
 import io.fbnet.nas.strategy.Strategy;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalDouble;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -226,10 +228,10 @@ class StrategiesTest {
                       log,
                       space,
                       Strategy.RANDOM.begin(
-                          new io.fbnet.nas.strategy.Problem(
+                          new Problem(
                               space.allowed(),
                               new BudgetNetworks(budget(space, table(space)), space.allowed()),
-                              java.util.OptionalDouble.empty(),
+                              OptionalDouble.empty(),
                               SEED))));
       assertTrue(e.getMessage().contains("evaluations.jsonl, line 1"), e.getMessage());
     }
