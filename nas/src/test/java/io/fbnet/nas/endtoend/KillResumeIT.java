@@ -25,7 +25,7 @@ import org.junit.jupiter.api.io.TempDir;
 @EnabledOnOs(OS.LINUX)
 class KillResumeIT {
   private static final long SEED = 20260301L;
-  private static final int KILLS = 20;
+  private static final int KILLS = 10;
 
   /** A limit that bites, so that its multiplier is part of what must survive. */
   private static final String[] BUDGET = {"--max-macs", "30k"};
@@ -55,7 +55,7 @@ class KillResumeIT {
   }
 
   @Test
-  void killedAtTwentySeededPointsItContinuesBitForBit() throws Exception {
+  void killedAtSeededPointsItContinuesBitForBit() throws Exception {
     Path unbroken = folder.resolve("unbroken");
     Fbnet.Outcome whole = fbnet.run(Fbnet.tinySearch(space, table, unbroken, BUDGET));
     assertEquals(0, whole.code(), whole.err());

@@ -239,6 +239,7 @@ class OracleTest {
   /** The table of {@code bench/results/strategies.md}. */
   @Test
   @Tag("full")
+  @Tag("sweep")
   void strategiesFindMoreThanRandomDrawsOverAHundredSeeds() {
     double[][] random = compare(100);
     double[] untaught = row("a policy untaught", OracleTest::untaught, random)[2];
