@@ -33,13 +33,13 @@ final class StrategyFlags {
       paramLabel = "NAME",
       defaultValue = "fbnet",
       description = {
-        "How to search; beside each its cost beside fbnet's, by multiply-adds of an epoch.",
+        "How to search; beside each the time of its epochs beside fbnet's.",
         "fbnet: the mixture by Gumbel-softmax, w and theta by turns: 1.",
         "darts: the same without noise, first order: 1.",
         "tf-nas: w by one path drawn from theta and one uniform path a step, theta by the mixture:"
             + " a half, most of it theta's.",
-        "single-path: w by one path a step, then ageing evolution on the supernet's scores: an"
-            + " eighth for the epochs, and each evaluation a forward pass over 20 batches and the"
+        "single-path: w by one path a step, then ageing evolution on the supernet's scores: a"
+            + " seventh for the epochs, and each evaluation a forward pass over 20 batches and the"
             + " theta split.",
         "random, evolution, ranked-evolution, reinforce, rnn, mnasnet: the same with another"
             + " controller: uniform draws; ageing evolution; evolution whose offspring a linear"

@@ -108,7 +108,7 @@ public final class Supernet implements AutoCloseable {
 
   /**
    * {@return the w step of paths, compiled when first asked for} It is lean, whatever the mixture
-   * is: that costs a tenth of its time and saves more than half of its memory.
+   * is: that costs an eighth of its time and saves more than half of its memory.
    */
   public Program pathStep() {
     if (pathStep == null) {
