@@ -6,9 +6,11 @@ import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.program.Program;
-import io.fbnet.engine.random.Philox;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.network.PathGraphs;
+import io.fbnet.nas.search.PathSampler;
+import io.fbnet.nas.search.PathSampling;
+import io.fbnet.nas.search.Theta;
 import io.fbnet.nas.space.SearchSpace;
 import java.util.Arrays;
 import java.util.Locale;
@@ -24,19 +26,21 @@ public final class PathShares {
   private static final int TURNS = 8;
   private static final int STEPS = 8;
   private static final long SEED = 1;
+  private static final Theta NO_THETA = new Theta(new double[0][]);
 
   private PathShares() {}
 
   /** A step of single paths, compiled. */
   private static final class Paths implements AutoCloseable {
-    private final SearchSpace space;
+    private final PathSampler sampler;
     private final ParameterStore store;
     private final Program program;
     private final double compileSeconds;
     private long steps;
 
     Paths(Backend backend, StepSetting setting, boolean lean) {
-      space = setting.space();
+      SearchSpace space = setting.space();
+      sampler = new PathSampler(PathSampling.UNIFORM, space, SEED);
       PathGraphs graphs = new PathGraphs(space, setting.normalisation(), true);
       Graph graph = graphs.training(setting.batch(), 0.9, 1e-4, lean);
       store = new ParameterStore(backend, graph.parameters());
@@ -52,14 +56,7 @@ public final class PathShares {
 
     /** Nanoseconds of one step of a path of its own. */
     double step() {
-      boolean[][] allowed = space.allowed();
-      int[] path = new int[allowed.length];
-      for (int l = 0; l < path.length; l++) {
-        do {
-          long word = Philox.word(SEED, 0, steps, l) & 0xFFFFFFFFL;
-          path[l] = (int) (word * allowed[l].length >>> 32);
-        } while (!allowed[l][path[l]]);
-      }
+      int[] path = sampler.paths(NO_THETA, steps).getFirst();
       steps++;
       long start = System.nanoTime();
       program.run(Op.Phase.FIRST, path);

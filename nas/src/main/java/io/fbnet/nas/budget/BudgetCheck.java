@@ -25,7 +25,7 @@ public final class BudgetCheck {
   public static void require(Budget budget, SearchSpace space) {
     boolean[][] allowed = space.allowed();
     for (Limit limit : budget.limits()) {
-      int[] cheapest = extreme(limit, allowed, 1);
+      int[] cheapest = limit.extreme(allowed, 1);
       double least = limit.of(cheapest);
       Limit.Kind kind = limit.kind();
       if (least > limit.most()) {
@@ -103,7 +103,7 @@ public final class BudgetCheck {
 
   private static void requireBetween(
       Limit limit, SearchSpace space, boolean[][] allowed, double least) {
-    double most = limit.of(extreme(limit, allowed, -1));
+    double most = limit.of(limit.extreme(allowed, -1));
     Limit.Kind kind = limit.kind();
     if (most < limit.least()) {
       throw UserException.data(
@@ -148,20 +148,5 @@ public final class BudgetCheck {
       throws BudgetProgram.SearchTooLong {
     Bound bound = new Bound(limit.fixed(), limit.costs(), from, to);
     return new BudgetProgram(List.of(bound, Bound.free(allowed)), allowed).witness();
-  }
-
-  /** The candidate of each layer whose cost times {@code sign} is the least. */
-  private static int[] extreme(Limit limit, boolean[][] allowed, int sign) {
-    int[] choice = new int[allowed.length];
-    for (int l = 0; l < choice.length; l++) {
-      double best = Double.POSITIVE_INFINITY;
-      for (int k = 0; k < allowed[l].length; k++) {
-        if (allowed[l][k] && sign * limit.costs()[l][k] < best) {
-          best = sign * limit.costs()[l][k];
-          choice[l] = k;
-        }
-      }
-    }
-    return choice;
   }
 }

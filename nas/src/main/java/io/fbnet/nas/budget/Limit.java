@@ -138,6 +138,27 @@ public record Limit(Kind kind, double target, double fixed, double[][] costs) {
   }
 
   /**
+   * {@return the candidate of each layer whose cost times {@code sign} is the least, the first of
+   * equal ones}
+   *
+   * @param allowed which candidates each layer may take
+   * @param sign 1 for the cheapest architecture, -1 for the dearest
+   */
+  public int[] extreme(boolean[][] allowed, int sign) {
+    int[] choice = new int[allowed.length];
+    for (int l = 0; l < choice.length; l++) {
+      double best = Double.POSITIVE_INFINITY;
+      for (int k = 0; k < allowed[l].length; k++) {
+        if (allowed[l][k] && sign * costs[l][k] < best) {
+          best = sign * costs[l][k];
+          choice[l] = k;
+        }
+      }
+    }
+    return choice;
+  }
+
+  /**
    * {@return the cost of an architecture}
    *
    * @param choice one candidate a layer

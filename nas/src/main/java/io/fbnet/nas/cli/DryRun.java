@@ -5,7 +5,7 @@ import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.data.BatchLoader;
 import io.fbnet.nas.network.BatchInputs;
 import io.fbnet.nas.network.NetworkBuilder;
-import io.fbnet.nas.search.PathSampling;
+import io.fbnet.nas.search.PathSampler;
 import io.fbnet.nas.search.PathSteps;
 import io.fbnet.nas.search.Search;
 import java.util.Locale;
@@ -70,15 +70,11 @@ final class DryRun {
 
   private static ObjLongConsumer<Batch> paths(Search search, Program program) {
     PathSteps steps = new PathSteps(program, search.table()::latencyOf);
-    PathSampling sampling = search.strategy().sampling().orElseThrow();
+    PathSampler sampler =
+        new PathSampler(
+            search.strategy().sampling().orElseThrow(), search.space(), search.settings().seed());
     return (batch, step) ->
-        steps
-            .run(
-                batch,
-                sampling.paths(
-                    search.space(), search.supernet().theta(), search.settings().seed(), step),
-                SMALL_RATE)
-            .await();
+        steps.run(batch, sampler.paths(search.supernet().theta(), step), SMALL_RATE).await();
   }
 
   /** Seconds of the second step. */

@@ -18,8 +18,6 @@ import java.util.function.ToDoubleFunction;
  * known that every gradient is finite.
  */
 public final class PathSteps {
-  private static final double NORM_MOMENTUM = 0.1;
-
   private final Program program;
   private final ToDoubleFunction<int[]> latencyMs;
 
@@ -32,7 +30,7 @@ public final class PathSteps {
   public PathSteps(Program program, ToDoubleFunction<int[]> latencyMs) {
     this.program = program;
     this.latencyMs = latencyMs;
-    program.set(NetworkBuilder.NORM_MOMENTUM, NORM_MOMENTUM);
+    program.set(NetworkBuilder.NORM_MOMENTUM, SearchLoop.NORM_MOMENTUM);
     program.set(PathGraphs.SHARE, 1.0);
   }
 

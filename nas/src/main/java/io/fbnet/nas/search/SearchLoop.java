@@ -35,7 +35,8 @@ import java.util.function.Consumer;
  */
 public final class SearchLoop {
   private static final String MULTIPLIERS = "multipliers";
-  private static final double NORM_MOMENTUM = 0.1;
+  static final double NORM_MOMENTUM = 0.1;
+
   private static final String TAU = "tau";
   private static final int WEIGHT_STREAM = 1;
   private static final int THETA_STREAM = 2;
@@ -57,6 +58,7 @@ public final class SearchLoop {
   private int lastLoggedEpoch = -1;
   private StepInFlight inFlight;
   private PathSteps paths;
+  private PathSampler sampler;
   private Theta drawn;
   private Path root;
 
@@ -223,17 +225,17 @@ public final class SearchLoop {
 
   /** A step of single paths, whose results are there when it returns. */
   private StepInFlight launchPaths(Batch batch) {
+    PathSampling sampling = strategy.sampling().orElseThrow();
     if (paths == null) {
       paths = new PathSteps(supernet.pathStep(), table::latencyOf);
+      sampler = new PathSampler(sampling, supernet.space(), settings.seed());
     }
     double rate = settings.rate(position.weightSteps(), totalWeightSteps());
-    PathSampling sampling = strategy.sampling().orElseThrow();
     if (drawn == null || sampling.readsTheta() && position.batch() == 0) {
       // Theta rests while w is trained.
       drawn = supernet.theta();
     }
-    List<int[]> taken =
-        sampling.paths(supernet.space(), drawn, settings.seed(), position.weightSteps());
+    List<int[]> taken = sampler.paths(drawn, position.weightSteps());
     double tau = tau();
     Readback results = paths.run(batch, taken, rate);
     position = position.afterStep();

@@ -38,14 +38,14 @@ class ConfigFuzzTest {
 
   @TestFactory
   Stream<DynamicTest> fewOfEachVerb() {
-    return targets().map(target -> DynamicTest.dynamicTest(target.name(), () -> Fuzz.few(target)));
+    return Fuzz.fewOf(targets());
   }
 
   @Tag("full")
   @Tag("sweep")
   @TestFactory
   Stream<DynamicTest> manyOfEachVerb() {
-    return targets().map(target -> DynamicTest.dynamicTest(target.name(), () -> Fuzz.many(target)));
+    return Fuzz.manyOf(targets());
   }
 
   private Stream<Target> targets() {

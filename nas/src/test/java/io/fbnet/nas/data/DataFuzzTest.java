@@ -40,16 +40,14 @@ class DataFuzzTest {
 
   @TestFactory
   Stream<DynamicTest> fewOfEachReader() throws IOException {
-    return targets().stream()
-        .map(target -> DynamicTest.dynamicTest(target.name(), () -> Fuzz.few(target)));
+    return Fuzz.fewOf(targets().stream());
   }
 
   @Tag("full")
   @Tag("sweep")
   @TestFactory
   Stream<DynamicTest> manyOfEachReader() throws IOException {
-    return targets().stream()
-        .map(target -> DynamicTest.dynamicTest(target.name(), () -> Fuzz.many(target)));
+    return Fuzz.manyOf(targets().stream());
   }
 
   private List<Target> targets() throws IOException {

@@ -17,6 +17,8 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DynamicTest;
 
 /**
  * Gives a reader many damaged files. Each must be read, or refused in one sentence by the
@@ -94,6 +96,16 @@ public final class Fuzz {
     this.timed = timed;
     // Every build gives the same inputs; the full tests give new ones.
     seed = Long.getLong("fuzz.seed", timed ? System.nanoTime() : 1);
+  }
+
+  /** A test of few inputs for each target. */
+  public static Stream<DynamicTest> fewOf(Stream<Target> targets) {
+    return targets.map(target -> DynamicTest.dynamicTest(target.name(), () -> few(target)));
+  }
+
+  /** A test of many inputs for each target. */
+  public static Stream<DynamicTest> manyOf(Stream<Target> targets) {
+    return targets.map(target -> DynamicTest.dynamicTest(target.name(), () -> many(target)));
   }
 
   /** A few inputs, the same in every build unless {@code fuzz.seed} is set. */

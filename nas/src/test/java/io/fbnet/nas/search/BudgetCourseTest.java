@@ -10,11 +10,8 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.engine.program.Devices;
 import io.fbnet.nas.budget.Budget;
-import io.fbnet.nas.budget.Limit;
-import io.fbnet.nas.data.DataOptions;
 import io.fbnet.nas.data.DataSource;
 import io.fbnet.nas.data.Dataset;
-import io.fbnet.nas.data.ImageShape;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.run.MetricsLog;
 import io.fbnet.nas.run.RunFolder;
@@ -42,48 +39,10 @@ class BudgetCourseTest {
   private final List<String> warnings = new ArrayList<>();
   private boolean older;
 
-  /** Stops a search after so many steps, counted from its beginning. */
-  private static final class StopAfter implements SearchObserver {
-    private final long steps;
-    private boolean stop;
-
-    StopAfter(long steps) {
-      this.steps = steps;
-    }
-
-    @Override
-    public void step(
-        long done,
-        long total,
-        int epoch,
-        String phase,
-        double loss,
-        double accuracy,
-        double latencyMs) {
-      stop |= done >= steps;
-    }
-
-    @Override
-    public boolean stopRequested() {
-      return stop;
-    }
-  }
-
   private List<ObjectNode> search(Backend backend, String name, long... stops) throws IOException {
-    SearchSpace space =
-        SearchSpace.load(
-            Path.of("src", "test", "resources", "io", "fbnet", "nas", "endtoend", "tiny.yaml")
-                .toString());
-    double[][] ms = new double[space.layerCount()][space.blocks().size()];
-    for (int l = 0; l < ms.length; l++) {
-      for (int k = 0; k < ms[l].length; k++) {
-        ms[l][k] = 0.01 + 0.03 * ((5 * l + 7 * k) % 11);
-      }
-    }
-    LatencyTable table = LatencyTable.builder("made up", space).fixed(0.2).layers(ms).build();
-    double mean = table.expected(Theta.uniform(space).probabilities());
-    Budget budget =
-        new Budget(List.of(Limit.latency(table, 0.8 * mean), Limit.macs(space, 60_000)));
+    SearchSpace space = TinySearch.space();
+    LatencyTable table = TinySearch.table(space);
+    Budget budget = TinySearch.budget(space, table);
     SearchSettings settings =
         SearchSettings.paper()
             .seed(SEED)
@@ -96,12 +55,11 @@ class BudgetCourseTest {
             .thetaSchedule(SearchSettings.ThetaSchedule.COSINE)
             .tau(5, 0.5)
             .build();
-    DataOptions options =
-        DataOptions.of("shapes", new ImageShape(1, 12, 12)).withSeed(1).withOffline(true);
     Path root = folder.resolve(name);
-    try (Dataset data = DataSource.open(options)) {
+    try (Dataset data = DataSource.open(TinySearch.shapes())) {
       for (int i = 0; i <= stops.length; i++) {
-        StopAfter observer = new StopAfter(i < stops.length ? stops[i] : Long.MAX_VALUE);
+        long steps = i < stops.length ? stops[i] : Long.MAX_VALUE;
+        TinySearch.StopAfter observer = new TinySearch.StopAfter(steps, Integer.MAX_VALUE);
         try (RunFolder run = i == 0 ? RunFolder.create(root) : RunFolder.open(root);
             Search search = new Search(backend, data, space, table, budget, settings)) {
           if (i > 0) {

@@ -14,10 +14,8 @@ import io.fbnet.engine.program.Program;
 import io.fbnet.nas.budget.Budget;
 import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.data.BatchLoader;
-import io.fbnet.nas.data.DataOptions;
 import io.fbnet.nas.data.DataSource;
 import io.fbnet.nas.data.Dataset;
-import io.fbnet.nas.data.ImageShape;
 import io.fbnet.nas.data.Splits;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.network.ArchitectureGraphs;
@@ -27,7 +25,6 @@ import io.fbnet.nas.network.PathGraphs;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.SearchSpace;
 import io.fbnet.nas.train.Evaluation;
-import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -45,25 +42,16 @@ class PathStepsTest {
   private static final int BATCH = 8;
 
   private static SearchSpace space() {
-    return SearchSpace.load(
-            Path.of("src", "test", "resources", "io", "fbnet", "nas", "endtoend", "tiny.yaml")
-                .toString())
-        .withSkips(SearchSpace.SkipRule.NOT_FIRST);
+    return TinySearch.space().withSkips(SearchSpace.SkipRule.NOT_FIRST);
   }
 
   private static Dataset shapes() {
-    return DataSource.open(
-        DataOptions.of("shapes", new ImageShape(1, 12, 12)).withSeed(1).withOffline(true));
+    return DataSource.open(TinySearch.shapes());
   }
 
-  private static LatencyTable table(SearchSpace space) {
-    double[][] ms = new double[space.layerCount()][space.blocks().size()];
-    for (int l = 0; l < ms.length; l++) {
-      for (int k = 0; k < ms[l].length; k++) {
-        ms[l][k] = 0.01 + 0.03 * ((5 * l + 7 * k) % 11);
-      }
-    }
-    return LatencyTable.builder("made up", space).fixed(0.2).layers(ms).build();
+  /** The paths of a step where nothing is asked of theta. */
+  private static List<int[]> paths(PathSampling sampling, SearchSpace space, long step) {
+    return new PathSampler(sampling, space, SEED).paths(Theta.uniform(space), step);
   }
 
   @ParameterizedTest
@@ -73,14 +61,14 @@ class PathStepsTest {
     boolean[][] allowed = space.allowed();
     Set<String> seen = new HashSet<>();
     for (int step = 0; step < 50; step++) {
-      List<int[]> paths = sampling.paths(space, Theta.uniform(space), SEED, step);
+      List<int[]> paths = paths(sampling, space, step);
       for (int[] path : paths) {
         for (int l = 0; l < path.length; l++) {
           assertTrue(allowed[l][path[l]], sampling + ", seed " + SEED + ", step " + step);
         }
         seen.add(Arrays.toString(path));
       }
-      assertEquals(sampling.paths(space), paths.size());
+      assertEquals(paths(sampling, space, 0).size(), paths.size());
     }
     assertTrue(seen.size() > 20, sampling + " draws others in other steps: " + seen.size());
   }
@@ -89,7 +77,7 @@ class PathStepsTest {
   void fairPathsTakeEveryCandidateOnce() {
     SearchSpace space = space();
     boolean[][] allowed = space.allowed();
-    List<int[]> paths = PathSampling.FAIR.paths(space, Theta.uniform(space), SEED, 3);
+    List<int[]> paths = paths(PathSampling.FAIR, space, 3);
     for (int l = 0; l < allowed.length; l++) {
       Set<Integer> taken = new HashSet<>();
       for (int[] path : paths) {
@@ -110,7 +98,7 @@ class PathStepsTest {
     int[] counts = new int[candidates];
     int steps = 900 * candidates;
     for (int step = 0; step < steps; step++) {
-      counts[PathSampling.UNIFORM.paths(space, Theta.uniform(space), SEED, step).getFirst()[1]]++;
+      counts[paths(PathSampling.UNIFORM, space, step).getFirst()[1]]++;
     }
     for (int count : counts) {
       // Five standard deviations.
@@ -160,7 +148,7 @@ class PathStepsTest {
         for (PathSampling sampling : PathSampling.values()) {
           for (int step = 0; step < 4; step++) {
             Map<String, float[]> before = values(store, graph);
-            List<int[]> paths = sampling.paths(space, Theta.uniform(space), SEED, step);
+            List<int[]> paths = paths(sampling, space, step);
             float[][] results = steps.run(batch, paths, 0.05).await();
             backend.synchronise();
             assertEquals(1, results[1][0], "finite");
@@ -176,7 +164,7 @@ class PathStepsTest {
                             device + ", " + sampling + ", seed " + SEED + ", " + set));
           }
         }
-        int[] path = PathSampling.UNIFORM.paths(space, Theta.uniform(space), SEED, 0).getFirst();
+        int[] path = paths(PathSampling.UNIFORM, space, 0).getFirst();
         for (int step = 0; step < 25; step++) {
           last = steps.run(batch, List.of(path), 0.02).await()[0][0];
           first = step == 0 ? last : first;
@@ -203,7 +191,7 @@ class PathStepsTest {
                     .build()) {
           store.initialise(SEED);
           loader.start(0, 0);
-          int[] path = PathSampling.UNIFORM.paths(space, Theta.uniform(space), SEED, 0).getFirst();
+          int[] path = paths(PathSampling.UNIFORM, space, 0).getFirst();
           float[] start = store.readAll(NetworkBuilder.WEIGHTS, Storage.Flat.VALUES);
           new PathSteps(program, p -> 1)
               .run(loader.next(), java.util.Collections.nCopies(count, path), 0.1)
@@ -235,13 +223,12 @@ class PathStepsTest {
               .batch(BATCH)
               .trainImages(30 * BATCH)
               .build();
-      LatencyTable table = table(space);
+      LatencyTable table = TinySearch.table(space);
       try (Search search = new Search(backend, data, space, table, Budget.NONE, settings);
           ArchitectureScorer scorer = search.scorer()) {
         Splits splits = search.loop().splits();
         for (int step = 0; step < 3; step++) {
-          int[] path =
-              PathSampling.UNIFORM.paths(space, Theta.uniform(space), SEED, step).getFirst();
+          int[] path = paths(PathSampling.UNIFORM, space, step).getFirst();
           Architecture network = Architecture.of("", search.space(), path);
           ArchitectureScorer.Score score = scorer.score(network);
           Evaluation apart = apart(search, network, splits);

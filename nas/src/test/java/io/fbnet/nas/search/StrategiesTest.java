@@ -14,11 +14,8 @@ import io.fbnet.engine.graph.Value;
 import io.fbnet.engine.program.Devices;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.budget.Budget;
-import io.fbnet.nas.budget.Limit;
-import io.fbnet.nas.data.DataOptions;
 import io.fbnet.nas.data.DataSource;
 import io.fbnet.nas.data.Dataset;
-import io.fbnet.nas.data.ImageShape;
 import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.examples.HillClimb;
 import io.fbnet.nas.latency.LatencyTable;
@@ -71,68 +68,13 @@ class StrategiesTest {
     return all.stream();
   }
 
-  /** Stops after so many steps and scores, counted from the beginning. */
-  private static final class StopAfter implements SearchObserver {
-    private final long steps;
-    private final int scores;
-    private boolean stop;
-
-    StopAfter(long steps, int scores) {
-      this.steps = steps;
-      this.scores = scores;
-    }
-
-    @Override
-    public void step(
-        long done,
-        long total,
-        int epoch,
-        String phase,
-        double loss,
-        double accuracy,
-        double latencyMs) {
-      stop |= done >= steps;
-    }
-
-    @Override
-    public void evaluated(int done, int total, ArchitectureScorer.Score score) {
-      stop |= done >= scores;
-    }
-
-    @Override
-    public boolean stopRequested() {
-      return stop;
-    }
-  }
-
-  private static SearchSpace space() {
-    return SearchSpace.load(
-        Path.of("src", "test", "resources", "io", "fbnet", "nas", "endtoend", "tiny.yaml")
-            .toString());
-  }
-
-  private static LatencyTable table(SearchSpace space) {
-    double[][] ms = new double[space.layerCount()][space.blocks().size()];
-    for (int l = 0; l < ms.length; l++) {
-      for (int k = 0; k < ms[l].length; k++) {
-        ms[l][k] = 0.01 + 0.03 * ((5 * l + 7 * k) % 11);
-      }
-    }
-    return LatencyTable.builder("made up", space).fixed(0.2).layers(ms).build();
-  }
-
-  private static Budget budget(SearchSpace space, LatencyTable table) {
-    double mean = table.expected(Theta.uniform(space).probabilities());
-    return new Budget(List.of(Limit.latency(table, 0.8 * mean), Limit.macs(space, 60_000)));
-  }
-
   /** What a search leaves. */
   private record Course(List<ObjectNode> steps, List<ObjectNode> evaluations, Selection found) {}
 
-  private Course search(SearchStrategy strategy, String name, StopAfter... stops)
+  private Course search(SearchStrategy strategy, String name, TinySearch.StopAfter... stops)
       throws IOException {
-    SearchSpace space = space();
-    LatencyTable table = table(space);
+    SearchSpace space = TinySearch.space();
+    LatencyTable table = TinySearch.table(space);
     SearchSettings settings =
         SearchSettings.paper()
             .seed(SEED)
@@ -143,18 +85,25 @@ class StrategiesTest {
             .rate(0.01)
             .thetaRate(0.05)
             .build();
-    DataOptions options =
-        DataOptions.of("shapes", new ImageShape(1, 12, 12)).withSeed(1).withOffline(true);
     Path root = folder.resolve(name);
     Selection found = null;
     try (Backend backend = Devices.open("cpu");
-        Dataset data = DataSource.open(options)) {
+        Dataset data = DataSource.open(TinySearch.shapes())) {
       for (int i = 0; i <= stops.length; i++) {
-        StopAfter observer =
-            i < stops.length ? stops[i] : new StopAfter(Long.MAX_VALUE, Integer.MAX_VALUE);
+        TinySearch.StopAfter observer =
+            i < stops.length
+                ? stops[i]
+                : new TinySearch.StopAfter(Long.MAX_VALUE, Integer.MAX_VALUE);
         try (RunFolder run = i == 0 ? RunFolder.create(root) : RunFolder.open(root);
             Search search =
-                new Search(backend, data, space, table, budget(space, table), settings, strategy)) {
+                new Search(
+                    backend,
+                    data,
+                    space,
+                    table,
+                    TinySearch.budget(space, table),
+                    settings,
+                    strategy)) {
           if (i > 0) {
             assertTrue(search.restore(run, warning -> {}));
           }
@@ -188,11 +137,15 @@ class StrategiesTest {
   void aBrokenSearchIsTheWholeOne(SearchStrategy strategy) throws IOException {
     String what = strategy.name() + ", seed " + SEED;
     Course whole = search(strategy, "whole");
-    StopAfter[] stops =
+    TinySearch.StopAfter[] stops =
         strategy.trainsTheta()
-            ? new StopAfter[] {new StopAfter(3, 0), new StopAfter(12, 0)}
-            : new StopAfter[] {
-              new StopAfter(3, 0), new StopAfter(99, 2), new StopAfter(99, EVALUATIONS - 1)
+            ? new TinySearch.StopAfter[] {
+              new TinySearch.StopAfter(3, 0), new TinySearch.StopAfter(12, 0)
+            }
+            : new TinySearch.StopAfter[] {
+              new TinySearch.StopAfter(3, 0),
+              new TinySearch.StopAfter(99, 2),
+              new TinySearch.StopAfter(99, EVALUATIONS - 1)
             };
     Course broken = search(strategy, "broken", stops);
     assertEquals(whole.steps(), broken.steps(), what);
@@ -200,8 +153,8 @@ class StrategiesTest {
     assertEquals(strategy.trainsTheta(), whole.evaluations().isEmpty(), what);
     assertArrayEquals(
         whole.found().architecture().choice(), broken.found().architecture().choice(), what);
-    SearchSpace space = space();
-    Budget budget = budget(space, table(space));
+    SearchSpace space = TinySearch.space();
+    Budget budget = TinySearch.budget(space, TinySearch.table(space));
     for (ArchitectureScorer.Score score : whole.found().drawn()) {
       assertTrue(budget.met(score.architecture().choice()), what);
     }
@@ -219,7 +172,7 @@ class StrategiesTest {
             lines.get(0).replaceFirst("\"choice\":\\[", "\"choice\":[99,"),
             lines.get(0).replaceFirst("\"choice\"", "\"chosen\""))) {
       Files.writeString(log, damaged + "\n");
-      SearchSpace space = space();
+      SearchSpace space = TinySearch.space();
       UserException e =
           assertThrows(
               UserException.class,
@@ -230,7 +183,9 @@ class StrategiesTest {
                       Strategy.RANDOM.begin(
                           new Problem(
                               space.allowed(),
-                              new BudgetNetworks(budget(space, table(space)), space.allowed()),
+                              new BudgetNetworks(
+                                  TinySearch.budget(space, TinySearch.table(space)),
+                                  space.allowed()),
                               OptionalDouble.empty(),
                               SEED))));
       assertTrue(e.getMessage().contains("evaluations.jsonl, line 1"), e.getMessage());
@@ -271,7 +226,7 @@ class StrategiesTest {
   @Test
   void whatABlockTrainsIsItsOwn() {
     for (boolean ownSet : new boolean[] {true, false}) {
-      SearchSpace named = space();
+      SearchSpace named = TinySearch.space();
       SearchSpace space =
           new SearchSpace(
               named.name(),
