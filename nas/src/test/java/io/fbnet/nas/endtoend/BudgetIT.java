@@ -18,6 +18,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.stream.DoubleStream;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -61,6 +62,7 @@ class BudgetIT {
   }
 
   @Test
+  @Tag("full")
   void theTargetHolds() throws Exception {
     LatencyTable read = LatencyTable.load(table.toString());
     for (double share : new double[] {0.7, 1.2}) {

@@ -14,6 +14,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
@@ -112,6 +113,7 @@ class CommandsIT {
 
   /** Images in bf16 and parameters in f32, on any processor, and again from a checkpoint. */
   @Test
+  @Tag("full")
   @EnabledOnOs(OS.LINUX)
   void aSearchOnBf16Images() throws Exception {
     Path table = folder.resolve("table.json");

@@ -16,6 +16,7 @@ import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
@@ -25,7 +26,6 @@ import org.junit.jupiter.api.io.TempDir;
 @EnabledOnOs(OS.LINUX)
 class KillResumeIT {
   private static final long SEED = 20260301L;
-  private static final int KILLS = 10;
 
   /** A limit that bites, so that its multiplier is part of what must survive. */
   private static final String[] BUDGET = {"--max-macs", "30k"};
@@ -55,7 +55,17 @@ class KillResumeIT {
   }
 
   @Test
-  void killedAtSeededPointsItContinuesBitForBit() throws Exception {
+  void killedAFewTimesItContinuesBitForBit() throws Exception {
+    killed(3);
+  }
+
+  @Test
+  @Tag("full")
+  void killedAtManyMomentsItContinuesBitForBit() throws Exception {
+    killed(10);
+  }
+
+  private void killed(int kills) throws Exception {
     Path unbroken = folder.resolve("unbroken");
     Fbnet.Outcome whole = fbnet.run(Fbnet.tinySearch(space, table, unbroken, BUDGET));
     assertEquals(0, whole.code(), whole.err());
@@ -63,7 +73,7 @@ class KillResumeIT {
     int insideWrite = 0;
     int runs = 0;
     Path broken = folder.resolve("broken0");
-    for (int killed = 0; killed < KILLS; ) {
+    for (int killed = 0; killed < kills; ) {
       boolean first = !Files.exists(broken.resolve("config.yaml"));
       String[] arguments =
           first
@@ -92,7 +102,7 @@ class KillResumeIT {
     }
     System.out.println(
         "killed %d times in %d runs, %d inside a checkpoint's write, seed %d"
-            .formatted(KILLS, runs + 1, insideWrite, SEED));
+            .formatted(kills, runs + 1, insideWrite, SEED));
     assertTrue(insideWrite > 0, "no kill fell inside a write, seed " + SEED);
     if (Files.exists(broken.resolve("config.yaml"))) {
       Fbnet.Outcome last = fbnet.run("search", "--resume", broken.toString());
@@ -147,6 +157,7 @@ class KillResumeIT {
   }
 
   @Test
+  @Tag("full")
   void theFirstSignalSavesAndNamesTheWayBack() throws Exception {
     fbnet.hearInterrupts();
     for (String signal : List.of("INT", "TERM")) {

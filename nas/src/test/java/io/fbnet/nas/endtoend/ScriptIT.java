@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
@@ -60,6 +61,7 @@ class ScriptIT {
   }
 
   @Test
+  @Tag("full")
   void theArchiveIsUsedAndADamagedOneChangesNothing() throws Exception {
     Path target = Files.createDirectories(project.resolve("nas").resolve("target"));
     Files.createSymbolicLink(target.resolve("fbnet-engine.jar"), Fbnet.jar());
@@ -180,6 +182,7 @@ class ScriptIT {
   }
 
   @Test
+  @Tag("full")
   void lostResultsAreAStorageError() throws Exception {
     ready();
     String jar = System.getProperty("java.home") + "/bin/java -jar " + Fbnet.jar();

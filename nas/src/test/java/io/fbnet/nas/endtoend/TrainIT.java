@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
@@ -126,6 +127,7 @@ class TrainIT {
   }
 
   @Test
+  @Tag("full")
   void aSignalSavesAndNamesTheWayBack() throws Exception {
     Path unbroken = folder.resolve("unbroken");
     done(training(unbroken, 40));
@@ -154,6 +156,7 @@ class TrainIT {
   }
 
   @Test
+  @Tag("full")
   void evaluateSaysWhatTheTrainingSaid() throws Exception {
     Path run = folder.resolve("run");
     done(training(run, 6));
