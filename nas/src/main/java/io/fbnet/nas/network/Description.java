@@ -4,8 +4,6 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.engine.graph.Graph;
-import io.fbnet.engine.graph.Op;
-import io.fbnet.engine.graph.Value;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.Block;
 import io.fbnet.nas.space.LayerSpec;
@@ -194,26 +192,13 @@ public record Description(Architecture architecture, List<Layer> layers, Optiona
   private record Count(long macs, long parameters) {
     /** What a graph for one image holds, whatever its blocks are. */
     static Count of(Graph graph) {
-      long macs = 0;
-      for (Op op : graph.ops()) {
-        macs +=
-            switch (op) {
-              case Op.Convolution c -> c.y().shape().elements() * perOutput(c.w());
-              case Op.Linear l -> l.y().shape().elements() * perOutput(l.w());
-              default -> 0;
-            };
-      }
+      long macs = graph.ops().stream().mapToLong(MultiplyAdds::of).sum();
       long parameters =
           graph.parameters().stream()
               .filter(p -> p.set().equals(NetworkBuilder.WEIGHTS))
               .mapToLong(p -> p.shape().elements())
               .sum();
       return new Count(macs, parameters);
-    }
-
-    /** Products that one output element of a convolution or linear layer sums. */
-    private static long perOutput(Value weight) {
-      return weight.shape().elements() / weight.shape().get(0);
     }
 
     Count minus(Count part) {

@@ -72,6 +72,11 @@ public record RunFiles(Path root) {
     return root.resolve("evaluations.jsonl");
   }
 
+  /** {@return the record of multiply-adds and seconds that the run took} */
+  public Path cost() {
+    return root.resolve("cost.jsonl");
+  }
+
   /** {@return the same of an evolution on a finished search} */
   public Path evolution() {
     return root.resolve("evolution.jsonl");

@@ -12,6 +12,8 @@ import io.fbnet.nas.network.BatchInputs;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.network.PathGraphs;
 import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.strategy.Evaluator;
+import io.fbnet.nas.strategy.Spent;
 import io.fbnet.nas.train.Evaluation;
 import java.util.Arrays;
 
@@ -21,14 +23,15 @@ import java.util.Arrays;
  * the w split first; the score comes from the theta split. Test images are read by {@link #test}
  * alone.
  */
-public final class ArchitectureScorer implements AutoCloseable {
-  private static final int CALIBRATION_BATCHES = 20;
+public final class ArchitectureScorer implements Evaluator, AutoCloseable {
+  static final int CALIBRATION_BATCHES = 20;
   private static final int CALIBRATION_STREAM = 3;
 
   private final Backend backend;
   private final Dataset data;
   private final LatencyTable table;
   private final SearchSettings settings;
+  private final SearchCosts costs;
   private final BatchLoader calibrated;
   private final BatchLoader scored;
   private final Program recalibration;
@@ -57,7 +60,9 @@ public final class ArchitectureScorer implements AutoCloseable {
       Dataset data,
       Splits splits,
       LatencyTable table,
-      SearchSettings settings) {
+      SearchSettings settings,
+      SearchCosts costs) {
+    this.costs = costs;
     this.backend = backend;
     this.data = data;
     this.table = table;
@@ -87,14 +92,27 @@ public final class ArchitectureScorer implements AutoCloseable {
     recalibration = made;
   }
 
-  /** Calibrates and scores an architecture on the theta split. */
+  /** Calibrates and scores a network on the theta split. */
+  @Override
+  public Judgement judge(int[] choice) {
+    long start = System.nanoTime();
+    recalibrate(choice);
+    Evaluation quality = evaluate(choice, scored);
+    double seconds = (System.nanoTime() - start) / 1e9;
+    return new Judgement(
+        quality.accuracy(), quality.crossEntropy(), new Spent(1, costs.scoring(choice), seconds));
+  }
+
+  /** The same, with what the table and the settings make of it. */
   Score score(Architecture architecture) {
-    int[] path = architecture.choice();
-    recalibrate(path);
-    Evaluation quality = evaluate(path, scored);
+    return score(architecture, judge(architecture.choice()), table, settings);
+  }
+
+  static Score score(
+      Architecture architecture, Judgement found, LatencyTable table, SearchSettings settings) {
     double ms = table.latencyOf(architecture);
-    double ce = quality.crossEntropy();
-    return new Score(architecture, ms, quality.accuracy(), ce, Objective.loss(settings, ce, ms));
+    double ce = found.crossEntropy();
+    return new Score(architecture, ms, found.accuracy(), ce, Objective.loss(settings, ce, ms));
   }
 
   /** Calibrates an architecture and reads the test images, once. */

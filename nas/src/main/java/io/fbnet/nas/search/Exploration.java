@@ -8,6 +8,7 @@ import io.fbnet.nas.search.ArchitectureScorer.Score;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.SearchSpace;
 import io.fbnet.nas.strategy.Controller;
+import io.fbnet.nas.strategy.Evaluator;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -15,17 +16,23 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.function.Function;
+import java.util.function.BiFunction;
+import java.util.function.ObjDoubleConsumer;
 
 /**
  * A controller's proposals, scored one after the other and logged. A controller is a function of
  * its seed and of the scores that it was told, so the log is all that it takes to go on.
  */
 final class Exploration {
+  private static final String MACS = "macs";
+
   private final Path log;
   private final SearchSpace space;
   private final Controller controller;
   private final List<Score> scores = new ArrayList<>();
+
+  /** Multiply-adds of all evaluations so far. */
+  private double spent;
 
   /**
    * Takes up what the log holds.
@@ -48,6 +55,9 @@ final class Exploration {
             log, scores.size() + 1);
       }
       learn(score);
+    }
+    for (ObjectNode line : MetricsLog.read(log)) {
+      spent += line.path(MACS).asDouble();
     }
   }
 
@@ -97,26 +107,37 @@ final class Exploration {
    * Goes on until so many networks are scored, or there are no more, or it is asked to stop.
    *
    * @param evaluations how many in all
-   * @param score scores a network
+   * @param evaluator judges a network
+   * @param score what the search makes of that
+   * @param cost told of each, with what was spent on all of them
    * @param observer told of each
    * @return whether it came to its end
    */
-  boolean run(int evaluations, Function<Architecture, Score> score, SearchObserver observer) {
+  boolean run(
+      int evaluations,
+      Evaluator evaluator,
+      BiFunction<Architecture, Evaluator.Judgement, Score> score,
+      ObjDoubleConsumer<Score> cost,
+      SearchObserver observer) {
     try (MetricsLog out = MetricsLog.open(log)) {
       while (scores.size() < evaluations) {
         Optional<int[]> choice = controller.propose();
         if (choice.isEmpty()) {
           return true;
         }
-        Score found = score.apply(Architecture.of("", space, choice.get()));
+        Evaluator.Judgement judged = evaluator.judge(choice.get());
+        Score found = score.apply(Architecture.of("", space, choice.get()), judged);
+        spent += judged.spent().macs();
         Map<String, Object> line = new LinkedHashMap<>();
         line.put("choice", choice.get());
         line.put("latency_ms", found.latencyMs());
         line.put("accuracy", found.accuracy());
         line.put("ce", found.crossEntropy());
         line.put("loss", found.loss());
+        line.put(MACS, judged.spent().macs());
         out.append(scores.size() + 1, line);
         learn(found);
+        cost.accept(found, spent);
         observer.evaluated(scores.size(), evaluations, found);
         if (observer.stopRequested()) {
           out.force();

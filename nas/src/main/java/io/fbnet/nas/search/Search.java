@@ -255,8 +255,14 @@ public final class Search implements AutoCloseable {
       if (uniform) {
         choices.addAll(drawUniformly(drawn));
       }
+      double spent = loop.spent();
       for (int[] choice : choices) {
-        scores.add(scorer.score(Architecture.of("", space, choice)));
+        Score score = scorer.score(Architecture.of("", space, choice));
+        scores.add(score);
+        spent += loop.costs().scoring(choice);
+        if (loop.log() != null) {
+          loop.log().scored(scores.size(), spent, score.accuracy());
+        }
         scored.accept(scores.size());
       }
       Score best = objective().least(scores.subList(0, drawn));
@@ -293,7 +299,19 @@ public final class Search implements AutoCloseable {
     supernet.releaseSteps();
     Exploration exploration = new Exploration(log, space, controller.apply(problem()));
     try (ArchitectureScorer scorer = scorer()) {
-      if (!exploration.run(evaluations, scorer::score, observer)) {
+      boolean through =
+          exploration.run(
+              evaluations,
+              scorer,
+              (network, found) -> ArchitectureScorer.score(network, found, table, settings),
+              (score, spent) -> {
+                if (loop.log() != null) {
+                  int number = exploration.scores().size();
+                  loop.log().scored(number, loop.spent() + spent, score.accuracy());
+                }
+              },
+              observer);
+      if (!through) {
         return Optional.empty();
       }
       List<Score> scores = exploration.scores();
@@ -337,7 +355,8 @@ public final class Search implements AutoCloseable {
 
   /** What scores architectures with the supernet's weights as they are. */
   ArchitectureScorer scorer() {
-    return new ArchitectureScorer(backend, supernet, data, loop.splits(), table, settings);
+    return new ArchitectureScorer(
+        backend, supernet, data, loop.splits(), table, settings, loop.costs());
   }
 
   /**

@@ -38,6 +38,7 @@ public final class SearchLoop {
   static final double NORM_MOMENTUM = 0.1;
 
   private static final String TAU = "tau";
+  private static final String SPENT = "spent_macs";
   private static final int WEIGHT_STREAM = 1;
   private static final int THETA_STREAM = 2;
   private static final Duration BETWEEN_CHECKPOINTS = Duration.ofSeconds(60);
@@ -53,7 +54,13 @@ public final class SearchLoop {
   private final Dataset data;
   private final Splits splits;
   private final DualAscent ascent;
+  private final SearchCosts costs;
   private Position position = Position.START;
+
+  /** Multiply-adds of every step so far. */
+  private long spent;
+
+  private CostLog log;
   private long lastSave = System.nanoTime();
   private int lastLoggedEpoch = -1;
   private StepInFlight inFlight;
@@ -79,6 +86,7 @@ public final class SearchLoop {
     ascent = new DualAscent(supernet.budget());
     splits =
         Splits.split(data.train(), settings.weightShare(), settings.seed(), settings.trainImages());
+    costs = new SearchCosts(data.normalisation(), supernet.space(), settings, strategy, splits);
   }
 
   /** {@return the images that train w and those that train theta} */
@@ -96,6 +104,21 @@ public final class SearchLoop {
     return position.steps();
   }
 
+  /** {@return multiply-adds of every step so far, forward and backward} */
+  public long spent() {
+    return spent;
+  }
+
+  /** Where the cost is written; null before the search was run. */
+  CostLog log() {
+    return log;
+  }
+
+  /** What the search's parts take. */
+  SearchCosts costs() {
+    return costs;
+  }
+
   /**
    * Goes on from a checkpoint instead of the beginning.
    *
@@ -109,6 +132,13 @@ public final class SearchLoop {
           "the run was begun by an older version, which lowered the temperature once an epoch; from"
               + " here on it falls with every step");
     }
+    boolean counted = checkpoint.manifest().state().has(SPENT);
+    spent = counted ? checkpoint.count(SPENT, Long.MAX_VALUE) : 0;
+    if (!counted && position.steps() > 0 && !finished()) {
+      warnings.accept(
+          "the run was begun by an older version, which counted no multiply-adds: its cost is that"
+              + " of the steps from here on");
+    }
     try {
       ascent.restore(checkpoint.manifest().state().path(MULTIPLIERS));
     } catch (IllegalArgumentException e) {
@@ -120,15 +150,19 @@ public final class SearchLoop {
   public long totalSteps() {
     int thetaEpochs =
         strategy.trainsTheta() ? Math.max(0, settings.epochs() - settings.warmupEpochs()) : 0;
-    return totalWeightSteps() + (long) thetaEpochs * batches(splits.second());
+    return totalWeightSteps() + (long) thetaEpochs * thetaBatches();
   }
 
   private long totalWeightSteps() {
-    return (long) settings.epochs() * batches(splits.first());
+    return (long) settings.epochs() * weightBatches();
   }
 
-  private int batches(int[] images) {
-    return images.length / settings.batch();
+  private int weightBatches() {
+    return settings.weightBatches(splits.first().length);
+  }
+
+  private int thetaBatches() {
+    return settings.thetaBatches(splits.first().length, splits.second().length);
   }
 
   /** {@return images that drop out of every epoch because they fill no whole batch} */
@@ -158,6 +192,7 @@ public final class SearchLoop {
    */
   boolean run(RunFolder folder, MetricsLog metrics, SearchObserver observer) {
     root = folder.root();
+    log = new CostLog(folder.files().cost());
     Checkpoints checkpoints = folder.checkpoints(Checkpoints.LEAST_KEPT);
     lastLoggedEpoch = lastLoggedEpoch(folder);
     if (position.steps() == 0) {
@@ -193,7 +228,9 @@ public final class SearchLoop {
       MetricsLog metrics,
       SearchObserver observer) {
     loader.start(position.epoch(), position.batch());
-    for (Batch batch = loader.next(); batch != null; batch = loader.next()) {
+    int batches = theta ? thetaBatches() : weightBatches();
+    while (position.batch() < batches) {
+      Batch batch = loader.next();
       StepInFlight launched =
           theta || strategy.sampling().isEmpty() ? launch(theta, batch) : launchPaths(batch);
       finish(metrics, observer);
@@ -219,7 +256,7 @@ public final class SearchLoop {
   /** The temperature of the step that comes next. */
   private double tau() {
     boolean theta = position.phase() == Position.Phase.THETA;
-    int batches = batches(theta ? splits.second() : splits.first());
+    int batches = theta ? thetaBatches() : weightBatches();
     return settings.tau(position.epoch(), position.batch(), batches);
   }
 
@@ -238,6 +275,9 @@ public final class SearchLoop {
     List<int[]> taken = sampler.paths(drawn, position.weightSteps());
     double tau = tau();
     Readback results = paths.run(batch, taken, rate);
+    for (int[] path : taken) {
+      spent += costs.path(path);
+    }
     position = position.afterStep();
     return new StepInFlight(false, position, rate, tau, batch, results);
   }
@@ -261,6 +301,7 @@ public final class SearchLoop {
       program.set(NetworkBuilder.NORM_MOMENTUM, NORM_MOMENTUM);
     }
     program.run();
+    spent += theta ? costs.thetaStep() : costs.weightStep();
     position = position.afterStep();
     String[] outputs = StepInFlight.outputs(theta, supernet.budget());
     return new StepInFlight(theta, position, rate, tau, batch, program.readLater(outputs));
@@ -344,6 +385,7 @@ public final class SearchLoop {
     line.put("expected_ms", expected);
     line.putAll(ascent.record(probabilities));
     line.put("entropy_bits", theta.entropy());
+    line.put(SPENT, spent);
     line.put("theta", theta.logits());
     metrics.append(position.steps(), line);
     observer.epoch(position.epoch(), expected, theta.entropy());
@@ -355,6 +397,7 @@ public final class SearchLoop {
       ObjectNode state = position.json();
       state.put("seed", settings.seed());
       state.put(TAU, tau());
+      state.put(SPENT, spent);
       state.set(MULTIPLIERS, ascent.json());
       checkpoints.write(
           new Checkpoints.Snapshot(
@@ -366,6 +409,7 @@ public final class SearchLoop {
               data.fingerprint(),
               state));
     }
+    log.trained(position.steps(), spent);
     lastSave = System.nanoTime();
   }
 }

@@ -11,6 +11,8 @@ import io.fbnet.nas.train.HoldOut;
  * @param epochs in all
  * @param warmupEpochs before theta starts
  * @param batch images a step
+ * @param epochBatches w steps of an epoch at most, others each time, and theta steps in proportion;
+ *     0 for as many as the images make
  * @param trainImages how many training images to use, 0 for all
  * @param weightShare the share of them that trains w, 0.8 in the paper
  * @param rate of SGD at the start; cosine to 0 over all w steps
@@ -28,6 +30,7 @@ public record SearchSettings(
     int epochs,
     int warmupEpochs,
     int batch,
+    int epochBatches,
     int trainImages,
     double weightShare,
     double rate,
@@ -76,6 +79,7 @@ public record SearchSettings(
     private int epochs = 90;
     private int warmupEpochs = 10;
     private int batch = 192;
+    private int epochBatches;
     private int trainImages;
     private double weightShare = 0.8;
     private double rate = 0.1;
@@ -126,6 +130,17 @@ public record SearchSettings(
      */
     public Builder batch(int images) {
       batch = images;
+      return this;
+    }
+
+    /**
+     * {@return this, with shorter epochs}
+     *
+     * @param steps of w in an epoch at most, and of theta in proportion; 0 for as many as the images
+     *     make
+     */
+    public Builder epochBatches(int steps) {
+      epochBatches = steps;
       return this;
     }
 
@@ -227,7 +242,11 @@ public record SearchSettings(
      * @throws IllegalArgumentException where they cannot be a search
      */
     public SearchSettings build() {
-      if (epochs < 1 || warmupEpochs < 0 || warmupEpochs >= epochs || batch < 2) {
+      if (epochs < 1
+          || warmupEpochs < 0
+          || warmupEpochs >= epochs
+          || batch < 2
+          || epochBatches < 0) {
         throw new IllegalArgumentException(
             "epochs must be at least 1, the epochs of w alone fewer than all, a batch at least 2");
       }
@@ -242,6 +261,7 @@ public record SearchSettings(
           epochs,
           warmupEpochs,
           batch,
+          epochBatches,
           trainImages,
           weightShare,
           rate,
@@ -257,11 +277,27 @@ public record SearchSettings(
 
   /** {@return these without the product with the latency, for a budget with a target} */
   SearchSettings withoutProduct() {
+    return copy(epochs, warmupEpochs, epochBatches, loss.withoutProduct());
+  }
+
+  /**
+   * {@return these with another number of steps}
+   *
+   * @param count of epochs in all
+   * @param warmup of w alone
+   * @param batches w steps of an epoch at most, 0 for all
+   */
+  SearchSettings withEpochs(int count, int warmup, int batches) {
+    return copy(count, warmup, batches, loss);
+  }
+
+  private SearchSettings copy(int count, int warmup, int batches, LossSettings minimised) {
     return new SearchSettings(
         seed,
-        epochs,
-        warmupEpochs,
+        count,
+        warmup,
         batch,
+        batches,
         trainImages,
         weightShare,
         rate,
@@ -270,7 +306,7 @@ public record SearchSettings(
         tauFirst,
         tauEnd,
         augmentation,
-        loss.withoutProduct(),
+        minimised,
         lean);
   }
 
@@ -297,6 +333,25 @@ public record SearchSettings(
     }
     double last = epochs - warmupEpochs - 1.0 / batches;
     return last > 0 ? tauFirst * Math.pow(tauEnd / tauFirst, Math.min(1, done / last)) : tauEnd;
+  }
+
+  /** {@return steps of w in an epoch}
+   *
+   * @param images that train w
+   */
+  public int weightBatches(int images) {
+    int all = images / batch;
+    return epochBatches == 0 ? all : Math.min(epochBatches, all);
+  }
+
+  /** {@return steps of theta in an epoch: as large a share of all as w takes, at least one}
+   *
+   * @param weightImages that train w
+   * @param images that train theta
+   */
+  public int thetaBatches(int weightImages, int images) {
+    long all = images / batch;
+    return (int) Math.max(1, all * weightBatches(weightImages) / (weightImages / batch));
   }
 
   /** {@return the images that train theta, for whoever trains a network that theta chose} */

@@ -174,6 +174,6 @@ public final class AccuracyTable implements Evaluator {
   @Override
   public Judgement judge(int[] choice) {
     Entry entry = entry(choice);
-    return new Judgement(entry.accuracy(), entry.spent());
+    return new Judgement(entry.accuracy(), Double.NaN, entry.spent());
   }
 }

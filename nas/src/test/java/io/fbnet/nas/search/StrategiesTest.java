@@ -69,22 +69,26 @@ class StrategiesTest {
   }
 
   /** What a search leaves. */
-  private record Course(List<ObjectNode> steps, List<ObjectNode> evaluations, Selection found) {}
+  private record Left(
+      List<ObjectNode> steps, List<ObjectNode> evaluations, Course cost, Selection found) {}
 
-  private Course search(SearchStrategy strategy, String name, TinySearch.StopAfter... stops)
+  private static SearchSettings settings() {
+    return SearchSettings.paper()
+        .seed(SEED)
+        .epochs(2)
+        .warmupEpochs(0)
+        .batch(BATCH)
+        .trainImages(10 * BATCH)
+        .rate(0.01)
+        .thetaRate(0.05)
+        .build();
+  }
+
+  private Left search(SearchStrategy strategy, String name, TinySearch.StopAfter... stops)
       throws IOException {
     SearchSpace space = TinySearch.space();
     LatencyTable table = TinySearch.table(space);
-    SearchSettings settings =
-        SearchSettings.paper()
-            .seed(SEED)
-            .epochs(2)
-            .warmupEpochs(0)
-            .batch(BATCH)
-            .trainImages(10 * BATCH)
-            .rate(0.01)
-            .thetaRate(0.05)
-            .build();
+    SearchSettings settings = settings();
     Path root = folder.resolve(name);
     Selection found = null;
     try (Backend backend = Devices.open("cpu");
@@ -126,9 +130,10 @@ class StrategiesTest {
         }
       }
     }
-    return new Course(
+    return new Left(
         MetricsLog.read(root.resolve("metrics.jsonl")),
         MetricsLog.read(root.resolve("evaluations.jsonl")),
+        Course.read(root.resolve("cost.jsonl")),
         found);
   }
 
@@ -136,7 +141,7 @@ class StrategiesTest {
   @MethodSource("strategies")
   void aBrokenSearchIsTheWholeOne(SearchStrategy strategy) throws IOException {
     String what = strategy.name() + ", seed " + SEED;
-    Course whole = search(strategy, "whole");
+    Left whole = search(strategy, "whole");
     TinySearch.StopAfter[] stops =
         strategy.trainsTheta()
             ? new TinySearch.StopAfter[] {
@@ -147,10 +152,17 @@ class StrategiesTest {
               new TinySearch.StopAfter(99, 2),
               new TinySearch.StopAfter(99, EVALUATIONS - 1)
             };
-    Course broken = search(strategy, "broken", stops);
+    Left broken = search(strategy, "broken", stops);
     assertEquals(whole.steps(), broken.steps(), what);
     assertEquals(whole.evaluations(), broken.evaluations(), what);
     assertEquals(strategy.trainsTheta(), whole.evaluations().isEmpty(), what);
+    assertEquals(whole.cost().macs(), broken.cost().macs(), what);
+    assertEquals(whole.cost().scored(), broken.cost().scored(), what);
+    assertEquals(whole.found().drawn().size(), whole.cost().scored().size(), what);
+    assertTrue(whole.cost().seconds() > 0, what);
+    double counted = counted(strategy, whole.found());
+    // Paths drawn from a theta that moves are known only to the search.
+    assertEquals(Double.isNaN(counted) ? whole.cost().macs() : counted, whole.cost().macs(), what);
     assertArrayEquals(
         whole.found().architecture().choice(), broken.found().architecture().choice(), what);
     SearchSpace space = TinySearch.space();
@@ -159,6 +171,38 @@ class StrategiesTest {
       assertTrue(budget.met(score.architecture().choice()), what);
     }
     assertFalse(whole.found().drawn().isEmpty(), what);
+  }
+
+  /** Multiply-adds of such a search, counted from what it did. */
+  private static double counted(SearchStrategy strategy, Selection found) {
+    SearchSpace space = TinySearch.space();
+    int[] images = {8 * BATCH, 2 * BATCH};
+    try (Dataset data = DataSource.open(TinySearch.shapes())) {
+      SearchSettings settings = settings();
+      SearchCosts costs = new SearchCosts(data, Search.fitted(space, data), settings, strategy);
+      long epochs = settings.epochs();
+      double sum = 0;
+      if (strategy.sampling().isEmpty()) {
+        sum += epochs * (images[0] / BATCH) * (double) costs.weightStep();
+      } else if (strategy.sampling().orElseThrow().readsTheta()) {
+        return Double.NaN;
+      } else {
+        PathSampler sampler =
+            new PathSampler(strategy.sampling().orElseThrow(), space, settings.seed());
+        for (long step = 0; step < epochs * (images[0] / BATCH); step++) {
+          for (int[] path : sampler.paths(null, step)) {
+            sum += costs.path(path);
+          }
+        }
+      }
+      if (strategy.trainsTheta()) {
+        sum += epochs * (images[1] / BATCH) * (double) costs.thetaStep();
+      }
+      for (ArchitectureScorer.Score score : found.drawn()) {
+        sum += costs.scoring(score.architecture().choice());
+      }
+      return sum;
+    }
   }
 
   @Test
