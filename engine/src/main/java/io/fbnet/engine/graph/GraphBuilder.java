@@ -587,6 +587,21 @@ public final class GraphBuilder {
   }
 
   /**
+   * {@return m[:, k] as the coefficient [R,1] of a sum of one value}
+   *
+   * @param m coefficients [R,K]
+   * @param k which column
+   */
+  public Value coefficient(Value m, int k) {
+    require(m.shape().rank() == 2 && k >= 0 && k < m.shape().get(1), "%s has no column %s", m, k);
+    float[] one = new float[m.shape().get(1)];
+    one[k] = 1;
+    Value y = value("m" + k, Shape.of(m.shape().get(0), 1));
+    add(new Op.DotConstants(m, Constants.of(one), 0, y));
+    return y;
+  }
+
+  /**
    * {@return the result of a {@link Op.Pointwise}, of the shape of x}
    *
    * @param x of any shape

@@ -13,7 +13,12 @@ import picocli.CommandLine.Option;
 final class StrategyFlags {
   private static final String SINGLE_PATH = "single-path";
   private static final List<SearchStrategy> BY_GRADIENTS =
-      List.of(SearchStrategy.FBNET, SearchStrategy.DARTS, SearchStrategy.TF_NAS);
+      List.of(
+          SearchStrategy.FBNET,
+          SearchStrategy.DARTS,
+          SearchStrategy.DARTS2,
+          SearchStrategy.GDAS,
+          SearchStrategy.TF_NAS);
 
   /** Which paths train w, where the strategy leaves that open. */
   enum Sampling {
@@ -36,6 +41,9 @@ final class StrategyFlags {
         "How to search; beside each the time of its epochs beside fbnet's.",
         "fbnet: the mixture by Gumbel-softmax, w and theta by turns: 1.",
         "darts: the same without noise, first order: 1.",
+        "darts2: the same, second order, by looking one w step ahead: 1.7, since a theta step takes"
+            + " four forward and backward passes.",
+        "gdas: one hard path drawn from theta in every step of either kind: a seventh.",
         "tf-nas: w by one path drawn from theta and one uniform path a step, theta by the mixture:"
             + " a half, most of it theta's.",
         "single-path: w by one path a step, then ageing evolution on the supernet's scores: a"

@@ -75,6 +75,16 @@ public final class MultiplyAdds {
   }
 
   /**
+   * {@return this and so many runs of another graph without choices}
+   *
+   * @param runs how many
+   * @param other of the other graph
+   */
+  public MultiplyAdds plus(int runs, MultiplyAdds other) {
+    return new MultiplyAdds(always + runs * other.count(), alternatives);
+  }
+
+  /**
    * {@return what a run takes}
    *
    * @param path one alternative of each choice

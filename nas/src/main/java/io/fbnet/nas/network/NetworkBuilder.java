@@ -13,6 +13,7 @@ import io.fbnet.nas.space.SearchSpace;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 
 /**
  * Appends the parts of a network to a graph. Parameters carry the same names in the supernet and in
@@ -181,16 +182,28 @@ public final class NetworkBuilder {
   /** A network in which each run takes one candidate of every layer: logits [N,classes]. */
   Value paths(Value images) {
     Value x = stem(images);
-    List<Block> blocks = space.blocks();
     for (LayerSpec layer : space.layers()) {
-      List<Value> xs = graph.branch(x, layer.index(), blocks.size());
-      List<Value> ys = new ArrayList<>();
-      for (int k = 0; k < xs.size(); k++) {
-        ys.add(block(layer, blocks.get(k), xs.get(k)));
-      }
-      x = graph.choose(ys, layer.index());
+      x = chosen(layer, x, Optional.empty());
     }
     return head(x);
+  }
+
+  /**
+   * The candidate of a layer that a run takes.
+   *
+   * @param m coefficients of the candidates [1,K], of which the one taken is multiplied by its own
+   */
+  Value chosen(LayerSpec layer, Value x, Optional<Value> m) {
+    List<Block> blocks = space.blocks();
+    List<Value> xs = graph.branch(x, layer.index(), blocks.size());
+    Optional<List<Value>> ms = m.map(all -> graph.branch(all, layer.index(), blocks.size()));
+    List<Value> ys = new ArrayList<>();
+    for (int k = 0; k < xs.size(); k++) {
+      Value y = block(layer, blocks.get(k), xs.get(k));
+      ys.add(
+          ms.isEmpty() ? y : graph.weightedSum(List.of(y), graph.coefficient(ms.get().get(k), k)));
+    }
+    return graph.choose(ys, layer.index());
   }
 
   /** A whole network of one block a layer: logits [N,classes]. */

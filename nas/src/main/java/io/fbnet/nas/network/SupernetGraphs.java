@@ -16,6 +16,7 @@ import io.fbnet.nas.space.SearchSpace;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * The two training steps of the stochastic supernet (arXiv 1812.03443): each layer's output is the
@@ -30,7 +31,7 @@ public final class SupernetGraphs {
   public static final float LEAST_MICROSECONDS = (float) Math.E;
 
   private static final double MICROSECONDS = 1000;
-  private static final int NOISE_STREAM = 1;
+  static final int NOISE_STREAM = 1;
   private static final float ADAM_EPSILON = 1e-8f;
   private static final float ADAM_BETA1 = 0.9f;
   private static final float ADAM_BETA2 = 0.999f;
@@ -166,25 +167,37 @@ public final class SupernetGraphs {
   }
 
   /** What a forward pass leaves for the two steps. */
-  private record Forward(Value theta, Value seed, Value step, Value loss) {}
+  record Forward(Value theta, Value seed, Value step, Value loss) {}
 
-  private Forward forward(GraphBuilder b, int batch, NormMode mode, boolean latencyInLoss) {
+  /** What becomes of a layer's input. */
+  private enum Through {
+    /** All candidates, mixed. */
+    MIXTURE,
+    /** The one that the run takes, whose coefficient is 1 and has a gradient. */
+    PATH
+  }
+
+  private Forward forward(
+      GraphBuilder b, int batch, NormMode mode, boolean latencyInLoss, Through through) {
     NetworkBuilder network = new NetworkBuilder(b, space, mode, setsOfBlocks);
     Value images = network.images(batch, normalisation);
     Value labels = BatchInputs.labels(b, batch);
-    int layers = space.layerCount();
-    int candidates = space.blocks().size();
-    Value theta = b.parameter(THETA, "theta", true, new Initial.Constant(0), layers, candidates);
+    Value theta = theta(b);
     Value seed = b.control("seed", Type.I64);
     Value step = b.control("step", Type.I64);
-    int rows = loss.noisePerImage() ? batch : 1;
+    boolean path = through == Through.PATH;
+    int rows = loss.noisePerImage() && !path ? batch : 1;
     int stream = loss.noise() ? NOISE_STREAM : Op.GumbelSoftmax.NO_NOISE;
     Value soft = b.gumbelSoftmax(theta, b.control("tau", Type.F32), seed, step, rows, stream);
-    Value m = loss.hard() ? b.hardMax(soft) : soft;
+    Value m = loss.hard() || path ? b.hardMax(soft) : soft;
     List<Value> coefficients = b.unstack(m);
     Value x = network.stem(images);
     for (LayerSpec layer : space.layers()) {
-      x = b.weightedSum(network.candidates(layer, x), coefficients.get(layer.index()));
+      Value own = coefficients.get(layer.index());
+      x =
+          path
+              ? network.chosen(layer, x, Optional.of(own))
+              : b.weightedSum(network.candidates(layer, x), own);
     }
     Value logits = network.head(x);
     Value ce = b.crossEntropy(logits, labels);
@@ -243,18 +256,29 @@ public final class SupernetGraphs {
    */
   public Graph weightStep(int batch) {
     GraphBuilder b = new GraphBuilder();
-    Forward forward = forward(b, batch, NormMode.TRAIN, !loss.crossEntropyOnly());
-    b.output("loss", forward.loss());
+    Forward forward = weightLoss(b, batch, NormMode.TRAIN);
     List<Value> weights = parameters(b, NetworkBuilder.WEIGHTS);
     Autodiff.gradients(b, forward.loss(), weights);
     Value finite = finite(b, forward.loss(), NetworkBuilder.WEIGHTS);
-    b.sgd(
-        NetworkBuilder.WEIGHTS,
-        b.control("rate", Type.F32),
-        finite,
-        (float) loss.momentum(),
-        (float) loss.weightDecay());
+    sgd(b, b.control("rate", Type.F32), finite);
     return step(b);
+  }
+
+  private Forward weightLoss(GraphBuilder b, int batch, NormMode mode) {
+    Forward forward = forward(b, batch, mode, !loss.crossEntropyOnly(), Through.MIXTURE);
+    b.output("loss", forward.loss());
+    return forward;
+  }
+
+  /** The loss of w by the mixture, and all outputs of a step but {@code finite}; norms rest. */
+  Forward weightLoss(GraphBuilder b, int batch) {
+    return weightLoss(b, batch, NormMode.TRAIN_WITHOUT_UPDATE);
+  }
+
+  /** Moves w by the gradients that lie there, where a flag [1] is 1. */
+  void sgd(GraphBuilder b, Value rate, Value finite) {
+    b.sgd(
+        NetworkBuilder.WEIGHTS, rate, finite, (float) loss.momentum(), (float) loss.weightDecay());
   }
 
   /**
@@ -266,12 +290,43 @@ public final class SupernetGraphs {
    * @return the graph
    */
   public Graph thetaStep(int batch) {
+    return thetaStep(batch, Through.MIXTURE);
+  }
+
+  /**
+   * The same by one path, that of {@link #draw} at the same controls, which the run is told: the
+   * candidates taken are multiplied by the 1 of a hard sample, whose gradient is that of the soft
+   * one (GDAS, arXiv 1910.04465).
+   *
+   * @param batch images a run, N
+   * @return the graph
+   */
+  public Graph thetaPathStep(int batch) {
+    return thetaStep(batch, Through.PATH);
+  }
+
+  private Graph thetaStep(int batch, Through through) {
     GraphBuilder b = new GraphBuilder();
-    Forward forward = forward(b, batch, NormMode.TRAIN_WITHOUT_UPDATE, true);
+    Forward forward = thetaLoss(b, batch, through);
+    Autodiff.gradients(b, forward.loss(), List.of(forward.theta()));
+    adam(b, finite(b, forward.loss(), THETA));
+    return step(b);
+  }
+
+  private Forward thetaLoss(GraphBuilder b, int batch, Through through) {
+    Forward forward = forward(b, batch, NormMode.TRAIN_WITHOUT_UPDATE, true, through);
     Value total = penalised(b, forward);
     b.output("loss", total);
-    Autodiff.gradients(b, total, List.of(forward.theta()));
-    Value finite = finite(b, total, THETA);
+    return new Forward(forward.theta(), forward.seed(), forward.step(), total);
+  }
+
+  /** The loss of theta by the mixture, and all outputs of a step but {@code finite}. */
+  Forward thetaLoss(GraphBuilder b, int batch) {
+    return thetaLoss(b, batch, Through.MIXTURE);
+  }
+
+  /** Moves theta by the gradients that lie there, where a flag [1] is 1. */
+  void adam(GraphBuilder b, Value finite) {
     b.adam(
         THETA,
         b.control("rate", Type.F32),
@@ -281,10 +336,32 @@ public final class SupernetGraphs {
         ADAM_BETA2,
         ADAM_EPSILON,
         (float) loss.thetaWeightDecay());
-    return step(b);
   }
 
-  private Graph step(GraphBuilder b) {
+  /**
+   * The hard sample that {@link #thetaPathStep} takes. Controls: tau, seed, step. Output: path
+   * [1,L,K], one 1 a layer.
+   *
+   * @return the graph
+   */
+  public Graph draw() {
+    GraphBuilder b = new GraphBuilder();
+    Value theta = theta(b);
+    Value tau = b.control("tau", Type.F32);
+    Value soft =
+        b.gumbelSoftmax(
+            theta, tau, b.control("seed", Type.I64), b.control("step", Type.I64), 1, NOISE_STREAM);
+    b.output("path", b.hardMax(soft));
+    return b.build();
+  }
+
+  private Value theta(GraphBuilder b) {
+    return b.parameter(
+        THETA, "theta", true, new Initial.Constant(0), space.layerCount(), space.blocks().size());
+  }
+
+  /** What was built, lean if that is wanted. */
+  Graph step(GraphBuilder b) {
     return lean ? Recompute.insideCandidates(b.build()) : b.build();
   }
 

@@ -55,6 +55,7 @@ public final class PathSampler {
       case FAIR -> fair(step);
       case SANDWICH ->
           List.of(largest.clone(), smallest.clone(), uniform(step, 0), uniform(step, 1));
+      case THETA -> List.of(theta.sample(seed, THETA_STREAM, step));
       case THETA_AND_UNIFORM -> List.of(theta.sample(seed, THETA_STREAM, step), uniform(step, 0));
     };
   }

@@ -14,11 +14,13 @@ public enum PathSampling {
    * arXiv 1903.05134, without distillation).
    */
   SANDWICH,
+  /** One path drawn from theta (GDAS, arXiv 1910.04465). */
+  THETA,
   /** One path drawn from theta and one uniform one (bi-sampling, TF-NAS, arXiv 2008.05314). */
   THETA_AND_UNIFORM;
 
   /** {@return whether the paths depend on theta} */
   public boolean readsTheta() {
-    return this == THETA_AND_UNIFORM;
+    return this == THETA || this == THETA_AND_UNIFORM;
   }
 }

@@ -7,6 +7,7 @@ import io.fbnet.nas.data.Splits;
 import io.fbnet.nas.network.MultiplyAdds;
 import io.fbnet.nas.network.PathGraphs;
 import io.fbnet.nas.network.SupernetGraphs;
+import io.fbnet.nas.network.UnrolledGraphs;
 import io.fbnet.nas.space.SearchSpace;
 import java.util.List;
 import java.util.Locale;
@@ -50,7 +51,8 @@ public final class SearchCosts {
         space,
         settings,
         strategy,
-        Splits.split(data.train(), settings.weightShare(), settings.seed(), settings.trainImages()));
+        Splits.split(
+            data.train(), settings.weightShare(), settings.seed(), settings.trainImages()));
   }
 
   SearchCosts(
@@ -86,12 +88,36 @@ public final class SearchCosts {
     return weightStep.count();
   }
 
-  /** {@return what a theta step takes: it needs no gradients of weights} */
-  public long thetaStep() {
+  /** Theta steps need no gradients of weights, but those that look ahead. */
+  private MultiplyAdds thetaSteps() {
     if (thetaStep == null) {
-      thetaStep = MultiplyAdds.of(mixture().thetaStep(settings.batch()));
+      int batch = settings.batch();
+      thetaStep =
+          switch (strategy.thetaStep()) {
+            case MIXTURE -> MultiplyAdds.of(mixture().thetaStep(batch));
+            case UNROLLED -> {
+              UnrolledGraphs unrolled = new UnrolledGraphs(mixture());
+              yield MultiplyAdds.of(unrolled.thetaGradients(batch))
+                  .plus(UnrolledGraphs.LOOKS, MultiplyAdds.of(unrolled.weightGradients(batch)));
+            }
+            case PATH -> MultiplyAdds.of(mixture().withSetsOfBlocks().thetaPathStep(batch));
+          };
     }
-    return thetaStep.count();
+    return thetaStep;
+  }
+
+  /** {@return what a theta step takes, on average over paths where it is by one} */
+  public double thetaStep() {
+    return thetaSteps().mean(space.allowed());
+  }
+
+  /**
+   * {@return what a theta step by a path takes}
+   *
+   * @param choice one candidate a layer
+   */
+  public long thetaPath(int[] choice) {
+    return thetaSteps().of(choice);
   }
 
   /**
@@ -208,7 +234,8 @@ public final class SearchCosts {
     SearchSettings planned = settings.withEpochs(epochs, warmup(epochs), batches);
     double steps = (double) epochs * planned.weightBatches(weightImages);
     double thetaSteps =
-        (double) (epochs - planned.warmupEpochs()) * planned.thetaBatches(weightImages, thetaImages);
+        (double) (epochs - planned.warmupEpochs())
+            * planned.thetaBatches(weightImages, thetaImages);
     return steps * weight + thetaSteps * theta;
   }
 

@@ -41,6 +41,7 @@ public final class SearchLoop {
   private static final String SPENT = "spent_macs";
   private static final int WEIGHT_STREAM = 1;
   private static final int THETA_STREAM = 2;
+  private static final int LOOKED_STREAM = 9;
   private static final Duration BETWEEN_CHECKPOINTS = Duration.ofSeconds(60);
 
   /** Two batches may be on their way to the device while two more are read. */
@@ -66,6 +67,7 @@ public final class SearchLoop {
   private StepInFlight inFlight;
   private PathSteps paths;
   private PathSampler sampler;
+  private ThetaSteps thetaSteps;
   private Theta drawn;
   private Path root;
 
@@ -200,7 +202,14 @@ public final class SearchLoop {
     }
     try (HostMemory memory = backend.hostMemory();
         BatchLoader weightLoader = loader(splits.first(), WEIGHT_STREAM, memory);
-        BatchLoader thetaLoader = loader(splits.second(), THETA_STREAM, memory)) {
+        BatchLoader thetaLoader = loader(splits.second(), THETA_STREAM, memory);
+        ThetaSteps steps =
+            new ThetaSteps(
+                supernet,
+                strategy.thetaStep(),
+                costs,
+                () -> loader(splits.first(), LOOKED_STREAM, memory))) {
+      thetaSteps = steps;
       while (!finished()) {
         boolean theta = position.phase() == Position.Phase.THETA;
         boolean through =
@@ -289,7 +298,6 @@ public final class SearchLoop {
         theta
             ? settings.thetaRate(position.thetaSteps(), totalSteps() - totalWeightSteps())
             : settings.rate(position.weightSteps(), totalWeightSteps());
-    BatchInputs.lend(program, batch);
     program.set("seed", settings.seed());
     program.set("step", position.steps());
     program.set("tau", tau);
@@ -297,11 +305,14 @@ public final class SearchLoop {
     if (theta) {
       program.set("count", (double) (position.thetaSteps() + 1));
       ascent.set(program);
+      double weightRate = settings.rate(position.weightSteps(), totalWeightSteps());
+      spent += thetaSteps.run(batch, position, settings.seed(), tau, weightRate);
     } else {
       program.set(NetworkBuilder.NORM_MOMENTUM, NORM_MOMENTUM);
+      BatchInputs.lend(program, batch);
+      program.run();
+      spent += costs.weightStep();
     }
-    program.run();
-    spent += theta ? costs.thetaStep() : costs.weightStep();
     position = position.afterStep();
     String[] outputs = StepInFlight.outputs(theta, supernet.budget());
     return new StepInFlight(theta, position, rate, tau, batch, program.readLater(outputs));

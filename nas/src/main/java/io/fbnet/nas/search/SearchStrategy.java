@@ -16,26 +16,45 @@ import java.util.function.Function;
  * @param sampling the paths that train w; empty where the mixture of all candidates does
  * @param noise whether the mixture is weighted by samples of Gumbel-softmax, else by the softmax of
  *     theta itself
+ * @param thetaStep how theta's gradient is found, where it is trained
  * @param controller makes what proposes networks; empty where theta does
  */
 public record SearchStrategy(
     String name,
     Optional<PathSampling> sampling,
     boolean noise,
+    ThetaStep thetaStep,
     Optional<Function<Problem, Controller>> controller) {
+
+  /** How theta's gradient is found. */
+  public enum ThetaStep {
+    /** Through the mixture of all candidates. */
+    MIXTURE,
+    /** Through the mixture, where one step of w would lead (second order). */
+    UNROLLED,
+    /** Through one path drawn from theta, by the straight-through gradient of its sample. */
+    PATH
+  }
 
   /** The paper's: a mixture by Gumbel-softmax, w and theta by turns (arXiv 1812.03443). */
   public static final SearchStrategy FBNET =
-      new SearchStrategy("fbnet", Optional.empty(), true, Optional.empty());
+      byGradients("fbnet", Optional.empty(), true, ThetaStep.MIXTURE);
 
   /** The same without noise, first order (DARTS, arXiv 1806.09055). */
   public static final SearchStrategy DARTS =
-      new SearchStrategy("darts", Optional.empty(), false, Optional.empty());
+      byGradients("darts", Optional.empty(), false, ThetaStep.MIXTURE);
+
+  /** The same of second order, equations 7 and 8 there. */
+  public static final SearchStrategy DARTS2 =
+      byGradients("darts2", Optional.empty(), false, ThetaStep.UNROLLED);
+
+  /** One path drawn from theta in every step of either kind (GDAS, arXiv 1910.04465). */
+  public static final SearchStrategy GDAS =
+      byGradients("gdas", Optional.of(PathSampling.THETA), true, ThetaStep.PATH);
 
   /** Two paths a w step, theta by the mixture (TF-NAS, arXiv 2008.05314). */
   public static final SearchStrategy TF_NAS =
-      new SearchStrategy(
-          "tf-nas", Optional.of(PathSampling.THETA_AND_UNIFORM), true, Optional.empty());
+      byGradients("tf-nas", Optional.of(PathSampling.THETA_AND_UNIFORM), true, ThetaStep.MIXTURE);
 
   /**
    * Checks that the parts fit.
@@ -47,6 +66,14 @@ public record SearchStrategy(
       throw new IllegalArgumentException(
           "paths drawn from theta need a theta that is trained, and a controller leaves it alone");
     }
+    if (thetaStep == ThetaStep.UNROLLED && sampling.isPresent()) {
+      throw new IllegalArgumentException("a step of w that is looked ahead is one of the mixture");
+    }
+  }
+
+  private static SearchStrategy byGradients(
+      String name, Optional<PathSampling> sampling, boolean noise, ThetaStep thetaStep) {
+    return new SearchStrategy(name, sampling, noise, thetaStep, Optional.empty());
   }
 
   /**
@@ -58,7 +85,8 @@ public record SearchStrategy(
    */
   public static SearchStrategy byPaths(
       String name, PathSampling sampling, Function<Problem, Controller> controller) {
-    return new SearchStrategy(name, Optional.of(sampling), false, Optional.of(controller));
+    return new SearchStrategy(
+        name, Optional.of(sampling), false, ThetaStep.MIXTURE, Optional.of(controller));
   }
 
   /**

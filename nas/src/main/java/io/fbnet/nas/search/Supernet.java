@@ -11,6 +11,7 @@ import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.network.PathGraphs;
 import io.fbnet.nas.network.SupernetGraphs;
+import io.fbnet.nas.network.UnrolledGraphs;
 import io.fbnet.nas.run.Checkpoints;
 import io.fbnet.nas.run.Safetensors;
 import io.fbnet.nas.run.Tensor;
@@ -36,9 +37,12 @@ public final class Supernet implements AutoCloseable {
   private final Budget budget;
   private final SearchSettings settings;
   private final Set<String> weightSets;
+  private final SearchStrategy.ThetaStep kindOfThetaStep;
   private Program pathStep;
   private Program weightStep;
   private Program thetaStep;
+  private Program draw;
+  private Program lookAhead;
 
   /**
    * Sets up the parameters; the steps are compiled when first asked for.
@@ -55,6 +59,7 @@ public final class Supernet implements AutoCloseable {
       SearchStrategy strategy) {
     boolean byPaths = strategy.sampling().isPresent();
     this.backend = backend;
+    kindOfThetaStep = strategy.thetaStep();
     this.settings = settings;
     this.budget = budget;
     this.space = space;
@@ -122,12 +127,39 @@ public final class Supernet implements AutoCloseable {
     return pathStep;
   }
 
-  /** {@return the theta step, compiled when first asked for} */
+  /**
+   * {@return the theta step of the strategy, compiled when first asked for} Its first phase takes
+   * the path of {@link #draw} where the step is by a path, and is one of several of {@link
+   * ThetaSteps} where it is unrolled.
+   */
   public Program thetaStep() {
     if (thetaStep == null) {
-      thetaStep = Program.compile(backend, graphs.thetaStep(batch), store);
+      Graph graph =
+          switch (kindOfThetaStep) {
+            case MIXTURE -> graphs.thetaStep(batch);
+            case UNROLLED -> new UnrolledGraphs(graphs).thetaGradients(batch);
+            case PATH -> graphs.thetaPathStep(batch);
+          };
+      thetaStep = Program.compile(backend, graph, store);
     }
     return thetaStep;
+  }
+
+  /** The gradients of w that an unrolled theta step looks ahead by. */
+  Program lookAhead() {
+    if (lookAhead == null) {
+      Graph graph = new UnrolledGraphs(graphs).weightGradients(batch);
+      lookAhead = Program.compile(backend, graph, store);
+    }
+    return lookAhead;
+  }
+
+  /** What draws the path of a theta step. */
+  Program draw() {
+    if (draw == null) {
+      draw = Program.compile(backend, graphs.draw(), store);
+    }
+    return draw;
   }
 
   /** Steps of single paths on its parameters. */
@@ -143,7 +175,7 @@ public final class Supernet implements AutoCloseable {
 
   /** Frees the compiled steps, whose memory sampling can use; parameters stay. */
   public void releaseSteps() {
-    for (Program program : new Program[] {weightStep, thetaStep, pathStep}) {
+    for (Program program : new Program[] {weightStep, thetaStep, pathStep, draw, lookAhead}) {
       if (program != null) {
         program.close();
       }
@@ -151,6 +183,8 @@ public final class Supernet implements AutoCloseable {
     weightStep = null;
     thetaStep = null;
     pathStep = null;
+    draw = null;
+    lookAhead = null;
   }
 
   /** All that a resumed run needs, as files of tensors in memory of {@code arena}. */

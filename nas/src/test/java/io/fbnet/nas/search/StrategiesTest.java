@@ -55,6 +55,8 @@ class StrategiesTest {
             List.of(
                 SearchStrategy.FBNET,
                 SearchStrategy.DARTS,
+                SearchStrategy.DARTS2,
+                SearchStrategy.GDAS,
                 SearchStrategy.TF_NAS,
                 SearchStrategy.singlePath(PathSampling.FAIR),
                 HillClimb.STRATEGY));
