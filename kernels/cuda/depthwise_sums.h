@@ -100,6 +100,35 @@ INLINE void storeSummed(T* image, const Images& s, int row, int column, bool pai
   }
 }
 
+// In the last block of a tile of channels: adds the parts, [part][2][c], and ends the work.
+template <class T>
+INLINE void endOfParts(int first, int channels, int c, const GradientSums<T>& to, float* scratch) {
+  constexpr int WIDE = DEPTHWISE_CHANNELS;
+  const int thread = threadOfBlock(), which = thread / WIDE % 2, own = thread % WIDE;
+  if (!lastBlock(to.tickets + blockIdx.x, gridDim.y)) {
+    return;
+  }
+  const float* column = to.partial + (long long)which * c + first + own;
+  const int side = (int)blockDim.x / (2 * WIDE);
+  float s = 0.0f;
+  if (own < channels) {
+#pragma unroll 16
+    for (int part = thread / (2 * WIDE); part < (int)gridDim.y; part += side) {
+      s += __ldcg(column + (long long)part * 2 * c);
+    }
+  }
+  scratch[thread] = s;
+  __syncthreads();
+  if (thread < channels) {
+    TwoSums all = {first + thread, 0.0f, 0.0f};
+    for (int i = 0; i < side; i++) {
+      all.first += scratch[i * 2 * WIDE + thread];
+      all.second += scratch[(i * 2 + 1) * WIDE + thread];
+    }
+    endGradient(to.pixels, c, to.means, to.dgamma, to.dbeta, to.place, all);
+  }
+}
+
 // Adds the patches of the block, then, in the last block of the tile of channels, the parts. `c` channels lie between
 // two numbers of one channel. All threads of the block must call.
 template <class T>
@@ -127,27 +156,7 @@ INLINE void endOfSums(PairSums& sums, const Pair& pair, int patches, int first, 
     }
     column[(long long)blockIdx.y * 2 * c] = s;
   }
-  if (!lastBlock(to.tickets + blockIdx.x, gridDim.y)) {
-    return;
-  }
-  const int side = (int)blockDim.x / (2 * WIDE);
-  float s = 0.0f;
-  if (own < channels) {
-#pragma unroll 16
-    for (int part = thread / (2 * WIDE); part < (int)gridDim.y; part += side) {
-      s += __ldcg(column + (long long)part * 2 * c);
-    }
-  }
-  scratch[thread] = s;
-  __syncthreads();
-  if (thread < channels) {
-    TwoSums all = {first + thread, 0.0f, 0.0f};
-    for (int i = 0; i < side; i++) {
-      all.first += scratch[i * 2 * WIDE + thread];
-      all.second += scratch[(i * 2 + 1) * WIDE + thread];
-    }
-    endGradient(to.pixels, c, to.means, to.dgamma, to.dbeta, to.place, all);
-  }
+  endOfParts(first, channels, c, to, scratch);
 }
 
 template <class T, int ROWS, int COLUMNS>
@@ -203,6 +212,35 @@ INLINE void addShifted(Shifted& all, const Shifted& more) {
   all.count += more.count;
 }
 
+// In the last block of a tile of channels: adds the parts, [part][4][c], and ends the work.
+INLINE void endOfParts(int first, int channels, int c, const StatisticsSums& to, float* scratch) {
+  constexpr int WIDE = DEPTHWISE_CHANNELS;
+  const int thread = threadOfBlock(), own = thread % WIDE;
+  Shifted* all = reinterpret_cast<Shifted*>(scratch);
+  if (!lastBlock(to.tickets + blockIdx.x, gridDim.y)) {
+    return;
+  }
+  const float* column = to.partial + first + own;
+  const int side = (int)blockDim.x / WIDE;
+  Shifted s = {0.0f, 0.0f, 0.0f, 0.0f};
+  if (own < channels) {
+    s.by = __ldcg(column + 2 * c);
+#pragma unroll 4
+    for (int part = thread / WIDE; part < (int)gridDim.y; part += side) {
+      const float* from = column + (long long)part * 4 * c;
+      addShifted(s, {__ldcg(from), __ldcg(from + c), __ldcg(from + 2 * c), __ldcg(from + 3 * c)});
+    }
+  }
+  all[thread] = s;
+  __syncthreads();
+  if (thread < channels) {
+    for (int i = 1; i < side; i++) {
+      addShifted(s, all[i * WIDE + thread]);
+    }
+    endStatistics(s.by, to.pixels, c, to.end, to.place, {first + thread, s.sum, s.square});
+  }
+}
+
 // As endOfSums. The first patch of a block always has a pixel.
 INLINE void endOfStatistics(const PairSums& sums, const PairShift& shift, const Pair& pair, int patches, int first,
                             int channels, int c, const StatisticsSums& to, float* scratch) {
@@ -229,25 +267,5 @@ INLINE void endOfStatistics(const PairSums& sums, const PairShift& shift, const 
     part[2 * c] = s.by;
     part[3 * c] = s.count;
   }
-  if (!lastBlock(to.tickets + blockIdx.x, gridDim.y)) {
-    return;
-  }
-  const int side = (int)blockDim.x / WIDE;
-  Shifted s = {0.0f, 0.0f, 0.0f, 0.0f};
-  if (own < channels) {
-    s.by = __ldcg(column + 2 * c);
-#pragma unroll 4
-    for (int part = thread / WIDE; part < (int)gridDim.y; part += side) {
-      const float* from = column + (long long)part * 4 * c;
-      addShifted(s, {__ldcg(from), __ldcg(from + c), __ldcg(from + 2 * c), __ldcg(from + 3 * c)});
-    }
-  }
-  all[thread] = s;
-  __syncthreads();
-  if (thread < channels) {
-    for (int i = 1; i < side; i++) {
-      addShifted(s, all[i * WIDE + thread]);
-    }
-    endStatistics(s.by, to.pixels, c, to.end, to.place, {first + thread, s.sum, s.square});
-  }
+  endOfParts(first, channels, c, to, scratch);
 }

@@ -50,6 +50,17 @@ INLINE unsigned roundTwo(float low, float high) {
 #endif
 }
 
+// The same behind a ReLU.
+INLINE unsigned roundTwoRelu(float low, float high) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  unsigned both;
+  asm("cvt.rn.relu.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+  return both;
+#else
+  return roundTwo(relu(low), relu(high));
+#endif
+}
+
 // ---- vectors of V neighbouring elements, always held as f32. V above 1 needs a pointer aligned to the
 // whole vector.
 
@@ -143,13 +154,13 @@ INLINE long long threadsOfGrid() { return (long long)gridDim.x * blockDim.x; }
 INLINE int threadOfBlock() { return (int)(threadIdx.y * blockDim.x + threadIdx.x); }
 INLINE int ceilDiv(int a, int b) { return (a + b - 1) / b; }
 
-// The thread's number, of which the compiler does not know that it has it already: what follows from it is
-// computed for each tile anew. Kept during the arithmetic it would cost registers that there are not.
-INLINE int threadAnew() {
-  int thread = threadOfBlock();
-  asm volatile("" : "+r"(thread));
-  return thread;
+// A number of which the compiler does not know that it has it already: what follows from it is computed for each
+// tile anew. Kept during the arithmetic it would cost registers that there are not.
+INLINE int anew(int v) {
+  asm volatile("" : "+r"(v));
+  return v;
 }
+INLINE int threadAnew() { return anew(threadOfBlock()); }
 
 // A grid-stride walk in which each thread keeps one channel group, so that what belongs to the channel is
 // loaded once and no index is split inside the loop:

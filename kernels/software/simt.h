@@ -244,6 +244,11 @@ inline int __mulhi(int a, int b) { return int(int64_t(a) * b >> 32); }
 inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
   return (unsigned long long)((unsigned __int128)a * b >> 64);
 }
+inline unsigned __byte_perm(unsigned a, unsigned b, unsigned which) {
+  unsigned r = 0;
+  for (int i = 0; i < 4; i++) r |= unsigned((uint64_t(b) << 32 | a) >> (which >> 4 * i & 7) * 8 & 0xff) << 8 * i;
+  return r;
+}
 inline int __popc(unsigned v) { return __builtin_popcount(v); }
 inline int __clz(int v) { return v ? __builtin_clz(unsigned(v)) : 32; }
 inline int __ffs(int v) { return __builtin_ffs(v); }

@@ -79,6 +79,8 @@ public record Launch(
     POINTWISE_WEIGHTS("dense 1x1 weight gradient", Kind.PRODUCT),
     /** The same in groups. */
     GROUPED_WEIGHTS("grouped 1x1 weight gradient", Kind.PRODUCT),
+    /** The same in groups, by a kernel of ours. */
+    OWN_GROUPED_WEIGHTS("grouped 1x1 weight gradient, ours", Kind.OWN_PRODUCT),
     /** The sum of such a gradient's parts. */
     WEIGHTS_END("1x1 weight gradient, end", Kind.END),
     /** A depthwise convolution. */

@@ -192,7 +192,8 @@ public final class CudaBackend implements Backend {
           String.format(
               Locale.ROOT,
               "this device has compute capability %.1f, and our own products need 8.0: cuBLASLt"
-                  + " computes all, with passes of their own for the norms beside them",
+                  + " computes 1x1 convolutions, with passes of their own for the norms beside"
+                  + " them, and 5x5 depthwise ones go without tensor cores",
               capability / 10.0));
     }
     return capability >= LEAST_FOR_BF16;

@@ -7,8 +7,9 @@ import java.lang.foreign.MemorySegment;
 import java.util.Locale;
 
 /**
- * Depthwise convolutions 3x3 and 5x5, stride 1 and 2, by our kernels. Images may be a slice of the
- * channels of wider ones, so that convolutions over neighbouring channels can be one call.
+ * Depthwise convolutions 3x3 and 5x5, stride 1 and 2, by our kernels; where arithmetic would bound
+ * them, on tensor cores ({@link DepthwiseProducts}). Images may be a slice of the channels of wider
+ * ones, so that convolutions over neighbouring channels can be one call.
  */
 final class CudaDepthwise {
   /** Channels of one block; a thread has two of them. */
@@ -83,6 +84,24 @@ final class CudaDepthwise {
     }
   }
 
+  /** How the work is cut, and which kernels do it. */
+  interface Tiling {
+    /** Of a block. */
+    int threads();
+
+    /** Blocks that share the pixels of a tile of channels. */
+    int parts();
+
+    /** What the arithmetic takes, two a multiply-add. */
+    long flops(Slice slice);
+
+    /** Adds what every kernel takes behind its arrays. */
+    CudaArguments sizes(CudaArguments arguments, Slice x, Slice y);
+
+    /** The kernel that does what it says. */
+    Kernel kernel(CudaContext context, Work work, String what, CudaArguments arguments);
+  }
+
   /**
    * What normalising adds: each input once, those at the edges of tiles half as often again, at
    * what four multiply-adds take.
@@ -112,7 +131,12 @@ final class CudaDepthwise {
       MemorySegment w,
       Slice y,
       CudaNorm.Statistics statistics) {
-    Shape shape = Shape.gathering(context, s, x.channels(), s.oh(), s.ow());
+    Tiling tiling =
+        DepthwiseProducts.serve(context, s)
+            ? DepthwiseProducts.of(context, s, x, y)
+            : Shape.gathering(context, s, "depthwise", x.channels(), s.oh(), s.ow());
+    requireCountable(s.h(), s.w(), x.stride());
+    requireCountable(s.oh(), s.ow(), y.stride());
     CudaArguments arguments =
         new CudaArguments().pointer(x.memory()).pointer(w).pointer(y.memory());
     Work work =
@@ -121,23 +145,23 @@ final class CudaDepthwise {
             .readsImages(s.xElements(x))
             .reads(s.weightBytes(x) + normBytes(norm, x))
             .writesImages(s.yElements(y));
-    long flops = s.flops(x) + normFlops(norm, s, x);
-    normed(sizes(arguments, shape, s, x, y), norm);
+    long flops = tiling.flops(x) + normFlops(norm, s, x);
+    normed(tiling.sizes(arguments, x, y), norm);
     if (statistics == null) {
-      return shape.kernel(context, work.flops(flops), "depthwise", "forward", arguments);
+      return tiling.kernel(context, work.flops(flops), "forward", arguments);
     }
     statistics.after(
         arguments
-            .pointer(context.scratch("partial", 16L * shape.parts() * y.stride()))
+            .pointer(context.scratch("partial", 16L * tiling.parts() * y.stride()))
             .pointer(context.tickets(y.channels()))
             .i64((long) s.n() * s.oh() * s.ow()));
     // Of a channel's parts each of its threads loads four at once; then what moves.
-    work.reads(16L * y.channels() * shape.parts())
-        .writes(16L * y.channels() * (shape.parts() + 1))
-        .rounds(2 + Math.ceilDiv(shape.parts(), shape.threads() / 8))
+    work.reads(16L * y.channels() * tiling.parts())
+        .writes(16L * y.channels() * (tiling.parts() + 1))
+        .rounds(2 + Math.ceilDiv(tiling.parts(), tiling.threads() / 8))
         .rounds(statistics.runningMean() == null ? 0 : 3)
         .flops(flops + STATISTICS_FLOPS * s.yElements(y));
-    return shape.kernel(context, work, "depthwise", "forward_statistics", arguments);
+    return tiling.kernel(context, work, "forward_statistics", arguments);
   }
 
   /**
@@ -153,17 +177,23 @@ final class CudaDepthwise {
       MemorySegment w,
       Slice dx,
       CudaNorm.GradientSums sums) {
-    Shape shape =
-        s.stride() == 1
-            ? Shape.gathering(context, s, dx.channels(), s.h(), s.w())
-            : Shape.spreading(context, s, dx.channels());
+    boolean products = DepthwiseProducts.serve(context, s);
+    Tiling tiling =
+        products
+            ? DepthwiseProducts.of(context, s, dy, dx)
+            : s.stride() == 1
+                ? Shape.gathering(context, s, "depthwise", dx.channels(), s.h(), s.w())
+                : Shape.spreading(context, s, dx.channels());
+    requireCountable(s.h(), s.w(), dx.stride());
+    requireCountable(s.oh(), s.ow(), dy.stride());
     CudaArguments arguments =
-        sizes(
-            new CudaArguments().pointer(dy.memory()).pointer(w).pointer(dx.memory()),
-            shape,
-            s,
-            dx,
-            dy);
+        new CudaArguments().pointer(dy.memory()).pointer(w).pointer(dx.memory());
+    if (products) {
+      // They know what they read and what they write, the others a convolution's x and y.
+      tiling.sizes(arguments, dy, dx);
+    } else {
+      tiling.sizes(arguments, dx, dy);
+    }
     Work work =
         context
             .work(Family.DEPTHWISE_DATA)
@@ -171,22 +201,21 @@ final class CudaDepthwise {
             .reads(s.weightBytes(dy))
             .writesImages(s.xElements(dx));
     if (sums == null) {
-      return shape.kernel(
-          context, work.flops(s.flops(dy)), "depthwise", "backward_data", arguments);
+      return tiling.kernel(context, work.flops(tiling.flops(dy)), "backward_data", arguments);
     }
     CudaNorm.Numbers norm = sums.numbers();
     norm.after(arguments.pointer(sums.x()))
         .i32(norm.relu() ? 1 : 0)
-        .pointer(context.scratch("partial", 8L * shape.parts() * dx.stride()))
+        .pointer(context.scratch("partial", 8L * tiling.parts() * dx.stride()))
         .pointer(context.tickets(dx.channels()))
         .i64((long) s.n() * s.h() * s.w());
     // Of each sum a pair of threads loads 16 parts at once, a single one where blocks are narrow.
     work.readsImages(s.xElements(dx))
-        .reads(16L * dx.channels() + 8L * dx.channels() * shape.parts())
-        .writes(16L * dx.channels() + 8L * dx.channels() * shape.parts())
-        .rounds(2 + Math.ceilDiv(shape.parts(), shape.threads() / 4))
-        .flops(s.flops(dy) + SUM_FLOPS * s.xElements(dx));
-    return shape.kernel(context, work, "depthwise", "backward_data_sums", sums.ends(arguments));
+        .reads(16L * dx.channels() + 8L * dx.channels() * tiling.parts())
+        .writes(16L * dx.channels() + 8L * dx.channels() * tiling.parts())
+        .rounds(2 + Math.ceilDiv(tiling.parts(), tiling.threads() / 4))
+        .flops(tiling.flops(dy) + SUM_FLOPS * s.xElements(dx));
+    return tiling.kernel(context, work, "backward_data_sums", sums.ends(arguments));
   }
 
   /**
@@ -198,7 +227,7 @@ final class CudaDepthwise {
    */
   static Kernel backwardWeights(
       CudaContext context, Sizes s, Slice x, Norm norm, Slice dy, MemorySegment dw) {
-    Shape shape = Shape.gathering(context, s, x.channels(), s.oh(), s.ow());
+    Shape shape = Shape.gathering(context, s, "depthwise_weights", x.channels(), s.oh(), s.ow());
     long blocks = (long) shape.tiles() * shape.parts();
     long sums = (long) s.kernel() * s.kernel() * TILE_CHANNELS;
     int levels = 0;
@@ -221,27 +250,19 @@ final class CudaDepthwise {
             .writes(s.weightBytes(x))
             .parts(Math.toIntExact(blocks), Float.BYTES * sums)
             .flops(s.flops(x) + normFlops(norm, s, x));
+    requireCountable(s.h(), s.w(), x.stride());
+    requireCountable(s.oh(), s.ow(), dy.stride());
     return shape.kernel(
-        context,
-        work,
-        "depthwise_weights",
-        "backward_weights",
-        normed(sizes(arguments, shape, s, x, dy), norm));
+        context, work, "backward_weights", normed(shape.sizes(arguments, x, dy), norm));
   }
 
-  private static CudaArguments sizes(CudaArguments a, Shape shape, Sizes s, Slice x, Slice y) {
-    requireCountable(s.h(), s.w(), x.stride());
-    requireCountable(s.oh(), s.ow(), y.stride());
-    return a.i32(shape.jobs())
-        .i32(shape.down())
-        .i32(shape.right())
-        .i32(x.channels())
-        .i32(s.h())
-        .i32(s.w())
-        .i32(x.stride())
-        .i32(s.oh())
-        .i32(s.ow())
-        .i32(y.stride());
+  /**
+   * Parts of the jobs, a block each for every tile of channels: as many blocks as the launch bounds
+   * let run at once, all with about as many jobs.
+   */
+  static int parts(int jobs, int blocks, int tiles) {
+    int most = Math.max(1, blocks / tiles);
+    return Math.ceilDiv(jobs, Math.ceilDiv(jobs, most));
   }
 
   private static void requireCountable(int h, int w, int stride) {
@@ -273,6 +294,7 @@ final class CudaDepthwise {
    * How many blocks of how many threads share the work.
    *
    * @param sizes of the convolution
+   * @param file of the kernels
    * @param threads of a block
    * @param down tiles of pixels above each other in an image
    * @param right tiles of pixels side by side in an image
@@ -281,20 +303,29 @@ final class CudaDepthwise {
    * @param parts into which the jobs are cut, a block each for every tile of channels
    */
   private record Shape(
-      Sizes sizes, int threads, int down, int right, int jobs, int tiles, int parts) {
+      Sizes sizes, String file, int threads, int down, int right, int jobs, int tiles, int parts)
+      implements Tiling {
 
     /** Each of h x w outputs looks at its inputs: tiles of 8x16 or, with stride 2, 8x8. */
-    static Shape gathering(CudaContext context, Sizes s, int channels, int h, int w) {
-      return of(context, s, channels, h, w, 8, s.stride() == 1 ? 16 : 8);
+    static Shape gathering(
+        CudaContext context, Sizes s, String file, int channels, int h, int w) {
+      return of(context, s, file, channels, h, w, 8, s.stride() == 1 ? 16 : 8);
     }
 
     /** Each pixel of dx looks at the pixels of dy that saw it: tiles of 16x16. */
     static Shape spreading(CudaContext context, Sizes s, int channels) {
-      return of(context, s, channels, s.h(), s.w(), 16, 16);
+      return of(context, s, "depthwise", channels, s.h(), s.w(), 16, 16);
     }
 
     private static Shape of(
-        CudaContext context, Sizes s, int channels, int h, int w, int tileRows, int tileColumns) {
+        CudaContext context,
+        Sizes s,
+        String file,
+        int channels,
+        int h,
+        int w,
+        int tileRows,
+        int tileColumns) {
       boolean narrow = w <= tileColumns / 2;
       int columns = narrow ? tileColumns / 2 : tileColumns;
       int threads = TILE_CHANNELS / 2 * (narrow ? PATCHES / 2 : PATCHES);
@@ -302,14 +333,33 @@ final class CudaDepthwise {
       int right = (w + columns - 1) / columns;
       int jobs = Math.toIntExact((long) s.n() * down * right);
       int tiles = (channels + TILE_CHANNELS - 1) / TILE_CHANNELS;
-      // As many blocks as the launch bounds let run at once, all with about as many jobs.
-      int most = Math.max(1, context.blocksAtOnce(s.kernel() == 3 ? 5 : 4) / tiles);
-      int rounds = (jobs + most - 1) / most;
-      return new Shape(s, threads, down, right, jobs, tiles, (jobs + rounds - 1) / rounds);
+      int blocks = context.blocksAtOnce(s.kernel() == 3 ? 5 : 4);
+      int parts = CudaDepthwise.parts(jobs, blocks, tiles);
+      return new Shape(s, file, threads, down, right, jobs, tiles, parts);
     }
 
-    Kernel kernel(
-        CudaContext context, Work work, String file, String what, CudaArguments arguments) {
+    @Override
+    public long flops(Slice slice) {
+      return sizes.flops(slice);
+    }
+
+    @Override
+    public CudaArguments sizes(CudaArguments arguments, Slice x, Slice y) {
+      return arguments
+          .i32(jobs)
+          .i32(down)
+          .i32(right)
+          .i32(x.channels())
+          .i32(sizes.h())
+          .i32(sizes.w())
+          .i32(x.stride())
+          .i32(sizes.oh())
+          .i32(sizes.ow())
+          .i32(y.stride());
+    }
+
+    @Override
+    public Kernel kernel(CudaContext context, Work work, String what, CudaArguments arguments) {
       String name =
           String.format(
               Locale.ROOT,

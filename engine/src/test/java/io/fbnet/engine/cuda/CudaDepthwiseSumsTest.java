@@ -31,7 +31,9 @@ class CudaDepthwiseSumsTest {
   private static final float MOMENTUM = 0.25f;
 
   static List<Case> cases() {
-    return Stream.concat(CudaDepthwiseTest.cases().stream(), CudaDepthwiseTest.manyParts().stream())
+    return Stream.of(
+            CudaDepthwiseTest.cases(), CudaDepthwiseTest.products(), CudaDepthwiseTest.manyParts())
+        .flatMap(List::stream)
         .toList();
   }
 

@@ -1,0 +1,119 @@
+package io.fbnet.engine.cuda;
+
+import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.cuda.CudaDepthwise.Sizes;
+import io.fbnet.engine.cuda.CudaDepthwise.Slice;
+import io.fbnet.foreign.CudaArguments;
+
+/**
+ * How depthwise convolutions run on tensor cores: tiles of eight strips, of 4 x 8 outputs each. The
+ * shape of a tile follows the images': strips lie side by side, above each other and, where images
+ * are narrow, in several images. As {@code depthwise_products.h} has it.
+ *
+ * @param sizes of the convolution
+ * @param across strips side by side in a tile, as a power of two
+ * @param down strips above each other, likewise
+ * @param images of a tile, likewise
+ * @param jobs tiles of pixels
+ * @param tiles of channels
+ * @param parts into which the jobs are cut, a block each for every tile of channels
+ */
+record DepthwiseProducts(
+    Sizes sizes, int across, int down, int images, int jobs, int tiles, int parts)
+    implements CudaDepthwise.Tiling {
+  private static final String FILE = "depthwise_products";
+  private static final int STRIP_ROWS = 4;
+  private static final int STRIP_COLUMNS = 8;
+
+  /** The eight strips of a tile, as a power of two. */
+  private static final int STRIPS = 3;
+
+  private static final int TILE_CHANNELS = 32;
+  private static final int THREADS = 128;
+  private static final int BLOCKS_PER_MULTIPROCESSOR = 3;
+
+  /**
+   * What an output takes of the other units, counted in instructions of the arithmetic of {@code
+   * depthwise.h}, two a multiply-add there: loads, pairs of neighbouring inputs, copies, stores.
+   */
+  private static final long FLOPS = 15;
+
+  /** Whether they serve: where they are quicker than multiply-adds one by one. */
+  static boolean serve(CudaContext context, Sizes s) {
+    return s.bf16() && s.kernel() == 5 && s.stride() == 1 && context.backend.multipliesBf16();
+  }
+
+  /** For a convolution between some channels of images with so many elements a pixel. */
+  static DepthwiseProducts of(CudaContext context, Sizes s, Slice x, Slice y) {
+    int across = 0;
+    while (across < 2 && s.w() > STRIP_COLUMNS << across) {
+      across++;
+    }
+    int down = 1;
+    while (down < STRIPS - across && s.h() > STRIP_ROWS << down) {
+      down++;
+    }
+    int tiles = Math.ceilDiv(x.channels(), TILE_CHANNELS);
+    // Fewer images where they are few, where there would be too few blocks, and where 32 bits do
+    // not count the elements of a tile.
+    int images = STRIPS - across - down;
+    long image = (long) s.h() * s.w() * Math.max(x.stride(), y.stride());
+    while (images > 0
+        && (s.n() < 1 << images
+            || (long) jobs(s, across, down, images) * tiles < context.multiprocessors()
+            || image << images > Integer.MAX_VALUE)) {
+      images--;
+    }
+    int jobs = jobs(s, across, down, images);
+    int parts =
+        CudaDepthwise.parts(jobs, context.blocksAtOnce(BLOCKS_PER_MULTIPROCESSOR), tiles);
+    return new DepthwiseProducts(s, across, down, images, jobs, tiles, parts);
+  }
+
+  private static int jobs(Sizes s, int across, int down, int images) {
+    return Math.toIntExact(
+        (long) Math.ceilDiv(s.n(), 1 << images)
+            * Math.ceilDiv(s.h(), STRIP_ROWS << down)
+            * Math.ceilDiv(s.w(), STRIP_COLUMNS << across));
+  }
+
+  @Override
+  public int threads() {
+    return THREADS;
+  }
+
+  @Override
+  public long flops(Slice slice) {
+    return FLOPS * sizes.yElements(slice);
+  }
+
+  @Override
+  public CudaArguments sizes(CudaArguments arguments, Slice x, Slice y) {
+    return arguments
+        .i32(jobs)
+        .i32(Math.ceilDiv(sizes.h(), STRIP_ROWS << down))
+        .i32(Math.ceilDiv(sizes.w(), STRIP_COLUMNS << across))
+        .i32(sizes.n())
+        .i32(across)
+        .i32(down)
+        .i32(images)
+        .i32(x.channels())
+        .i32(sizes.h())
+        .i32(sizes.w())
+        .i32(x.stride())
+        .i32(y.stride());
+  }
+
+  @Override
+  public Kernel kernel(CudaContext context, Work work, String what, CudaArguments arguments) {
+    int[] grid = {tiles, parts, 1};
+    // The bands; then each tile, of which the copies are all on their way at once.
+    return context.kernel(
+        work.rounds(1).over(jobs, parts),
+        FILE,
+        FILE + "_k" + sizes.kernel() + "_" + what,
+        grid,
+        new int[] {THREADS, 1, 1},
+        arguments);
+  }
+}
