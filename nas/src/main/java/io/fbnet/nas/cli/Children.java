@@ -8,9 +8,11 @@ import io.fbnet.nas.file.IoReason;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.Description;
 import io.fbnet.nas.run.RunFolder;
+import io.fbnet.nas.search.ChildrenFile;
 import io.fbnet.nas.search.Objective;
 import io.fbnet.nas.search.Search;
 import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.space.Block;
 import io.fbnet.nas.train.HoldOut;
 import io.fbnet.nas.train.Quality;
 import io.fbnet.nas.train.Recipe;
@@ -60,6 +62,7 @@ final class Children {
    * @param recipeText the recipe as lines of a configuration
    * @param dataAndDevice the search's data and device as lines of a configuration
    * @param changedData whether children go on with images that are not their checkpoint's
+   * @param continuation by which the user goes on after a stop
    */
   Children(
       Search search,
@@ -69,7 +72,9 @@ final class Children {
       String dataAndDevice,
       boolean changedData,
       Console console,
-      ProgressLine progress) {
+      ProgressLine progress,
+      StopSignals signals,
+      Continuation continuation) {
     this.search = search;
     this.folder = folder;
     this.dataAndDevice = dataAndDevice;
@@ -77,11 +82,17 @@ final class Children {
     recipe = flags.recipe(search.settings().heldOut());
     recipe.require(search.data());
     this.recipeText = recipeText + heldOut(recipe);
-    continuation =
-        new Continuation("the same 'fbnet sample " + folder.root() + " --train' command");
+    this.continuation = continuation;
     training =
         new ChildTraining(
-            search.backend(), search.data(), recipe, changedData, console, progress, continuation);
+            search.backend(),
+            search.data(),
+            recipe,
+            changedData,
+            console,
+            progress,
+            signals,
+            continuation);
   }
 
   /** The division as lines of a configuration, without those that say what is so anyway. */
@@ -195,6 +206,19 @@ final class Children {
     TrainedNetwork network = best.network().withTestAccuracy(test);
     best.architecture().write(folder.architecture());
     network.write(folder.model());
+    new ChildrenFile(
+            children.stream()
+                .map(
+                    child ->
+                        new ChildrenFile.Child(
+                            child.architecture().blocks().stream().map(Block::name).toList(),
+                            child.latency().ms(),
+                            child.accuracy(),
+                            child.number() == best.number()))
+                .toList(),
+            test,
+            data.test().size())
+        .write(folder.files().children());
     StringBuilder text = new StringBuilder();
     text.append(
         String.format(

@@ -63,6 +63,11 @@ final class StrategyFlags {
       description = "Networks that the controller proposes and the supernet scores.")
   int evaluations;
 
+  /** Whether a strategy trains w by paths that are open to choose. */
+  static boolean takesSampling(String strategy) {
+    return BY_GRADIENTS.stream().noneMatch(known -> known.name().equals(strategy));
+  }
+
   /** The strategy that the flags name. */
   SearchStrategy resolve() {
     Ranges.architectures("--evaluations", evaluations);

@@ -98,11 +98,19 @@ public final class Search implements AutoCloseable {
     SearchChecks.require(this.settings, table);
     BudgetCheck.require(budget, this.space);
     backend.warmUp();
+    SearchCosts costs = new SearchCosts(data, this.space, this.settings, strategy);
     supernet =
         new Supernet(
-            backend, this.space, data.normalisation(), this.settings, table, budget, strategy);
+            backend,
+            this.space,
+            data.normalisation(),
+            this.settings,
+            table,
+            budget,
+            strategy,
+            costs);
     try {
-      loop = new SearchLoop(backend, supernet, this.settings, strategy, table, data);
+      loop = new SearchLoop(backend, supernet, this.settings, strategy, table, data, costs);
     } catch (RuntimeException e) {
       supernet.close();
       throw e;

@@ -36,6 +36,7 @@ public final class Supernet implements AutoCloseable {
   private final Budget budget;
   private final SearchSettings settings;
   private final Set<String> weightSets;
+  private final SearchCosts costs;
   private Program pathStep;
   private Program weightStep;
   private Program thetaStep;
@@ -44,6 +45,7 @@ public final class Supernet implements AutoCloseable {
    * Sets up the parameters; the steps are compiled when first asked for.
    *
    * @param strategy whether paths train w or the mixture does, with noise or without
+   * @param costs told of the steps that are compiled
    */
   Supernet(
       Backend backend,
@@ -52,7 +54,9 @@ public final class Supernet implements AutoCloseable {
       SearchSettings settings,
       LatencyTable table,
       Budget budget,
-      SearchStrategy strategy) {
+      SearchStrategy strategy,
+      SearchCosts costs) {
+    this.costs = costs;
     boolean byPaths = strategy.sampling().isPresent();
     this.backend = backend;
     this.settings = settings;
@@ -101,7 +105,9 @@ public final class Supernet implements AutoCloseable {
   /** {@return the w step, compiled when first asked for} */
   public Program weightStep() {
     if (weightStep == null) {
-      weightStep = Program.compile(backend, graphs.weightStep(batch), store);
+      Graph graph = graphs.weightStep(batch);
+      costs.weightStepIs(graph);
+      weightStep = Program.compile(backend, graph, store);
     }
     return weightStep;
   }
@@ -112,12 +118,11 @@ public final class Supernet implements AutoCloseable {
    */
   public Program pathStep() {
     if (pathStep == null) {
-      pathStep =
-          Program.compile(
-              backend,
-              pathGraphs.training(
-                  batch, settings.loss().momentum(), settings.loss().weightDecay(), true),
-              store);
+      Graph graph =
+          pathGraphs.training(
+              batch, settings.loss().momentum(), settings.loss().weightDecay(), true);
+      costs.pathIs(graph);
+      pathStep = Program.compile(backend, graph, store);
     }
     return pathStep;
   }
@@ -125,7 +130,9 @@ public final class Supernet implements AutoCloseable {
   /** {@return the theta step, compiled when first asked for} */
   public Program thetaStep() {
     if (thetaStep == null) {
-      thetaStep = Program.compile(backend, graphs.thetaStep(batch), store);
+      Graph graph = graphs.thetaStep(batch);
+      costs.thetaStepIs(graph);
+      thetaStep = Program.compile(backend, graph, store);
     }
     return thetaStep;
   }
