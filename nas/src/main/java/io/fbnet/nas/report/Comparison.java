@@ -170,23 +170,15 @@ public final class Comparison {
   /** {@return tables for people} */
   public String text() {
     StringBuilder text = new StringBuilder();
-    int width = Math.max(12, rows().stream().mapToInt(r -> r.name().length()).max().orElse(0));
     String against = "against " + base;
     text.append(
         format(
-            "%-" + width + "s %5s %12s %9s   %-20s %-20s %7s %7s%n",
-            "strategy",
-            "runs",
-            "mult.-adds",
-            "seconds",
-            measure.title(),
-            against,
-            "t",
-            "p"));
+            "%-18s %5s %12s %9s   %-20s %-20s %7s %7s%n",
+            "strategy", "runs", "mult.-adds", "seconds", measure.title(), against, "t", "p"));
     for (Row row : rows()) {
       text.append(
           format(
-              "%-" + width + "s %5d %12s %9.0f   %-20s %-20s %7s %7s%n",
+              "%-18s %5d %12s %9.0f   %-20s %-20s %7s %7s%n",
               row.name(),
               row.runs().size(),
               SearchCosts.text(row.mean(ComparedRun::macs)),
@@ -196,11 +188,11 @@ public final class Comparison {
               row.test().map(t -> number("%.2f", t.t())).orElse("-"),
               row.test().map(t -> number("%.3f", t.p())).orElse("-")));
     }
-    text.append(format("%n%-" + width + "s", measure.title()));
+    text.append(format("%n%-18s", measure.title()));
     seeds().forEach(seed -> text.append(format(" %9s", "seed " + seed)));
     text.append(format("%n"));
     for (Row row : rows()) {
-      text.append(format("%-" + width + "s", row.name()));
+      text.append(format("%-18s", row.name()));
       for (long seed : seeds()) {
         text.append(format(" %9s", row.of(seed).map(r -> measure.text(r.value())).orElse("-")));
       }
