@@ -9,6 +9,7 @@ import io.fbnet.nas.report.Measure;
 import io.fbnet.nas.run.RunFiles;
 import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.search.SearchCosts;
+import io.fbnet.nas.strategy.AccuracyTable;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -50,7 +51,7 @@ final class CompareStrategiesCommand implements Callable<Integer> {
 
   /** Flags of the comparison that no search of it has, or that differ between them. */
   private static final Set<String> NOT_SHARED =
-      Set.of("strategies", "seeds", "base", "train", "sampling", "evaluations");
+      Set.of("strategies", "seeds", "base", "train", "oracle", "sampling", "evaluations");
 
   /** What a search is told beside what all share, so no flag of the comparison. */
   private static final List<String> DIFFERS =
@@ -117,6 +118,14 @@ final class CompareStrategiesCommand implements Callable<Integer> {
   Path recipe;
 
   @Option(
+      names = "--oracle",
+      paramLabel = "FILE",
+      description =
+          "Known accuracies of the space's networks judge everything, as by --evaluator table:FILE,"
+              + " and results are regrets. Nothing is trained; the strategies must be controllers.")
+  String oracle;
+
+  @Option(
       names = "--out",
       paramLabel = "DIR",
       description = "The comparison's folder, a new one. Default: runs/strategies-TIME.")
@@ -128,13 +137,36 @@ final class CompareStrategiesCommand implements Callable<Integer> {
       description = "Goes on with the comparison in this folder, with its own configuration.")
   Path resume;
 
+  private EvaluatedRun table;
+
+  /** The largest mean accuracy within the budget that the table knows. */
+  private double best;
+
   @Override
   public Integer call() {
     Console console = new Console(spec);
+    if (oracle != null) {
+      oracle = RunConfig.anchored(oracle, List.of());
+      String table = "table:" + oracle;
+      String given = flags.strategy.evaluator().anchored();
+      if (!given.equals("supernet") && !given.equals(table)) {
+        throw UserException.usage(
+            "--oracle and --evaluator %s do not go together: leave one out", given);
+      }
+      flags.strategy.evaluator = table;
+    }
     if (resume == null) {
       begin(console);
     }
     return work(console);
+  }
+
+  private EvaluatorChoice.Kind evaluator() {
+    return flags.strategy.evaluator().kind();
+  }
+
+  private boolean trainsSupernets() {
+    return evaluator() == EvaluatorChoice.Kind.SUPERNET;
   }
 
   private void check() {
@@ -163,7 +195,12 @@ final class CompareStrategiesCommand implements Callable<Integer> {
       throw UserException.usage(
           "--base %s is none of the --strategies %s", base, String.join(",", strategies));
     }
-    if (flags.cost == null) {
+    if (train > 0 && !trainsSupernets()) {
+      throw UserException.usage(
+          "--train trains what supernets scored best, and --evaluator %s trains none: leave it out",
+          flags.strategy.evaluator().text());
+    }
+    if (flags.cost == null && trainsSupernets()) {
       throw UserException.usage(
           "--cost is missing: say what each search may take, such as 20min, 90kimages or 3.5T");
     }
@@ -184,7 +221,6 @@ final class CompareStrategiesCommand implements Callable<Integer> {
     StoredRecipe how = StoredRecipe.of(recipe);
     String recipeText = how.text();
     how.flags().resolve(1, 0);
-    flags.samples = flags.strategy.evaluations;
     StrategyFlags.Sampling sampling = flags.strategy.sampling;
     for (String strategy : strategies) {
       take(strategy, sampling);
@@ -192,6 +228,10 @@ final class CompareStrategiesCommand implements Callable<Integer> {
     }
     take(strategies.getFirst(), sampling);
     flags.seed = seeds.getFirst();
+    if (!trainsSupernets()) {
+      begin(console, recipeText);
+      return;
+    }
     try (RunFolder folder = RunConfig.newFolder(out, FOLDER);
         ProgressLine progress = new ProgressLine(spec.commandLine().getErr());
         SearchSession session = new SearchSession(flags, Optional.empty(), console, progress)) {
@@ -216,8 +256,22 @@ final class CompareStrategiesCommand implements Callable<Integer> {
     }
   }
 
+  /** The same without supernets. */
+  private void begin(Console console, String recipeText) {
+    flags.resolve();
+    try (RunFolder folder = RunConfig.newFolder(out, FOLDER);
+        ProgressLine progress = new ProgressLine(spec.commandLine().getErr());
+        EvaluatedRun run =
+            new EvaluatedRun(flags, Optional.empty(), Optional.empty(), console, progress)) {
+      AtomicFile.writeText(folder.files().recipe(), recipeText);
+      run.begin(folder, ConfigFile.resolved(spec, NOT_KEPT));
+      resume = folder.root();
+    }
+  }
+
   /** Makes the flags those of a search by this strategy. */
   private void take(String strategy, StrategyFlags.Sampling sampling) {
+    flags.samples = flags.strategy.evaluations;
     flags.strategy.strategy = strategy;
     flags.strategy.sampling =
         StrategyFlags.takesSampling(strategy) ? sampling : StrategyFlags.Sampling.UNIFORM;
@@ -232,9 +286,11 @@ final class CompareStrategiesCommand implements Callable<Integer> {
     except.addAll(NOT_SHARED);
     AtomicFile.writeText(shared, ConfigFile.resolved(spec, except));
     StopSignals signals = StopSignals.take(console);
+    boolean supernet = trainsSupernets();
     List<StrategyJob> jobs = new ArrayList<>();
     seeds.forEach(
-        seed -> strategies.forEach(name -> jobs.add(new StrategyJob(resume, name, seed))));
+        seed ->
+            strategies.forEach(name -> jobs.add(new StrategyJob(resume, supernet, name, seed))));
     Console quiet = new Console(spec, true);
     for (int i = 0; i < jobs.size(); i++) {
       StrategyJob job = jobs.get(i);
@@ -255,7 +311,12 @@ final class CompareStrategiesCommand implements Callable<Integer> {
       }
       console.note(what);
       try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
-        job.run(arguments(shared, job), how, train, changedData.accepted, quiet, progress, signals);
+        String[] arguments = arguments(shared, job);
+        if (supernet) {
+          job.run(arguments, how, train, changedData.accepted, quiet, progress, signals);
+        } else {
+          job.judge(arguments, known(files), changedData.accepted, quiet, progress, signals);
+        }
       }
       var _ = write(files, jobs, how);
       if (signals.received() != null) {
@@ -283,25 +344,53 @@ final class CompareStrategiesCommand implements Callable<Integer> {
     return arguments.toArray(String[]::new);
   }
 
+  /** The known accuracies, where they judge: read once. */
+  private Optional<AccuracyTable> known(RunFiles files) {
+    if (evaluator() != EvaluatorChoice.Kind.TABLE) {
+      return Optional.empty();
+    }
+    if (table == null) {
+      take(strategies.getFirst(), flags.strategy.sampling);
+      try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
+        table =
+            new EvaluatedRun(
+                flags, Optional.of(files), Optional.empty(), new Console(spec, true), progress);
+      }
+      best = table.known().orElseThrow().bestMean(table.search().budget()::met);
+    }
+    return table.known();
+  }
+
   private Path results() {
     return resume.resolve("results.json");
   }
 
   /** Writes what is known so far. */
   private Comparison write(RunFiles files, List<StrategyJob> jobs, StoredRecipe how) {
-    Measure measure = train > 0 ? Measure.CHILDREN : Measure.SHARED_WEIGHTS;
+    Measure measure =
+        switch (evaluator()) {
+          case SUPERNET -> train > 0 ? Measure.CHILDREN : Measure.SHARED_WEIGHTS;
+          case TRAIN -> Measure.TRAINED;
+          case TABLE -> Measure.REGRET;
+        };
     List<ComparedRun> runs = new ArrayList<>();
     for (StrategyJob job : jobs) {
       if (job.isDone(train)) {
-        Optional<ComparedRun> run = ComparedRun.read(job.root(), measure);
-        run.ifPresent(runs::add);
+        if (measure == Measure.REGRET) {
+          runs.add(job.regret(known(files).orElseThrow(), table.search().space(), best));
+        } else {
+          ComparedRun.read(job.root(), measure).ifPresent(runs::add);
+        }
       }
     }
     Map<String, String> conditions = new LinkedHashMap<>();
     conditions.put("space", flags.space);
     conditions.put("data", flags.data.data);
-    conditions.put("cost", flags.cost + " multiply-adds a search");
-    conditions.put("scored", flags.strategy.evaluations + " networks a search");
+    if (flags.cost != null) {
+      conditions.put("cost", flags.cost + " multiply-adds a search");
+    }
+    conditions.put("scored", flags.strategy.evaluations + " networks a search, at most");
+    conditions.put("judged by", flags.strategy.evaluator().text());
     if (train > 0) {
       conditions.put("children", train + " a search, the best scored");
       conditions.put("recipe", how.text().strip().replace("\n", ", "));

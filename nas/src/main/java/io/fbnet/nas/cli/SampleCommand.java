@@ -78,6 +78,12 @@ final class SampleCommand implements Callable<Integer> {
     try (RunFolder folder = RunFolder.open(run)) {
       StoredSearch stored = StoredSearch.of(folder);
       SearchFlags flags = stored.flags;
+      EvaluatorChoice judged = flags.strategy.evaluator();
+      if (judged.kind() != EvaluatorChoice.Kind.SUPERNET) {
+        throw UserException.usage(
+            "%s was judged by --evaluator %s, so it has no supernet to draw from or to score with",
+            run, judged.text());
+      }
       try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr());
           SearchSession session =
               new SearchSession(flags, Optional.of(folder.files()), console, progress)) {

@@ -4,6 +4,7 @@ import io.fbnet.nas.UserException;
 import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.search.Search;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -51,6 +52,9 @@ final class SearchCommand implements Callable<Integer> {
     if (changedData.accepted && resume == null) {
       throw UserException.usage("%s needs --resume", ChangedData.NAME);
     }
+    if (flags.strategy.evaluator().kind() != EvaluatorChoice.Kind.SUPERNET) {
+      return withoutSupernet(console);
+    }
     if (dryRun) {
       if (out != null) {
         RunFolder.requireNew(out);
@@ -65,14 +69,54 @@ final class SearchCommand implements Callable<Integer> {
     return resume != null ? resume(console) : begin(console);
   }
 
+  /** A search in which a table or trainings judge what a controller proposes. */
+  private int withoutSupernet(Console console) {
+    if (dryRun) {
+      throw UserException.usage(
+          "--dry-run tries the steps of a supernet, and --evaluator %s trains none",
+          flags.strategy.evaluator().text());
+    }
+    if (resume == null) {
+      flags.resolve();
+    }
+    try (RunFolder folder =
+            resume == null ? RunConfig.newFolder(out, spaceName()) : RunFolder.open(resume);
+        ProgressLine progress = progress();
+        EvaluatedRun run =
+            new EvaluatedRun(
+                flags,
+                resume == null ? Optional.empty() : Optional.of(folder.files()),
+                Optional.empty(),
+                console,
+                progress)) {
+      if (resume == null) {
+        run.begin(folder, ConfigFile.resolved(spec, EvaluatedRun.NOT_OF_THE_RUN));
+      }
+      CommandSpec all = spec.mixins().get("flags");
+      run.toTheEnd(
+          folder,
+          ConfigFile.resolved(all.mixins().get("data"), List.of())
+              + ConfigFile.resolved(all.mixins().get("device"), List.of()),
+          changedData.accepted,
+          console,
+          progress,
+          StopSignals.take(console),
+          new Continuation("fbnet search --resume " + folder.root()));
+    }
+    return 0;
+  }
+
+  private String spaceName() {
+    return Path.of(flags.space).getFileName().toString().replaceFirst("\\.ya?ml$", "");
+  }
+
   private ProgressLine progress() {
     return new ProgressLine(spec.commandLine().getErr());
   }
 
   private int begin(Console console) {
     flags.resolve();
-    String space = Path.of(flags.space).getFileName().toString().replaceFirst("\\.ya?ml$", "");
-    try (RunFolder folder = RunConfig.newFolder(out, space);
+    try (RunFolder folder = RunConfig.newFolder(out, spaceName());
         ProgressLine progress = progress();
         SearchSession session = new SearchSession(flags, Optional.empty(), console, progress)) {
       SearchRun run = run(session.search, folder, console, progress);

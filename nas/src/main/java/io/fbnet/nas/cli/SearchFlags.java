@@ -224,6 +224,13 @@ final class SearchFlags {
 
   /** The same for a space that is known, with all its changes. */
   SearchSpace resolve(SearchSpace loaded) {
+    boolean supernet = strategy.evaluator().kind() == EvaluatorChoice.Kind.SUPERNET;
+    if (!supernet && !resolved && (epochs != null || warmupEpochs != null || epochBatches != 0)) {
+      throw UserException.usage(
+          "--epochs, --warmup-epochs and --epoch-batches are of a supernet's training, and"
+              + " --evaluator %s trains none: leave them out",
+          strategy.evaluator().text());
+    }
     if (cost != null && !resolved) {
       var _ = CostAmount.parse("--cost", cost);
       if (epochs != null || warmupEpochs != null || epochBatches != 0) {

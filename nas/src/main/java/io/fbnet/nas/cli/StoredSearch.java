@@ -2,6 +2,7 @@ package io.fbnet.nas.cli;
 
 import io.fbnet.nas.run.RunFolder;
 import java.util.List;
+import java.util.Set;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -30,9 +31,9 @@ final class StoredSearch {
     return stored;
   }
 
-  /** All as a configuration. */
-  String resolved() {
-    return ConfigFile.resolved(parser.getCommandSpec(), SearchRun.NOT_OF_THE_RUN);
+  /** All as a configuration, but those named. */
+  String resolved(Set<String> except) {
+    return ConfigFile.resolved(parser.getCommandSpec(), except);
   }
 
   /** The lines of the configuration that one of the groups of flags makes. */

@@ -15,6 +15,12 @@ public enum Measure {
           + " is as much about their supernets as about their networks; --train K trains what they"
           + " found by one recipe",
       false),
+  /** The network that the search itself trained. */
+  TRAINED(
+      "test accuracy",
+      "of the network found, trained from scratch as the search trained it; the test images were"
+          + " read once for it",
+      false),
   /** How far below the best known network it is. */
   REGRET(
       "regret",
