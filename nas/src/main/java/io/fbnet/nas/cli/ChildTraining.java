@@ -44,6 +44,7 @@ final class ChildTraining {
       boolean changedData,
       Console console,
       ProgressLine progress,
+      StopSignals signals,
       Continuation continuation) {
     this.backend = backend;
     this.data = data;
@@ -52,7 +53,7 @@ final class ChildTraining {
     this.console = console;
     this.progress = progress;
     this.continuation = continuation;
-    signals = StopSignals.take(console);
+    this.signals = signals;
   }
 
   /**

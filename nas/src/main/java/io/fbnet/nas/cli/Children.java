@@ -1,30 +1,22 @@
 package io.fbnet.nas.cli;
 
-import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.Dataset;
-import io.fbnet.nas.data.ImageSet;
-import io.fbnet.nas.file.AtomicFile;
-import io.fbnet.nas.file.IoReason;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.Description;
 import io.fbnet.nas.run.RunFolder;
+import io.fbnet.nas.search.ChildrenFile;
 import io.fbnet.nas.search.Objective;
 import io.fbnet.nas.search.Search;
 import io.fbnet.nas.space.Architecture;
-import io.fbnet.nas.train.HoldOut;
+import io.fbnet.nas.space.Block;
 import io.fbnet.nas.train.Quality;
 import io.fbnet.nas.train.Recipe;
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Comparator;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
-import java.util.Set;
 import java.util.stream.IntStream;
 
 /**
@@ -38,10 +30,8 @@ final class Children {
   private final Search search;
   private final RunFolder folder;
   private final Recipe recipe;
-  private final String recipeText;
-  private final String dataAndDevice;
   private final Console console;
-  private final ChildTraining training;
+  private final FromScratch training;
   private final Continuation continuation;
 
   /** A trained child. */
@@ -60,6 +50,7 @@ final class Children {
    * @param recipeText the recipe as lines of a configuration
    * @param dataAndDevice the search's data and device as lines of a configuration
    * @param changedData whether children go on with images that are not their checkpoint's
+   * @param continuation by which the user goes on after a stop
    */
   Children(
       Search search,
@@ -69,29 +60,26 @@ final class Children {
       String dataAndDevice,
       boolean changedData,
       Console console,
-      ProgressLine progress) {
+      ProgressLine progress,
+      StopSignals signals,
+      Continuation continuation) {
     this.search = search;
     this.folder = folder;
-    this.dataAndDevice = dataAndDevice;
     this.console = console;
     recipe = flags.recipe(search.settings().heldOut());
-    recipe.require(search.data());
-    this.recipeText = recipeText + heldOut(recipe);
-    continuation =
-        new Continuation("the same 'fbnet sample " + folder.root() + " --train' command");
+    this.continuation = continuation;
     training =
-        new ChildTraining(
-            search.backend(), search.data(), recipe, changedData, console, progress, continuation);
-  }
-
-  /** The division as lines of a configuration, without those that say what is so anyway. */
-  private static String heldOut(Recipe recipe) {
-    HoldOut theta = recipe.holdOut();
-    return "hold-out: "
-        + theta.share()
-        + (theta.seed() == recipe.seed() ? "" : "\nsplit-seed: " + theta.seed())
-        + (theta.of() == recipe.trainImages() ? "" : "\nhold-out-of: " + theta.of())
-        + "\n";
+        new FromScratch(
+            search.backend(),
+            search.data(),
+            recipe,
+            recipeText,
+            dataAndDevice,
+            changedData,
+            console,
+            progress,
+            signals,
+            continuation);
   }
 
   /** Trains networks, reports on all, and writes the best. */
@@ -113,78 +101,19 @@ final class Children {
             search.table().device(),
             search.table().latencyOf(architecture),
             folder.latency().toString());
-    TrainedNetwork network;
-    try (RunFolder child = open(root, architecture)) {
-      if (Files.exists(child.model())) {
-        console.note(
-            String.format(Locale.ROOT, "child %d of %d is trained already", number, count));
-        network = TrainedNetwork.read(child.model());
-      } else {
-        String what = String.format(Locale.ROOT, "child %d of %d, ", number, count);
-        network = training.train(child, architecture, Optional.of(latency), what);
-        network.write(child.model());
-      }
-    }
-    ImageSet images = search.data().train();
-    TrainedNetwork trained = network;
-    Quality quality =
-        continuation.of(
-            () ->
-                Quality.of(
-                    search.backend(), trained, images, recipe.heldOut(images), recipe.batch()));
+    String what = String.format(Locale.ROOT, "child %d of %d", number, count);
+    FromScratch.Trained trained = training.train(root, architecture, Optional.of(latency), what);
+    Quality quality = trained.quality();
     double ce = quality.crossEntropy();
     Objective objective = search.objective();
     return new Child(
         number,
         architecture,
         latency,
-        network,
+        trained.network(),
         quality.accuracy(),
         objective.loss(ce, latency.ms()),
         objective.of(quality.accuracy(), ce, latency.ms()));
-  }
-
-  /** A child's folder, new or from an earlier command that must have asked for the same. */
-  private RunFolder open(Path root, Architecture architecture) {
-    boolean isNew = !Files.exists(root.resolve(RunConfig.FILE));
-    RunFolder child = isNew ? RunFolder.create(root) : RunFolder.open(root);
-    try {
-      if (isNew) {
-        architecture.write(child.architecture());
-        // The configuration last: it is what makes the folder a run that can be resumed.
-        AtomicFile.writeText(child.config(), recipeText + dataAndDevice);
-        return child;
-      }
-      requireRecipe(child);
-      if (!Files.exists(child.architecture())) {
-        architecture.write(child.architecture());
-      } else if (!Arrays.equals(
-          Architecture.load(child.architecture().toString()).choice(), architecture.choice())) {
-        throw UserException.usage(
-            "%s holds another architecture than theta gives now: remove %s to train anew",
-            root, root.getParent());
-      }
-      return child;
-    } catch (RuntimeException e) {
-      child.close();
-      throw e;
-    }
-  }
-
-  private void requireRecipe(RunFolder child) {
-    Set<String> lines = new HashSet<>();
-    try {
-      lines.addAll(Files.readAllLines(child.config()));
-    } catch (IOException e) {
-      throw UserException.data("%s cannot be read (%s)", child.config(), IoReason.of(e));
-    }
-    for (String line : recipeText.lines().toList()) {
-      if (!lines.contains(line)) {
-        throw UserException.usage(
-            "%s was begun with other flags (now --%s): give the same, or remove %s to train anew",
-            child.root(), line.replace(":", ""), child.root().getParent());
-      }
-    }
   }
 
   private void keep(Child best, List<Child> children) {
@@ -195,6 +124,19 @@ final class Children {
     TrainedNetwork network = best.network().withTestAccuracy(test);
     best.architecture().write(folder.architecture());
     network.write(folder.model());
+    new ChildrenFile(
+            children.stream()
+                .map(
+                    child ->
+                        new ChildrenFile.Child(
+                            child.architecture().blocks().stream().map(Block::name).toList(),
+                            child.latency().ms(),
+                            child.accuracy(),
+                            child.number() == best.number()))
+                .toList(),
+            test,
+            data.test().size())
+        .write(folder.files().children());
     StringBuilder text = new StringBuilder();
     text.append(
         String.format(

@@ -256,7 +256,11 @@ final class ConfigFile {
     for (OptionSpec option : verb.options()) {
       String name = option.longestName().replaceFirst("^--", "");
       Object value = option.getValue();
-      boolean left = NOT_CONFIGURABLE.contains(name) || except.contains(name) || value == null;
+      boolean left =
+          NOT_CONFIGURABLE.contains(name)
+              || except.contains(name)
+              || value == null
+              || value.equals("");
       if (!left && !option.usageHelp() && !option.versionHelp()) {
         String written = written(option, value);
         if (!written.isEmpty()) {

@@ -10,10 +10,18 @@ import picocli.CommandLine.Model.CommandSpec;
  * error.
  *
  * @param spec of the verb, which knows the streams
+ * @param quiet whether warnings alone are printed, for what is a part of something larger
  */
-record Console(CommandSpec spec) {
+record Console(CommandSpec spec, boolean quiet) {
+  Console(CommandSpec spec) {
+    this(spec, false);
+  }
+
   /** Prints a result that ends in its own line break. */
   void print(String text) {
+    if (quiet) {
+      return;
+    }
     spec.commandLine().getOut().print(text);
     spec.commandLine().getOut().flush();
   }
@@ -25,11 +33,17 @@ record Console(CommandSpec spec) {
 
   /** Prints one line of progress or notice to standard error, whatever it repeats of a file. */
   void note(String sentence) {
+    if (!quiet) {
+      say(sentence);
+    }
+  }
+
+  private void say(String sentence) {
     spec.commandLine().getErr().println(Main.PREFIX + UserException.plain(sentence));
   }
 
   /** Prints a warning to standard error. */
   void warn(String sentence) {
-    note("warning: " + sentence);
+    say("warning: " + sentence);
   }
 }

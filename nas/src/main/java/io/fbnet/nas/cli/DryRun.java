@@ -8,17 +8,28 @@ import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.search.PathSampler;
 import io.fbnet.nas.search.PathSteps;
 import io.fbnet.nas.search.Search;
+import java.util.Arrays;
 import java.util.Locale;
 import java.util.function.ObjLongConsumer;
 
 /** Two steps of each kind on real images, for their memory and time. */
 final class DryRun {
   private static final long MIB = 1 << 20;
+  private static final int STEPS_TIMED = 7;
 
   /** So small that nothing can diverge. */
   private static final double SMALL_RATE = 1e-6;
 
   private DryRun() {}
+
+  /** Seconds of a w step of the mixture, the median of a few. */
+  static double secondsOfAStep(Search search) {
+    Program weights = search.supernet().weightStep();
+    ObjLongConsumer<Batch> step = mixture(search, weights, false);
+    double[] seconds = seconds(search, step, STEPS_TIMED + 1);
+    Arrays.sort(seconds, 1, seconds.length);
+    return seconds[1 + STEPS_TIMED / 2];
+  }
 
   static String of(Search search) {
     StringBuilder text = new StringBuilder();
@@ -34,9 +45,9 @@ final class DryRun {
       Program step = search.supernet().thetaStep();
       theta = time(search, "theta step", step, mixture(search, step, true), text);
     }
-    int batch = search.settings().batch();
     long weightSteps =
-        (long) search.settings().epochs() * (search.loop().splits().first().length / batch);
+        (long) search.settings().epochs()
+            * search.settings().weightBatches(search.loop().splits().first().length);
     long thetaSteps = search.loop().totalSteps() - weightSteps;
     double seconds = weightSteps * weight + thetaSteps * theta;
     text.append(
@@ -84,21 +95,7 @@ final class DryRun {
       Program program,
       ObjLongConsumer<Batch> step,
       StringBuilder text) {
-    double seconds = 0;
-    try (BatchLoader loader =
-        BatchLoader.over(search.data().train(), search.loop().splits().first())
-            .batchSize(search.settings().batch())
-            .dropLast(true)
-            .build()) {
-      loader.start(0, 0);
-      Batch batch = loader.next();
-      for (int i = 0; i < 2; i++) {
-        long start = System.nanoTime();
-        step.accept(batch, i);
-        search.backend().synchronise();
-        seconds = (System.nanoTime() - start) / 1e9;
-      }
-    }
+    double seconds = seconds(search, step, 2)[1];
     text.append(
         String.format(
             Locale.ROOT,
@@ -108,6 +105,26 @@ final class DryRun {
             (double) program.naiveBytes() / MIB,
             (double) program.workspaceBytes() / MIB,
             seconds));
+    return seconds;
+  }
+
+  /** Seconds of each step, on one batch. */
+  private static double[] seconds(Search search, ObjLongConsumer<Batch> step, int count) {
+    double[] seconds = new double[count];
+    try (BatchLoader loader =
+        BatchLoader.over(search.data().train(), search.loop().splits().first())
+            .batchSize(search.settings().batch())
+            .dropLast(true)
+            .build()) {
+      loader.start(0, 0);
+      Batch batch = loader.next();
+      for (int i = 0; i < count; i++) {
+        long start = System.nanoTime();
+        step.accept(batch, i);
+        search.backend().synchronise();
+        seconds[i] = (System.nanoTime() - start) / 1e9;
+      }
+    }
     return seconds;
   }
 }

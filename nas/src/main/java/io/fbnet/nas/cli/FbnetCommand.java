@@ -50,6 +50,7 @@ final class FbnetCommand {
     VERBS.put("describe", DescribeCommand::new);
     VERBS.put("latency", LatencyCommand::new);
     VERBS.put("compare-devices", CompareDevicesCommand::new);
+    VERBS.put("compare-strategies", CompareStrategiesCommand::new);
     VERBS.put("data", DataCommand::new);
     VERBS.put("doctor", DoctorCommand::new);
     VERBS.put(COMPLETION, CompletionCommand::new);
@@ -66,7 +67,8 @@ final class FbnetCommand {
     VERBS.forEach(
         (name, verb) -> {
           if (!one || name.equals(first)) {
-            root.addSubcommand(name, verb.get());
+            // A command line of its own, or the verb's model would not be transformed.
+            root.addSubcommand(name, new CommandLine(verb.get()));
           }
         });
     root.setUsageHelpAutoWidth(true);

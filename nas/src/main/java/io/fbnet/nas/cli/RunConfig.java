@@ -33,9 +33,13 @@ final class RunConfig {
   private static final String RESUME = "--resume";
   private static final String SEARCH = "search";
   private static final String TRAIN = "train";
+  private static final String COMPARE = "compare-strategies";
 
   /** What only a search's configuration holds. */
   private static final String SEARCH_KEY = "space: ";
+
+  /** What only a comparison's configuration holds, beside what a search's does. */
+  private static final String COMPARE_KEY = "strategies: ";
 
   /** Flags that do not change what a run computes, or are checked against its checkpoint. */
   private static final Set<String> MAY_CHANGE =
@@ -86,11 +90,11 @@ final class RunConfig {
   }
 
   /**
-   * Makes {@code search --resume DIR} and {@code train --resume DIR} read the run's own
+   * Makes {@code --resume DIR} of search, train and compare-strategies read the run's own
    * configuration, and its architecture; whatever else would change the run is refused.
    */
   static String[] expandResume(String[] arguments) {
-    if (arguments.length == 0 || !Set.of(SEARCH, TRAIN).contains(arguments[0])) {
+    if (arguments.length == 0 || !Set.of(SEARCH, TRAIN, COMPARE).contains(arguments[0])) {
       return arguments;
     }
     String verb = arguments[0];
@@ -107,8 +111,15 @@ final class RunConfig {
     String owner = owner(config);
     if (!owner.equals(verb)) {
       throw UserException.usage(
-          "%s holds the run of a %s: continue it with fbnet %s --resume %s",
-          folder, owner.equals(SEARCH) ? SEARCH : "training", owner, folder);
+          "%s holds %s: continue it with fbnet %s --resume %s",
+          folder,
+          switch (owner) {
+            case SEARCH -> "the run of a search";
+            case TRAIN -> "the run of a training";
+            default -> "a comparison";
+          },
+          owner,
+          folder);
     }
     requireUnchanged(rest, config);
     List<String> all = new ArrayList<>(List.of(verb, ConfigOption.NAME, config.toString()));
@@ -138,9 +149,11 @@ final class RunConfig {
   /** The verb whose flags a configuration holds. */
   private static String owner(Path config) {
     try {
-      return Files.readAllLines(config).stream().anyMatch(line -> line.startsWith(SEARCH_KEY))
-          ? SEARCH
-          : TRAIN;
+      List<String> lines = Files.readAllLines(config);
+      if (lines.stream().anyMatch(line -> line.startsWith(COMPARE_KEY))) {
+        return COMPARE;
+      }
+      return lines.stream().anyMatch(line -> line.startsWith(SEARCH_KEY)) ? SEARCH : TRAIN;
     } catch (IOException e) {
       throw UserException.data("%s cannot be read (%s)", config, IoReason.of(e));
     }

@@ -11,7 +11,6 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
-import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -71,21 +70,20 @@ final class SampleCommand implements Callable<Integer> {
   @Mixin RecipeFlags recipe;
   @Mixin ChangedData changedData;
 
-  /** The run's own configuration, read by the flags it was written from. */
-  @Command(name = "search")
-  static final class Stored {
-    @Mixin SearchFlags flags;
-    @Mixin ConfigOption config;
-  }
-
   @Override
   public Integer call() {
     Ranges.architectures("--count", count);
     requireTogether();
     Console console = new Console(spec);
     try (RunFolder folder = RunFolder.open(run)) {
-      CommandLine stored = stored(folder);
-      SearchFlags flags = ((Stored) stored.getCommand()).flags;
+      StoredSearch stored = StoredSearch.of(folder);
+      SearchFlags flags = stored.flags;
+      EvaluatorChoice judged = flags.strategy.evaluator();
+      if (judged.kind() != EvaluatorChoice.Kind.SUPERNET) {
+        throw UserException.usage(
+            "%s was judged by --evaluator %s, so it has no supernet to draw from or to score with",
+            run, judged.text());
+      }
       try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr());
           SearchSession session =
               new SearchSession(flags, Optional.of(folder.files()), console, progress)) {
@@ -112,7 +110,7 @@ final class SampleCommand implements Callable<Integer> {
           ReportCommand.write(folder.files(), console);
         } else {
           recipe.resolve(flags.seed, flags.trainImages);
-          String dataAndDevice = resolved(stored, "data") + resolved(stored, "device");
+          String dataAndDevice = stored.resolved("data") + stored.resolved("device");
           new Children(
                   search,
                   folder,
@@ -121,7 +119,9 @@ final class SampleCommand implements Callable<Integer> {
                   dataAndDevice,
                   changedData.accepted,
                   console,
-                  progress)
+                  progress,
+                  StopSignals.take(console),
+                  new Continuation("the same 'fbnet sample " + run + " --train' command"))
               .train(
                   search.strategy().trainsTheta()
                       ? search.draw(train)
@@ -192,18 +192,5 @@ final class SampleCommand implements Callable<Integer> {
 
   private String recipeText() {
     return ConfigFile.resolved(spec.mixins().get("recipe"), List.of());
-  }
-
-  /** The lines of a search's configuration that one of its groups of flags makes. */
-  private static String resolved(CommandLine stored, String group) {
-    CommandSpec flags = stored.getCommandSpec().mixins().get("flags");
-    return ConfigFile.resolved(flags.mixins().get(group), List.of());
-  }
-
-  private static CommandLine stored(RunFolder folder) {
-    CommandLine parser = new CommandLine(new Stored()).setCaseInsensitiveEnumValuesAllowed(true);
-    String[] arguments = {ConfigOption.NAME, folder.config().toString()};
-    parser.parseArgs(ConfigFile.apply(parser, arguments));
-    return parser;
   }
 }

@@ -1,18 +1,11 @@
 package io.fbnet.nas.cli;
 
 import io.fbnet.nas.UserException;
-import io.fbnet.nas.file.AtomicFile;
-import io.fbnet.nas.run.Checkpoints;
 import io.fbnet.nas.run.RunFolder;
-import io.fbnet.nas.search.ArchitectureScorer;
 import io.fbnet.nas.search.Search;
-import io.fbnet.nas.search.SearchLoop;
-import io.fbnet.nas.search.SearchObserver;
-import io.fbnet.nas.search.Selection;
 import java.nio.file.Path;
-import java.util.Locale;
+import java.util.List;
 import java.util.Optional;
-import java.util.Set;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -27,10 +20,6 @@ import picocli.CommandLine.Spec;
         "Searches an architecture for this device: measures its latency table, trains the supernet"
             + " and theta on the images, samples, and writes the best.")
 final class SearchCommand implements Callable<Integer> {
-  private static final int CHECKPOINTS_ON_DISK = 3;
-  private static final Set<String> NOT_OF_THE_RUN =
-      Set.of("out", "resume", "dry-run", ChangedData.NAME.substring(2));
-
   @Spec private CommandSpec spec;
   @Mixin ConfigOption config;
   @Mixin SearchFlags flags;
@@ -63,18 +52,62 @@ final class SearchCommand implements Callable<Integer> {
     if (changedData.accepted && resume == null) {
       throw UserException.usage("%s needs --resume", ChangedData.NAME);
     }
+    if (flags.strategy.evaluator().kind() != EvaluatorChoice.Kind.SUPERNET) {
+      return withoutSupernet(console);
+    }
     if (dryRun) {
       if (out != null) {
         RunFolder.requireNew(out);
       }
       try (ProgressLine progress = progress();
           SearchSession session = new SearchSession(flags, Optional.empty(), console, progress)) {
-        requireFreeSpace(out == null ? RunConfig.RUNS : out, session.search);
+        SearchRun.requireFreeSpace(out == null ? RunConfig.RUNS : out, session.search);
         console.print(DryRun.of(session.search));
       }
       return 0;
     }
     return resume != null ? resume(console) : begin(console);
+  }
+
+  /** A search in which a table or trainings judge what a controller proposes. */
+  private int withoutSupernet(Console console) {
+    if (dryRun) {
+      throw UserException.usage(
+          "--dry-run tries the steps of a supernet, and --evaluator %s trains none",
+          flags.strategy.evaluator().text());
+    }
+    if (resume == null) {
+      flags.resolve();
+    }
+    try (RunFolder folder =
+            resume == null ? RunConfig.newFolder(out, spaceName()) : RunFolder.open(resume);
+        ProgressLine progress = progress();
+        EvaluatedRun run =
+            new EvaluatedRun(
+                flags,
+                resume == null ? Optional.empty() : Optional.of(folder.files()),
+                Optional.empty(),
+                console,
+                progress)) {
+      if (resume == null) {
+        run.begin(folder, ConfigFile.resolved(spec, EvaluatedRun.NOT_OF_THE_RUN));
+      }
+      CommandSpec all = spec.mixins().get("flags");
+      run.toTheEnd(
+          folder,
+          ConfigFile.resolved(all.mixins().get("data"), List.of())
+              + ConfigFile.resolved(all.mixins().get("device"), List.of()),
+          changedData.accepted,
+          console,
+          progress,
+          StopSignals.take(console),
+          new Continuation("fbnet search --resume " + folder.root()));
+    }
+    return 0;
+  }
+
+  private String spaceName() {
+    return Path.of(flags.space).getFileName().toString().replaceFirst("\\.ya?ml$", "");
   }
 
   private ProgressLine progress() {
@@ -83,21 +116,24 @@ final class SearchCommand implements Callable<Integer> {
 
   private int begin(Console console) {
     flags.resolve();
-    String space = Path.of(flags.space).getFileName().toString().replaceFirst("\\.ya?ml$", "");
-    try (RunFolder folder = RunConfig.newFolder(out, space);
+    try (RunFolder folder = RunConfig.newFolder(out, spaceName());
         ProgressLine progress = progress();
         SearchSession session = new SearchSession(flags, Optional.empty(), console, progress)) {
-      requireFreeSpace(folder.root(), session.search);
-      session.search.space().write(folder.files().space());
-      session.search.table().write(folder.latency());
-      // The configuration last: it is what makes the folder a run that can be resumed.
-      AtomicFile.writeText(folder.config(), ConfigFile.resolved(spec, NOT_OF_THE_RUN));
-      return train(session.search, folder, console, progress);
+      SearchRun run = run(session.search, folder, console, progress);
+      run.begin(ConfigFile.resolved(spec, SearchRun.NOT_OF_THE_RUN));
+      return run.toTheEnd();
     }
   }
 
-  private static void requireFreeSpace(Path root, Search search) {
-    Checkpoints.requireFreeSpace(root, CHECKPOINTS_ON_DISK * search.supernet().checkpointBytes());
+  private SearchRun run(Search search, RunFolder folder, Console console, ProgressLine progress) {
+    return new SearchRun(
+        search,
+        folder,
+        flags,
+        console,
+        progress,
+        StopSignals.take(console),
+        new Continuation("fbnet search --resume " + folder.root()));
   }
 
   private int resume(Console console) {
@@ -105,143 +141,9 @@ final class SearchCommand implements Callable<Integer> {
         ProgressLine progress = progress();
         SearchSession session =
             new SearchSession(flags, Optional.of(folder.files()), console, progress)) {
-      Search search = session.search;
-      if (search.restore(folder, changedData.accepted, console::warn)) {
-        console.note("resumed after step " + search.loop().stepsDone());
-      } else {
-        console.note("no checkpoint yet: the run starts from its beginning");
-      }
-      return train(search, folder, console, progress);
-    }
-  }
-
-  private int train(Search search, RunFolder folder, Console console, ProgressLine progress) {
-    StopSignals signals = StopSignals.take(console);
-    SearchLoop loop = search.loop();
-    console.note(
-        String.format(
-            Locale.ROOT,
-            "run folder %s, strategy %s, seed %d, %d images train w, %d %s",
-            folder.root(),
-            search.strategy().name(),
-            flags.seed,
-            loop.splits().first().length,
-            loop.splits().second().length,
-            search.strategy().trainsTheta() ? "train theta" : "score networks"));
-    if (loop.droppedImages() > 0) {
-      console.note(
-          String.format(
-              Locale.ROOT,
-              "%d images an epoch fill no whole batch and are left out, others each time",
-              loop.droppedImages()));
-    }
-    if (search.strategy().sampling().isEmpty()) {
-      search.supernet().weightStep().slowKernels().forEach(console::warn);
-    }
-    Continuation continuation = new Continuation("fbnet search --resume " + folder.root());
-    Watcher watcher = new Watcher(console, progress, signals, search.strategy().trainsTheta());
-    Optional<Selection> explored = Optional.empty();
-    try {
-      if (!continuation.of(() -> search.run(folder, watcher))) {
-        String done =
-            String.format(Locale.ROOT, "after step %d of %d", loop.stepsDone(), loop.totalSteps());
-        throw stopped(signals, done, continuation);
-      }
-      if (!search.strategy().trainsTheta()) {
-        explored = continuation.of(() -> explore(search, folder, watcher));
-        if (explored.isEmpty()) {
-          throw stopped(signals, "between the networks that are scored", continuation);
-        }
-      }
-    } catch (UserException e) {
-      progress.clear();
-      throw e;
-    }
-    progress.close();
-    if (explored.isPresent()) {
-      SampleReport.write(search, folder, explored.get(), console);
-    } else {
-      continuation.of(
-          () -> SampleReport.run(search, folder, flags.samples, false, console, progress));
-    }
-    ReportCommand.write(folder.files(), console);
-    return 0;
-  }
-
-  private Optional<Selection> explore(Search search, RunFolder folder, Watcher watcher) {
-    return search.explore(
-        search.strategy().name(),
-        search.strategy().controller().orElseThrow(),
-        folder.files().evaluations(),
-        flags.strategy.evaluations,
-        watcher);
-  }
-
-  private static UserException stopped(
-      StopSignals signals, String done, Continuation continuation) {
-    return new UserException(
-        signals.received(),
-        String.format(
-            Locale.ROOT, "stopped and saved %s; continue with: %s", done, continuation.command()));
-  }
-
-  /** Shows progress and passes signals on. */
-  private record Watcher(Console console, ProgressLine progress, StopSignals signals, boolean theta)
-      implements SearchObserver {
-    @Override
-    public void step(
-        long done,
-        long total,
-        int epoch,
-        String phase,
-        double loss,
-        double accuracy,
-        double latencyMs) {
-      progress.update(
-          done,
-          total,
-          String.format(
-              Locale.ROOT,
-              "epoch %d %-5s loss %.4f, accuracy %.3f, %.3f ms",
-              epoch + 1,
-              phase,
-              loss,
-              accuracy,
-              latencyMs));
-    }
-
-    @Override
-    public void epoch(int epoch, double expectedMs, double entropyBits) {
-      progress.clear();
-      if (!theta) {
-        console.note("epoch " + (epoch + 1) + " done");
-        return;
-      }
-      console.note(
-          String.format(
-              Locale.ROOT,
-              "epoch %d done: expected latency %.4f ms, entropy %.2f bits a layer",
-              epoch + 1,
-              expectedMs,
-              entropyBits));
-    }
-
-    @Override
-    public void evaluated(int done, int total, ArchitectureScorer.Score score) {
-      progress.update(
-          done,
-          total,
-          String.format(
-              Locale.ROOT,
-              "network %d: accuracy %.4f at %.4f ms",
-              done,
-              score.accuracy(),
-              score.latencyMs()));
-    }
-
-    @Override
-    public boolean stopRequested() {
-      return signals.received() != null;
+      SearchRun run = run(session.search, folder, console, progress);
+      run.restore(changedData.accepted);
+      return run.toTheEnd();
     }
   }
 }

@@ -59,6 +59,25 @@ final class SearchFlags {
       description = "Epochs of w alone, before theta starts. Paper: 10; space fashion: 2.")
   Integer warmupEpochs;
 
+  @Option(
+      names = "--epoch-batches",
+      paramLabel = "K",
+      defaultValue = "0",
+      description =
+          "Ends each epoch after K steps of w, and theta's after as large a share; the images left"
+              + " out are others each time. 0: as many as the images make.")
+  int epochBatches;
+
+  @Option(
+      names = "--cost",
+      paramLabel = "AMOUNT",
+      description =
+          "What the search may take, scoring included, instead of --epochs, --warmup-epochs and"
+              + " --epoch-batches, which follow from it: multiply-adds of all passes, forward and"
+              + " backward, such as 3.5T; or what the mixture takes for so many images, such as"
+              + " 90kimages, or does on this device in a time, such as 20min.")
+  String cost;
+
   @Option(names = "--batch", description = "Images a step. Paper: 192; space fashion: 64.")
   Integer batch;
 
@@ -201,8 +220,26 @@ final class SearchFlags {
     return resolve(loaded);
   }
 
+  private boolean resolved;
+
   /** The same for a space that is known, with all its changes. */
   SearchSpace resolve(SearchSpace loaded) {
+    boolean supernet = strategy.evaluator().kind() == EvaluatorChoice.Kind.SUPERNET;
+    if (!supernet && !resolved && (epochs != null || warmupEpochs != null || epochBatches != 0)) {
+      throw UserException.usage(
+          "--epochs, --warmup-epochs and --epoch-batches are of a supernet's training, and"
+              + " --evaluator %s trains none: leave them out",
+          strategy.evaluator().text());
+    }
+    if (cost != null && !resolved) {
+      var _ = CostAmount.parse("--cost", cost);
+      if (epochs != null || warmupEpochs != null || epochBatches != 0) {
+        throw UserException.usage(
+            "--cost decides how many epochs there are: leave out --epochs, --warmup-epochs and"
+                + " --epoch-batches, or --cost");
+      }
+    }
+    resolved = true;
     budget.check();
     strategy.resolve();
     if (budget.limitsLatency() && (alpha != null || beta != null)) {
@@ -229,6 +266,7 @@ final class SearchFlags {
     Ranges.epochs("--epochs", epochs);
     Ranges.atLeast("--warmup-epochs", warmupEpochs, 0);
     Ranges.batch(batch, 2);
+    Ranges.atLeast("--epoch-batches", epochBatches, 0);
     Ranges.atLeast("--train-images", trainImages, 0);
     // Six digits, so that a training can name the rest in decimal.
     if (!(weightShare >= 1e-6 && weightShare <= 1 - 1e-6)) {
@@ -273,6 +311,7 @@ final class SearchFlags {
         .epochs(epochs)
         .warmupEpochs(warmupEpochs)
         .batch(batch)
+        .epochBatches(epochBatches)
         .trainImages(trainImages)
         .weightShare(weightShare)
         .rate(rate)
@@ -283,5 +322,17 @@ final class SearchFlags {
         .loss(loss)
         .lean(memory == Memory.LEAN)
         .build();
+  }
+
+  /** How many networks the search scores before it chooses. */
+  int scored() {
+    return strategy.resolve().trainsTheta() ? samples : strategy.evaluations;
+  }
+
+  /** Takes over the epochs that a cost gave. */
+  void plan(SearchSettings planned) {
+    epochs = planned.epochs();
+    warmupEpochs = planned.warmupEpochs();
+    epochBatches = planned.epochBatches();
   }
 }

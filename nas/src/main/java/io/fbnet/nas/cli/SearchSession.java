@@ -2,14 +2,17 @@ package io.fbnet.nas.cli;
 
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.budget.Budget;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.run.RunFiles;
 import io.fbnet.nas.search.Search;
 import io.fbnet.nas.search.SearchChecks;
+import io.fbnet.nas.search.SearchCosts;
 import io.fbnet.nas.search.SearchSettings;
 import io.fbnet.nas.space.SearchSpace;
 import java.nio.file.Files;
+import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 
@@ -19,6 +22,10 @@ import java.util.Optional;
  */
 final class SearchSession implements AutoCloseable {
   final Search search;
+
+  /** The multiply-adds that a cost came to; 0 without one. */
+  double macs;
+
   private final Backend backend;
   private final Dataset data;
 
@@ -29,13 +36,12 @@ final class SearchSession implements AutoCloseable {
    */
   SearchSession(SearchFlags flags, Optional<RunFiles> run, Console console, ProgressLine progress) {
     SearchSpace named = run.isPresent() ? spaceOf(run.get(), flags) : flags.resolve();
-    SearchSettings settings = flags.settings();
     data = flags.data.open(named, flags.data.data, flags.seed, flags.device.threads(), console);
     boolean opened = false;
     Backend device = null;
     try {
       SearchSpace space = Search.fitted(named, data);
-      SearchChecks.require(settings, space, data);
+      SearchChecks.require(flags.settings(), space, data);
       SearchChecks.require(flags.budget.withoutTable(space), space);
       if (space.classes() != named.classes()) {
         console.note(
@@ -46,6 +52,10 @@ final class SearchSession implements AutoCloseable {
                 named.classes(),
                 space.classes()));
       }
+      CostAmount cost = flags.cost == null ? null : CostAmount.parse("--cost", flags.cost);
+      if (cost != null && cost.unit() != CostAmount.Unit.SECONDS) {
+        plan(flags, space, cost, console);
+      }
       device = flags.device.open(console);
       backend = device;
       LatencyTable table = tableOf(run);
@@ -53,6 +63,10 @@ final class SearchSession implements AutoCloseable {
         table = TableSource.open(flags.lut, space, backend, console, progress);
       }
       warnOfUnit(table, console);
+      if (cost != null && cost.unit() == CostAmount.Unit.SECONDS) {
+        double rate = macsPerSecond(space, table, flags.settings());
+        plan(flags, space, new CostAmount(cost.amount() * rate, CostAmount.Unit.MACS), console);
+      }
       search =
           new Search(
               backend,
@@ -60,7 +74,7 @@ final class SearchSession implements AutoCloseable {
               space,
               table,
               flags.budget.budget(table, space),
-              settings,
+              flags.settings(),
               flags.strategy.resolve());
       opened = true;
     } finally {
@@ -70,6 +84,32 @@ final class SearchSession implements AutoCloseable {
         }
         data.close();
       }
+    }
+  }
+
+  /** Lets a cost decide how many epochs there are. */
+  private void plan(SearchFlags flags, SearchSpace space, CostAmount cost, Console console) {
+    SearchSettings settings = flags.settings();
+    SearchCosts costs = new SearchCosts(data, space, settings, flags.strategy.resolve());
+    macs =
+        cost.unit() == CostAmount.Unit.MACS
+            ? cost.amount()
+            : cost.amount() * costs.weightStep() / settings.batch();
+    flags.plan(costs.within(macs, flags.scored()));
+    console.note(
+        String.format(
+            Locale.ROOT,
+            "a cost of %s multiply-adds gives %d epochs%s",
+            SearchCosts.text(macs),
+            flags.epochs,
+            flags.epochBatches == 0 ? "" : " of " + flags.epochBatches + " steps of w"));
+  }
+
+  /** What the mixture does on the device in a second of w steps. */
+  private double macsPerSecond(SearchSpace space, LatencyTable table, SearchSettings settings) {
+    try (Search mixture =
+        new Search(backend, data, space, table, new Budget(List.of()), settings)) {
+      return mixture.loop().costs().weightStep() / DryRun.secondsOfAStep(mixture);
     }
   }
 

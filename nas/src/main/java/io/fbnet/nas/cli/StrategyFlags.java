@@ -71,9 +71,38 @@ final class StrategyFlags {
       description = "Networks that the controller proposes and the supernet scores.")
   int evaluations;
 
+  @Option(
+      names = "--evaluator",
+      paramLabel = "HOW",
+      defaultValue = "supernet",
+      description = {
+        "What judges the networks that a controller proposes (random, evolution, ranked-evolution,"
+            + " reinforce, rnn, mnasnet):",
+        "supernet: the weights of a trained supernet, norms recalibrated.",
+        "train:E: a training from scratch of E epochs, by --rate, --batch, --momentum,"
+            + " --weight-decay; no supernet is trained.",
+        "table:FILE: known accuracies; nothing is trained, no images and no device are needed."
+      })
+  String evaluator;
+
+  /** What judges networks, as the flag says it. */
+  EvaluatorChoice evaluator() {
+    return EvaluatorChoice.parse(evaluator);
+  }
+
+  /** Whether a strategy trains w by paths that are open to choose. */
+  static boolean takesSampling(String strategy) {
+    return BY_GRADIENTS.stream().noneMatch(known -> known.name().equals(strategy));
+  }
+
   /** The strategy that the flags name. */
   SearchStrategy resolve() {
     Ranges.architectures("--evaluations", evaluations);
+    EvaluatorChoice how = evaluator();
+    if (how.kind() != EvaluatorChoice.Kind.SUPERNET) {
+      requireController(how);
+    }
+    evaluator = how.anchored();
     for (SearchStrategy known : BY_GRADIENTS) {
       if (known.name().equals(strategy)) {
         if (sampling != Sampling.UNIFORM) {
@@ -95,5 +124,21 @@ final class StrategyFlags {
     names.addAll(Strategy.words());
     throw UserException.usage(
         "there is no --strategy '%s'%s", strategy, Nearest.hint(strategy, names));
+  }
+
+  /** Refuses what needs a supernet, where none is trained. */
+  private void requireController(EvaluatorChoice how) {
+    boolean gradients = BY_GRADIENTS.stream().anyMatch(known -> known.name().equals(strategy));
+    if (gradients || strategy.equals(SINGLE_PATH)) {
+      throw UserException.usage(
+          "--strategy %s trains a supernet, and --evaluator %s needs none: leave --evaluator out,"
+              + " or take one of %s",
+          strategy, how.text(), String.join(", ", Strategy.words()));
+    }
+    if (sampling != Sampling.UNIFORM) {
+      throw UserException.usage(
+          "--sampling says how paths train a supernet, and --evaluator %s needs none: leave it out",
+          how.text());
+    }
   }
 }

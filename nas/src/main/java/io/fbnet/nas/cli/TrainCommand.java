@@ -150,7 +150,14 @@ final class TrainCommand implements Callable<Integer> {
       Continuation continuation = new Continuation("fbnet train --resume " + folder.root());
       TrainedNetwork trained =
           new ChildTraining(
-                  backend, data, how, changedData.accepted, console, progress, continuation)
+                  backend,
+                  data,
+                  how,
+                  changedData.accepted,
+                  console,
+                  progress,
+                  StopSignals.take(console),
+                  continuation)
               .train(folder, network, latency, "");
       continuation.of(() -> report(folder, trained, how, backend, data, console));
     }

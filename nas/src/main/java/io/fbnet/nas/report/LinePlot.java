@@ -9,8 +9,8 @@ import java.util.List;
 import java.util.Locale;
 
 /**
- * One quantity over optimiser steps: lines of means over a band from least to most. Its figure has
- * a caption with a legend in HTML and the drawing in SVG.
+ * One quantity over optimiser steps or another count: lines of means over a band from least to
+ * most. Its figure has a caption with a legend in HTML and the drawing in SVG.
  */
 final class LinePlot {
   private static final int WIDTH = 520;
@@ -31,6 +31,7 @@ final class LinePlot {
   private final List<Line> lines = new ArrayList<>();
   private final List<Mark> across = new ArrayList<>();
   private final List<Mark> upright = new ArrayList<>();
+  private String xName = "optimiser step";
   private double lastStep;
   private double most = Double.POSITIVE_INFINITY;
 
@@ -67,6 +68,22 @@ final class LinePlot {
     if (!series.isEmpty()) {
       lines.add(new Line(name, style, series.bins(BINS), true));
     }
+    return this;
+  }
+
+  /** Draws means over a band that were made elsewhere. */
+  @CanIgnoreReturnValue
+  LinePlot band(String name, String style, List<Series.Bin> bins) {
+    if (!bins.isEmpty()) {
+      lines.add(new Line(name, style, List.copyOf(bins), bins.size() == 1));
+    }
+    return this;
+  }
+
+  /** What lies along the x axis, where it is no step. */
+  @CanIgnoreReturnValue
+  LinePlot over(String name) {
+    xName = name;
     return this;
   }
 
@@ -169,10 +186,10 @@ final class LinePlot {
         "role",
         "img",
         "aria-label",
-        title + " over optimiser steps",
+        title + " over " + xName,
         "data-plot",
         data(x));
-    frame(out, x, y, LEFT, RIGHT, TOP, BOTTOM, "optimiser step");
+    frame(out, x, y, LEFT, RIGHT, TOP, BOTTOM, xName);
     out.open("clipPath", "id", clip)
         // A little wider than the axes, or lines and dots at the edge lose a half.
         .leaf("rect", "x", LEFT, "y", TOP - 4, "width", RIGHT - LEFT + 5, "height", HEIGHT)
@@ -265,17 +282,26 @@ final class LinePlot {
     ObjectNode data = JsonNodeFactory.instance.objectNode();
     data.put("width", WIDTH).put("left", LEFT).put("right", RIGHT);
     data.put("from", x.from()).put("to", x.to()).put("unit", unit);
+    data.put("x", isOverSteps() ? "step" : xName);
     ArrayNode list = data.putArray("lines");
     for (Line line : lines) {
       ObjectNode item = list.addObject().put("name", line.name);
       ArrayNode xs = item.putArray("x");
       ArrayNode ys = item.putArray("y");
       for (Series.Bin bin : line.bins) {
-        xs.add(Math.round(bin.step()));
+        if (isOverSteps()) {
+          xs.add(Math.round(bin.step()));
+        } else {
+          xs.add(rounded(bin.step()));
+        }
         ys.add(rounded(bin.mean()));
       }
     }
     return data.toString();
+  }
+
+  private boolean isOverSteps() {
+    return xName.endsWith("step");
   }
 
   private static double rounded(double value) {

@@ -202,6 +202,15 @@ final class RunRecord {
   /** What the page cannot show yet, each with what brings it. */
   List<String> missing() {
     List<String> missing = new ArrayList<>();
+    boolean supernet = config.getOrDefault("evaluator", "supernet").equals("supernet");
+    if (!supernet) {
+      if (architecture.isEmpty()) {
+        missing.add(
+            "The search is not finished: fbnet search --resume RUN continues it. No supernet is"
+                + " trained in it, so there are no steps to draw.");
+      }
+      return missing;
+    }
     if (!finished()) {
       missing.add(
           plannedEpochs().isPresent()

@@ -13,6 +13,7 @@ public record RunFiles(Path root) {
   static final String CONFIG = "config.yaml";
   static final String SPACE = "space.yaml";
   static final String LATENCY = "latency.json";
+  static final String RECIPE = "recipe.yaml";
   static final String ARCHITECTURE = "architecture.json";
 
   /**
@@ -40,6 +41,11 @@ public record RunFiles(Path root) {
     return root.resolve(SPACE);
   }
 
+  /** {@return how a comparison trains networks from scratch} */
+  public Path recipe() {
+    return root.resolve(RECIPE);
+  }
+
   /** {@return the latency table that the run uses, a copy of its own} */
   public Path latency() {
     return root.resolve(LATENCY);
@@ -65,6 +71,11 @@ public record RunFiles(Path root) {
    */
   public Path samples() {
     return root.resolve("samples.json");
+  }
+
+  /** {@return the file of what a search's networks reached when they were trained from scratch} */
+  public Path children() {
+    return root.resolve("children.json");
   }
 
   /** {@return the record of networks that a controller proposed and their scores} */

@@ -34,7 +34,12 @@ public final class RunFolder implements AutoCloseable {
   private static final Set<String> HELD_HERE = ConcurrentHashMap.newKeySet();
 
   private static final List<String> BEGINNING =
-      List.of(RunFiles.CONFIG, RunFiles.SPACE, RunFiles.LATENCY, RunFiles.ARCHITECTURE);
+      List.of(
+          RunFiles.CONFIG,
+          RunFiles.SPACE,
+          RunFiles.LATENCY,
+          RunFiles.ARCHITECTURE,
+          RunFiles.RECIPE);
 
   private final Path root;
   private final String key;
@@ -162,6 +167,31 @@ public final class RunFolder implements AutoCloseable {
       if (key != null) {
         HELD_HERE.remove(key);
       }
+    }
+  }
+
+  /**
+   * {@return whether a run's folder is held, by this process or another}
+   *
+   * @param root the folder of a run
+   * @throws UserException (exit code 5) if that cannot be found out
+   */
+  public static boolean isHeld(Path root) {
+    Path path = root.resolve(LOCK);
+    if (!Files.exists(path)) {
+      return false;
+    }
+    try {
+      if (HELD_HERE.contains(root.toRealPath().toString())) {
+        return true;
+      }
+      try (FileChannel channel =
+              FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE);
+          FileLock lock = channel.tryLock()) {
+        return lock == null;
+      }
+    } catch (IOException e) {
+      throw AtomicFile.unwritable(path, e);
     }
   }
 

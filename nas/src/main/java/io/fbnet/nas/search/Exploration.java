@@ -107,6 +107,7 @@ final class Exploration {
    * Goes on until so many networks are scored, or there are no more, or it is asked to stop.
    *
    * @param evaluations how many in all
+   * @param macs multiply-adds after which no further one is judged
    * @param evaluator judges a network
    * @param score what the search makes of that
    * @param cost told of each, with what was spent on all of them
@@ -115,12 +116,13 @@ final class Exploration {
    */
   boolean run(
       int evaluations,
+      double macs,
       Evaluator evaluator,
       BiFunction<Architecture, Evaluator.Judgement, Score> score,
       ObjDoubleConsumer<Score> cost,
       SearchObserver observer) {
     try (MetricsLog out = MetricsLog.open(log)) {
-      while (scores.size() < evaluations) {
+      while (scores.size() < evaluations && spent < macs) {
         Optional<int[]> choice = controller.propose();
         if (choice.isEmpty()) {
           return true;
@@ -141,7 +143,7 @@ final class Exploration {
         observer.evaluated(scores.size(), evaluations, found);
         if (observer.stopRequested()) {
           out.force();
-          return scores.size() >= evaluations;
+          return scores.size() >= evaluations || spent >= macs;
         }
       }
       out.force();

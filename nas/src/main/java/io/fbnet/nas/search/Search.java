@@ -6,7 +6,6 @@ import io.fbnet.nas.budget.Budget;
 import io.fbnet.nas.budget.BudgetCheck;
 import io.fbnet.nas.budget.BudgetDraws;
 import io.fbnet.nas.budget.BudgetProgram;
-import io.fbnet.nas.budget.Limit;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.run.Checkpoints;
@@ -23,7 +22,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.OptionalDouble;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.IntConsumer;
@@ -98,11 +96,19 @@ public final class Search implements AutoCloseable {
     SearchChecks.require(this.settings, table);
     BudgetCheck.require(budget, this.space);
     backend.warmUp();
+    SearchCosts costs = new SearchCosts(data, this.space, this.settings, strategy);
     supernet =
         new Supernet(
-            backend, this.space, data.normalisation(), this.settings, table, budget, strategy);
+            backend,
+            this.space,
+            data.normalisation(),
+            this.settings,
+            table,
+            budget,
+            strategy,
+            costs);
     try {
-      loop = new SearchLoop(backend, supernet, this.settings, strategy, table, data);
+      loop = new SearchLoop(backend, supernet, this.settings, strategy, table, data, costs);
     } catch (RuntimeException e) {
       supernet.close();
       throw e;
@@ -297,11 +303,16 @@ public final class Search implements AutoCloseable {
       int evaluations,
       SearchObserver observer) {
     supernet.releaseSteps();
-    Exploration exploration = new Exploration(log, space, controller.apply(problem()));
+    Exploration exploration =
+        new Exploration(
+            log,
+            space,
+            controller.apply(ProposedSearch.problem(space, supernet.budget(), settings.seed())));
     try (ArchitectureScorer scorer = scorer()) {
       boolean through =
           exploration.run(
               evaluations,
+              Double.POSITIVE_INFINITY,
               scorer,
               (network, found) -> ArchitectureScorer.score(network, found, table, settings),
               (score, spent) -> {
@@ -340,17 +351,6 @@ public final class Search implements AutoCloseable {
           "%s holds no network yet: let the search come to its end first", log);
     }
     return choices;
-  }
-
-  private Problem problem() {
-    Budget budget = supernet.budget();
-    OptionalDouble target =
-        budget.limits().stream()
-            .filter(limit -> limit.kind() == Limit.Kind.LATENCY)
-            .mapToDouble(Limit::target)
-            .findFirst();
-    return new Problem(
-        space.allowed(), new BudgetNetworks(budget, space.allowed()), target, settings.seed());
   }
 
   /** What scores architectures with the supernet's weights as they are. */

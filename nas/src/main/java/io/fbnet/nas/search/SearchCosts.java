@@ -1,5 +1,6 @@
 package io.fbnet.nas.search;
 
+import io.fbnet.engine.graph.Graph;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.Normalisation;
@@ -46,22 +47,9 @@ public final class SearchCosts {
    */
   public SearchCosts(
       Dataset data, SearchSpace space, SearchSettings settings, SearchStrategy strategy) {
-    this(
-        data.normalisation(),
-        space,
-        settings,
-        strategy,
-        Splits.split(
-            data.train(), settings.weightShare(), settings.seed(), settings.trainImages()));
-  }
-
-  SearchCosts(
-      Normalisation normalisation,
-      SearchSpace space,
-      SearchSettings settings,
-      SearchStrategy strategy,
-      Splits splits) {
-    this.normalisation = normalisation;
+    Splits splits =
+        Splits.split(data.train(), settings.weightShare(), settings.seed(), settings.trainImages());
+    normalisation = data.normalisation();
     this.space = space;
     this.settings = settings;
     this.strategy = strategy;
@@ -133,6 +121,19 @@ public final class SearchCosts {
     return path.of(choice);
   }
 
+  /** Spares building a graph a second time. */
+  void weightStepIs(Graph graph) {
+    weightStep = MultiplyAdds.of(graph);
+  }
+
+  void thetaStepIs(Graph graph) {
+    thetaStep = MultiplyAdds.of(graph);
+  }
+
+  void pathIs(Graph graph) {
+    path = MultiplyAdds.of(graph);
+  }
+
   private MultiplyAdds recalibration() {
     if (recalibration == null) {
       recalibration = MultiplyAdds.of(paths().recalibration(settings.batch()));
@@ -183,10 +184,10 @@ public final class SearchCosts {
   }
 
   /**
-   * {@return the same settings with as many epochs as a cost allows, and steps an epoch such that
-   * it is used up to less than a step an epoch} Rates and temperatures go their whole way in them.
-   * Warm-up has the same share of the epochs. Paths that are drawn from theta, and networks that
-   * are scored, count as the mean of uniform ones: what was spent in the end the run says itself.
+   * {@return the same settings with as many epochs as a cost allows, or one more of fewer steps
+   * where that uses more of it up} Rates and temperatures go their whole way in them. Warm-up has
+   * the same share of the epochs. Paths that are drawn from theta, and networks that are scored,
+   * count as the mean of uniform ones: what was spent in the end the run says itself.
    *
    * @param macs multiply-adds of the whole search, scoring included
    * @param scored how many networks are scored at its end
@@ -215,11 +216,20 @@ public final class SearchCosts {
         high = middle - 1;
       }
     }
-    if (low == 0) {
+    if (low == 0 && epochs == 1) {
       throw UserException.usage(
           "a cost of %s multiply-adds does not suffice: scoring %d networks takes %s, and a step of"
               + " each kind %s; give more, or score fewer",
           text(macs), scored, text(macs - rest), text(training(1, 1, weight, theta)));
+    }
+    boolean fewer =
+        epochs > 1
+            && (low == 0
+                || training(epochs - 1, full, weight, theta)
+                    >= training(epochs, low, weight, theta));
+    if (fewer) {
+      epochs--;
+      low = full;
     }
     return settings.withEpochs(epochs, warmup(epochs), low == full ? 0 : low);
   }

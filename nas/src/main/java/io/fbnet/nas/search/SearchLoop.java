@@ -78,7 +78,9 @@ public final class SearchLoop {
       SearchSettings settings,
       SearchStrategy strategy,
       LatencyTable table,
-      Dataset data) {
+      Dataset data,
+      SearchCosts costs) {
+    this.costs = costs;
     this.backend = backend;
     this.supernet = supernet;
     this.settings = settings;
@@ -88,7 +90,6 @@ public final class SearchLoop {
     ascent = new DualAscent(supernet.budget());
     splits =
         Splits.split(data.train(), settings.weightShare(), settings.seed(), settings.trainImages());
-    costs = new SearchCosts(data.normalisation(), supernet.space(), settings, strategy, splits);
   }
 
   /** {@return the images that train w and those that train theta} */
@@ -116,8 +117,8 @@ public final class SearchLoop {
     return log;
   }
 
-  /** What the search's parts take. */
-  SearchCosts costs() {
+  /** {@return what the parts of the search take} */
+  public SearchCosts costs() {
     return costs;
   }
 

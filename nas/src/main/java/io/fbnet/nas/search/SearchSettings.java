@@ -136,8 +136,8 @@ public record SearchSettings(
     /**
      * {@return this, with shorter epochs}
      *
-     * @param steps of w in an epoch at most, and of theta in proportion; 0 for as many as the images
-     *     make
+     * @param steps of w in an epoch at most, and of theta in proportion; 0 for as many as the
+     *     images make
      */
     public Builder epochBatches(int steps) {
       epochBatches = steps;
@@ -335,7 +335,8 @@ public record SearchSettings(
     return last > 0 ? tauFirst * Math.pow(tauEnd / tauFirst, Math.min(1, done / last)) : tauEnd;
   }
 
-  /** {@return steps of w in an epoch}
+  /**
+   * {@return steps of w in an epoch}
    *
    * @param images that train w
    */
@@ -344,7 +345,8 @@ public record SearchSettings(
     return epochBatches == 0 ? all : Math.min(epochBatches, all);
   }
 
-  /** {@return steps of theta in an epoch: as large a share of all as w takes, at least one}
+  /**
+   * {@return steps of theta in an epoch: as large a share of all as w takes, at least one}
    *
    * @param weightImages that train w
    * @param images that train theta

@@ -38,6 +38,7 @@ public final class Supernet implements AutoCloseable {
   private final SearchSettings settings;
   private final Set<String> weightSets;
   private final SearchStrategy.ThetaStep kindOfThetaStep;
+  private final SearchCosts costs;
   private Program pathStep;
   private Program weightStep;
   private Program thetaStep;
@@ -48,6 +49,7 @@ public final class Supernet implements AutoCloseable {
    * Sets up the parameters; the steps are compiled when first asked for.
    *
    * @param strategy whether paths train w or the mixture does, with noise or without
+   * @param costs told of the steps that are compiled
    */
   Supernet(
       Backend backend,
@@ -56,7 +58,9 @@ public final class Supernet implements AutoCloseable {
       SearchSettings settings,
       LatencyTable table,
       Budget budget,
-      SearchStrategy strategy) {
+      SearchStrategy strategy,
+      SearchCosts costs) {
+    this.costs = costs;
     boolean byPaths = strategy.sampling().isPresent();
     this.backend = backend;
     kindOfThetaStep = strategy.thetaStep();
@@ -106,7 +110,9 @@ public final class Supernet implements AutoCloseable {
   /** {@return the w step, compiled when first asked for} */
   public Program weightStep() {
     if (weightStep == null) {
-      weightStep = Program.compile(backend, graphs.weightStep(batch), store);
+      Graph graph = graphs.weightStep(batch);
+      costs.weightStepIs(graph);
+      weightStep = Program.compile(backend, graph, store);
     }
     return weightStep;
   }
@@ -117,12 +123,11 @@ public final class Supernet implements AutoCloseable {
    */
   public Program pathStep() {
     if (pathStep == null) {
-      pathStep =
-          Program.compile(
-              backend,
-              pathGraphs.training(
-                  batch, settings.loss().momentum(), settings.loss().weightDecay(), true),
-              store);
+      Graph graph =
+          pathGraphs.training(
+              batch, settings.loss().momentum(), settings.loss().weightDecay(), true);
+      costs.pathIs(graph);
+      pathStep = Program.compile(backend, graph, store);
     }
     return pathStep;
   }
@@ -140,6 +145,9 @@ public final class Supernet implements AutoCloseable {
             case UNROLLED -> new UnrolledGraphs(graphs).thetaGradients(batch);
             case PATH -> graphs.thetaPathStep(batch);
           };
+      if (kindOfThetaStep != SearchStrategy.ThetaStep.UNROLLED) {
+        costs.thetaStepIs(graph);
+      }
       thetaStep = Program.compile(backend, graph, store);
     }
     return thetaStep;

@@ -12,6 +12,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.function.Predicate;
 
 /**
  * Accuracies of networks that were trained before, from a file: {@code table:FILE}. Its form is
@@ -153,6 +154,27 @@ public final class AccuracyTable implements Evaluator {
   /** {@return how many networks it knows} */
   public int size() {
     return entries.size();
+  }
+
+  /**
+   * {@return the largest mean accuracy of a network, 0 where it knows none of these}
+   *
+   * @param inside which networks count
+   */
+  public double bestMean(Predicate<int[]> inside) {
+    double best = 0;
+    for (Map.Entry<List<Integer>, Entry> known : entries.entrySet()) {
+      int[] choice = known.getKey().stream().mapToInt(Integer::intValue).toArray();
+      if (known.getValue().mean() > best && inside.test(choice)) {
+        best = known.getValue().mean();
+      }
+    }
+    return best;
+  }
+
+  /** {@return whether it says of every network what judging it took in multiply-adds} */
+  public boolean knowsMacs() {
+    return entries.values().stream().allMatch(entry -> entry.spent().macs() > 0);
   }
 
   /**

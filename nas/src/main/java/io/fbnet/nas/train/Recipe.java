@@ -4,7 +4,10 @@ import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.Augmentation;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.ImageSet;
+import io.fbnet.nas.network.ArchitectureGraphs;
+import io.fbnet.nas.network.MultiplyAdds;
 import io.fbnet.nas.network.TrainingStep;
+import io.fbnet.nas.space.Architecture;
 
 /**
  * How one architecture is trained from scratch.
@@ -84,6 +87,26 @@ public record Recipe(
    */
   public int[] heldOut(ImageSet images) {
     return holdOut.heldOut(images);
+  }
+
+  /**
+   * {@return multiply-adds of training a network by the recipe, every forward and backward pass,
+   * and of reading the held out images once}
+   *
+   * @param architecture the network
+   * @param data whose training split is meant
+   */
+  public double macs(Architecture architecture, Dataset data) {
+    int steps = stepsPerEpoch(trained(data.train()).length, data.name());
+    long step =
+        MultiplyAdds.of(
+                ArchitectureGraphs.training(architecture, batch, data.normalisation(), step()))
+            .count();
+    long read =
+        MultiplyAdds.of(ArchitectureGraphs.evaluation(architecture, batch, data.normalisation()))
+            .count();
+    double batches = (double) schedule.epochs() * steps * accumulate;
+    return batches * step + (double) read * Math.ceilDiv(heldOut(data.train()).length, batch);
   }
 
   TrainingStep step() {

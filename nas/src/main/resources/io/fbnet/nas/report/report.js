@@ -41,7 +41,7 @@
           if (Math.abs(line.x[i] - step) < Math.abs(line.x[at] - step)) { at = i; }
         }
         if (texts.length === 0) { nearest = line.x[at]; }
-        texts.push(line.name + ", step " + line.x[at] + ": " + line.y[at] + (plot.unit ? " " + plot.unit : ""));
+        texts.push(line.name + ", " + plot.x + " " + line.x[at] + ": " + line.y[at] + (plot.unit ? " " + plot.unit : ""));
       }
       const x = plot.left + (nearest - plot.from) / (plot.to - plot.from) * (plot.right - plot.left);
       cursor.setAttribute("x1", x);

@@ -10,6 +10,7 @@ import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -101,13 +102,32 @@ final class SmallRuns {
         boolean counts =
             name.startsWith("checkpoints")
                 ? file.startsWith(newest)
-                : !name.endsWith(".lock") && !name.contains("tfevents") && !name.endsWith(".html");
+                : !name.endsWith(".lock")
+                    // How long things took is nobody's result.
+                    && !name.endsWith("cost.jsonl")
+                    && !name.contains("tfevents")
+                    && !name.endsWith(".html");
         if (counts) {
           found.put(name, Sha256.hex(Files.readAllBytes(file)));
         }
       }
     }
     return found;
+  }
+
+  /** Removes a run's newest checkpoint. */
+  static void removeNewest(Path checkpoints) throws IOException {
+    try (Stream<Path> all = Files.list(checkpoints)) {
+      remove(all.sorted().reduce((a, b) -> b).orElseThrow());
+    }
+  }
+
+  static void remove(Path tree) throws IOException {
+    try (Stream<Path> walk = Files.walk(tree)) {
+      for (Path file : walk.sorted(Comparator.reverseOrder()).toList()) {
+        Files.delete(file);
+      }
+    }
   }
 
   static Outcome run(String... arguments) {

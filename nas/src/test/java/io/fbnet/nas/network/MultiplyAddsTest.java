@@ -32,8 +32,7 @@ class MultiplyAddsTest {
 
   private static SupernetGraphs mixture(boolean lean) {
     double[][] none = new double[SPACE.layerCount()][SPACE.blocks().size()];
-    return new SupernetGraphs(
-        SPACE, NORMALISATION, LossSettings.PAPER, 0, none, List.of(), lean);
+    return new SupernetGraphs(SPACE, NORMALISATION, LossSettings.PAPER, 0, none, List.of(), lean);
   }
 
   /** Of one image: the stem, whose input has no gradient; head and classifier; all candidates. */
@@ -43,8 +42,7 @@ class MultiplyAddsTest {
     long candidates = 0;
     for (int l = 0; l < SPACE.layerCount(); l++) {
       for (int k = 0; k < SPACE.blocks().size(); k++) {
-        candidates +=
-            Description.layer(SPACE, SPACE.layers().get(l), SPACE.blocks().get(k)).macs();
+        candidates += Description.layer(SPACE, SPACE.layers().get(l), SPACE.blocks().get(k)).macs();
       }
     }
     long head = layers.get(layers.size() - 2).macs() + layers.getLast().macs();
@@ -82,8 +80,7 @@ class MultiplyAddsTest {
     long[] parts = parts();
     long all = parts[0] + parts[1] + parts[2];
     assertEquals(
-        BATCH * (3 * all - parts[0]),
-        MultiplyAdds.of(mixture(false).weightStep(BATCH)).count());
+        BATCH * (3 * all - parts[0]), MultiplyAdds.of(mixture(false).weightStep(BATCH)).count());
     // Theta needs the gradients of activations behind the first layer's weights, and no others.
     long theta = MultiplyAdds.of(mixture(false).thetaStep(BATCH)).count();
     assertTrue(theta > BATCH * 1.5 * all && theta < BATCH * 2 * all, theta + " of " + BATCH * all);

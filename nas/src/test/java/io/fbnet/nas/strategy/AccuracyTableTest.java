@@ -44,7 +44,8 @@ class AccuracyTableTest {
     assertEquals(
         new AccuracyTable.Entry(0.71, 0.705, OptionalLong.of(123456), new Spent(1, 1.5e12, 70)),
         table.entry(CHOICE));
-    assertEquals(new Evaluator.Judgement(0.71, Double.NaN, new Spent(1, 1.5e12, 70)), table.judge(CHOICE));
+    assertEquals(
+        new Evaluator.Judgement(0.71, Double.NaN, new Spent(1, 1.5e12, 70)), table.judge(CHOICE));
     Refusals.data(
         () -> table.judge(new int[8]), "known.json", "identity identity | identity", "add it");
     AccuracyTable least =
