@@ -62,7 +62,7 @@ final class StrategyFlags {
       description =
           "The paths that train w, where paths do: uniform (one a step), fair (each candidate once"
               + " a step: as many paths as candidates) or sandwich (the largest, the smallest and"
-              + " two uniform).")
+              + " two uniform, which learn from what the largest says).")
   Sampling sampling;
 
   @Option(

@@ -3,6 +3,7 @@ package io.fbnet.nas.network;
 import io.fbnet.engine.graph.Autodiff;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.GraphBuilder;
+import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.ParameterSpec;
 import io.fbnet.engine.graph.Recompute;
 import io.fbnet.engine.graph.Storage;
@@ -38,8 +39,25 @@ public final class PathGraphs {
   /** The same for what all paths share. */
   public static final String SHARE_OUTLINE = "share outline";
 
+  /** What the cross-entropy with the labels counts for, where paths are distilled. */
+  public static final String OF_LABELS = "of labels";
+
+  /** What the cross-entropy with the teacher's probabilities counts for. */
+  public static final String OF_TEACHER = "of teacher";
+
+  /** The input of the teacher's probabilities, f32 [1,N,classes]. */
+  public static final String TEACHER = "teacher";
+
+  /** The output of a path's own probabilities [1,N,classes]. */
+  public static final String PROBABILITIES = "probabilities";
+
+  /** Below it a probability's logarithm falls no further. */
+  private static final float LEAST_PROBABILITY = 1e-12f;
+
   /** The buffer of gathered gradients, zeros between updates. */
   public static final String GATHERED = "gathered";
+
+  private static final String NO_NOISE = "no noise";
 
   private final SearchSpace space;
   private final Normalisation normalisation;
@@ -110,11 +128,32 @@ public final class PathGraphs {
    * @return the graph
    */
   public Graph training(int batch, double momentum, double weightDecay, boolean lean) {
+    return training(batch, momentum, weightDecay, lean, false);
+  }
+
+  /**
+   * The same, of paths that may learn from another's probabilities instead of the labels. Input
+   * besides: {@link #TEACHER}. Output: {@link #PROBABILITIES}. Controls: {@link #OF_LABELS}, {@link
+   * #OF_TEACHER}.
+   *
+   * @param batch images a run, N
+   * @param momentum of SGD
+   * @param weightDecay batch norms and biases spared
+   * @param lean whether the inside of each block is computed twice instead of kept
+   * @return the graph
+   */
+  public Graph distillation(int batch, double momentum, double weightDecay, boolean lean) {
+    return training(batch, momentum, weightDecay, lean, true);
+  }
+
+  private Graph training(
+      int batch, double momentum, double weightDecay, boolean lean, boolean distils) {
     GraphBuilder b = new GraphBuilder();
     NetworkBuilder network = new NetworkBuilder(b, space, NormMode.TRAIN, setsOfBlocks);
     Value logits = network.paths(network.images(batch, normalisation));
     Value labels = BatchInputs.labels(b, batch);
-    Value loss = b.mean(b.crossEntropy(logits, labels));
+    Value ofLabels = b.mean(b.crossEntropy(logits, labels));
+    Value loss = distils ? distilled(b, logits, ofLabels) : ofLabels;
     b.output("loss", loss);
     b.output("rank", b.labelRank(logits, labels));
     Set<String> sets = weightSets(b.build());
@@ -133,6 +172,23 @@ public final class PathGraphs {
     sets.remove(NetworkBuilder.WEIGHTS);
     update(b, sets, momentum, weightDecay);
     return lean ? Recompute.insideCandidates(b.build()) : b.build();
+  }
+
+  private Value distilled(GraphBuilder b, Value logits, Value ofLabels) {
+    int batch = logits.shape().get(0);
+    int classes = space.classes();
+    Value none = b.control(NO_NOISE, Type.I64);
+    Value probabilities =
+        b.gumbelSoftmax(logits, b.fill(1, 1), none, none, 1, Op.GumbelSoftmax.NO_NOISE);
+    b.output(PROBABILITIES, probabilities);
+    Value teacher = b.input(TEACHER, Type.F32, 1, batch, classes);
+    Value log = b.pointwise(probabilities, Op.Function.LOG, LEAST_PROBABILITY);
+    // The mean is over images and classes; the cross-entropy sums over classes.
+    Value ofTeacher = b.pointwise(b.mean(b.multiply(log, teacher)), Op.Function.SCALE, -classes);
+    return b.sum(
+        List.of(
+            b.multiply(ofLabels, b.control(OF_LABELS, Type.F32)),
+            b.multiply(ofTeacher, b.control(OF_TEACHER, Type.F32))));
   }
 
   private static void update(

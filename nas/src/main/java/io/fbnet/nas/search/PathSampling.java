@@ -11,13 +11,18 @@ public enum PathSampling {
   FAIR,
   /**
    * The path of the most multiply-adds, that of the least, and two uniform ones (the sandwich rule,
-   * arXiv 1903.05134, without distillation).
+   * arXiv 1903.05134); all but the first learn from what the first says of the images.
    */
   SANDWICH,
   /** One path drawn from theta (GDAS, arXiv 1910.04465). */
   THETA,
   /** One path drawn from theta and one uniform one (bi-sampling, TF-NAS, arXiv 2008.05314). */
   THETA_AND_UNIFORM;
+
+  /** {@return whether a step's first path teaches the others} */
+  public boolean distils() {
+    return this == SANDWICH;
+  }
 
   /** {@return whether the paths depend on theta} */
   public boolean readsTheta() {

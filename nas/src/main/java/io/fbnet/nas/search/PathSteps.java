@@ -1,5 +1,7 @@
 package io.fbnet.nas.search;
 
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+
 import io.fbnet.engine.backend.Readback;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.program.Program;
@@ -7,6 +9,7 @@ import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.network.BatchInputs;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.network.PathGraphs;
+import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -20,6 +23,7 @@ import java.util.function.ToDoubleFunction;
 public final class PathSteps {
   private final Program program;
   private final ToDoubleFunction<int[]> latencyMs;
+  private final boolean distils;
 
   /**
    * Steps of a supernet.
@@ -28,6 +32,20 @@ public final class PathSteps {
    * @param latencyMs of a path, by the table
    */
   public PathSteps(Program program, ToDoubleFunction<int[]> latencyMs) {
+    this(program, latencyMs, false);
+  }
+
+  /**
+   * Steps of a supernet.
+   *
+   * @param program of {@link PathGraphs#distillation} where paths are distilled, else of {@link
+   *     PathGraphs#training}
+   * @param latencyMs of a path, by the table
+   * @param distils whether a step's first path learns from the labels and all others from what it
+   *     then says of the images
+   */
+  public PathSteps(Program program, ToDoubleFunction<int[]> latencyMs, boolean distils) {
+    this.distils = distils;
     this.program = program;
     this.latencyMs = latencyMs;
     program.set(NetworkBuilder.NORM_MOMENTUM, SearchLoop.NORM_MOMENTUM);
@@ -47,10 +65,16 @@ public final class PathSteps {
     program.set(PathGraphs.SHARE_OUTLINE, 1.0 / paths.size());
     program.set(PathGraphs.RATE, rate);
     List<Readback> running = new ArrayList<>();
-    for (int[] path : paths) {
+    for (int i = 0; i < paths.size(); i++) {
+      if (distils) {
+        prepare(i == 0);
+      }
       BatchInputs.lend(program, batch);
-      program.run(Op.Phase.FIRST, path);
+      program.run(Op.Phase.FIRST, paths.get(i));
       running.add(program.readLater("loss", "finite", "rank"));
+      if (distils && i == 0) {
+        teach();
+      }
     }
     float loss = 0;
     boolean finite = true;
@@ -70,6 +94,19 @@ public final class PathSteps {
     }
     return Readback.of(
         new float[][] {{loss}, {finite ? 1 : 0}, ranks, {(float) microseconds}, {loss}});
+  }
+
+  private void prepare(boolean teacher) {
+    program.set(PathGraphs.OF_LABELS, teacher ? 1.0 : 0.0);
+    program.set(PathGraphs.OF_TEACHER, teacher ? 0.0 : 1.0);
+  }
+
+  /** Hands what the path said that ran last to those that follow. */
+  private void teach() {
+    float[] probabilities = program.read(PathGraphs.PROBABILITIES);
+    try (Arena arena = Arena.ofConfined()) {
+      program.write(PathGraphs.TEACHER, arena.allocateFrom(JAVA_FLOAT, probabilities));
+    }
   }
 
   private void update(List<int[]> paths) {

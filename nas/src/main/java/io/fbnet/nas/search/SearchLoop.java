@@ -274,7 +274,7 @@ public final class SearchLoop {
   private StepInFlight launchPaths(Batch batch) {
     PathSampling sampling = strategy.sampling().orElseThrow();
     if (paths == null) {
-      paths = new PathSteps(supernet.pathStep(), table::latencyOf);
+      paths = new PathSteps(supernet.pathStep(), table::latencyOf, sampling.distils());
       sampler = new PathSampler(sampling, supernet.space(), settings.seed());
     }
     double rate = settings.rate(position.weightSteps(), totalWeightSteps());

@@ -38,6 +38,7 @@ public final class Supernet implements AutoCloseable {
   private final SearchSettings settings;
   private final Set<String> weightSets;
   private final SearchStrategy.ThetaStep kindOfThetaStep;
+  private final boolean distils;
   private final SearchCosts costs;
   private Program pathStep;
   private Program weightStep;
@@ -64,6 +65,7 @@ public final class Supernet implements AutoCloseable {
     boolean byPaths = strategy.sampling().isPresent();
     this.backend = backend;
     kindOfThetaStep = strategy.thetaStep();
+    distils = strategy.sampling().filter(PathSampling::distils).isPresent();
     this.settings = settings;
     this.budget = budget;
     this.space = space;
@@ -123,9 +125,11 @@ public final class Supernet implements AutoCloseable {
    */
   public Program pathStep() {
     if (pathStep == null) {
+      SupernetGraphs.LossSettings loss = settings.loss();
       Graph graph =
-          pathGraphs.training(
-              batch, settings.loss().momentum(), settings.loss().weightDecay(), true);
+          distils
+              ? pathGraphs.distillation(batch, loss.momentum(), loss.weightDecay(), true)
+              : pathGraphs.training(batch, loss.momentum(), loss.weightDecay(), true);
       costs.pathIs(graph);
       pathStep = Program.compile(backend, graph, store);
     }

@@ -1,5 +1,7 @@
 package io.fbnet.nas.search;
 
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -7,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.engine.graph.Graph;
+import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.program.Devices;
 import io.fbnet.engine.program.ParameterStore;
@@ -25,6 +28,9 @@ import io.fbnet.nas.network.PathGraphs;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.SearchSpace;
 import io.fbnet.nas.train.Evaluation;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -170,6 +176,93 @@ class PathStepsTest {
           first = step == 0 ? last : first;
         }
         assertTrue(last < 0.7 * first, device + ": the loss fell from " + first + " to " + last);
+      }
+    }
+  }
+
+  /** Learning from a teacher that is sure of the labels is learning from the labels. */
+  @ParameterizedTest
+  @ValueSource(strings = {"reference", "cpu", "cuda deterministic"})
+  void aSureTeacherIsTheLabels(String device) {
+    SearchSpace space = space();
+    try (Backend backend = Devices.open(device);
+        Arena arena = Arena.ofConfined();
+        Dataset data = shapes();
+        BatchLoader loader =
+            BatchLoader.over(data.train(), Splits.subset(data.train(), BATCH, 1))
+                .batchSize(BATCH)
+                .build()) {
+      loader.start(0, 0);
+      Batch batch = loader.next();
+      int classes = space.classes();
+      MemorySegment sure = arena.allocate(JAVA_FLOAT, (long) BATCH * classes);
+      for (int n = 0; n < BATCH; n++) {
+        int label = batch.labels().getAtIndex(JAVA_INT, n);
+        sure.setAtIndex(JAVA_FLOAT, (long) n * classes + label, 1);
+      }
+      int[] path = paths(PathSampling.UNIFORM, space, 1).getFirst();
+      Graph graph =
+          new PathGraphs(space, data.normalisation(), true).distillation(BATCH, 0.9, 1e-3, true);
+      List<float[]> gradients = new ArrayList<>();
+      List<Float> losses = new ArrayList<>();
+      for (int teacher = 0; teacher < 2; teacher++) {
+        try (ParameterStore store = new ParameterStore(backend, graph.parameters());
+            Program program = Program.compile(backend, graph, store)) {
+          store.initialise(SEED);
+          program.set(PathGraphs.OF_LABELS, 1.0 - teacher);
+          program.set(PathGraphs.OF_TEACHER, (double) teacher);
+          program.set(PathGraphs.SHARE, 1.0);
+          program.set(PathGraphs.SHARE_OUTLINE, 1.0);
+          program.set(PathGraphs.RATE, 0.0);
+          program.set(NetworkBuilder.NORM_MOMENTUM, 0.1);
+          program.write(PathGraphs.TEACHER, sure);
+          BatchInputs.write(program, batch);
+          program.run(Op.Phase.FIRST, path);
+          losses.add(program.read("loss")[0]);
+          gradients.add(store.readAll(NetworkBuilder.WEIGHTS, PathGraphs.GATHERED));
+        }
+      }
+      String what = device + ", seed " + SEED;
+      assertEquals(losses.get(0), losses.get(1), 1e-5f, what);
+      assertArrayEquals(gradients.get(0), gradients.get(1), 1e-5f, what);
+    }
+  }
+
+  /** The others of a step learn what the first says, not the labels. */
+  @Test
+  void theFirstPathTeachesTheOthers() {
+    SearchSpace space = space();
+    try (Backend backend = Devices.open("reference");
+        Dataset data = shapes()) {
+      Graph graph =
+          new PathGraphs(space, data.normalisation(), true).distillation(BATCH, 0, 0, false);
+      try (ParameterStore store = new ParameterStore(backend, graph.parameters());
+          Program program = Program.compile(backend, graph, store);
+          BatchLoader loader =
+              BatchLoader.over(data.train(), Splits.subset(data.train(), BATCH, 1))
+                  .batchSize(BATCH)
+                  .build()) {
+        store.initialise(SEED);
+        loader.start(0, 0);
+        Batch batch = loader.next();
+        int[] path = paths(PathSampling.UNIFORM, space, 0).getFirst();
+        PathSteps steps = new PathSteps(program, p -> 1, true);
+        for (int step = 0; step < 8; step++) {
+          steps.run(batch, List.of(path), 0.05).await();
+        }
+        // A path that is its own teacher has the entropy of what it says as its loss.
+        float[][] results = steps.run(batch, List.of(path, path), 0).await();
+        double entropy = 0;
+        for (float p : program.read(PathGraphs.PROBABILITIES)) {
+          entropy -= p * Math.log(p) / BATCH;
+        }
+        program.set(PathGraphs.OF_LABELS, 1.0);
+        program.set(PathGraphs.OF_TEACHER, 0.0);
+        BatchInputs.write(program, batch);
+        program.run(Op.Phase.FIRST, path);
+        double ofLabels = program.read("loss")[0];
+        assertEquals((ofLabels + entropy) / 2, results[0][0], 1e-5, "seed " + SEED);
+        assertTrue(Math.abs(ofLabels - entropy) > 1e-3, "else nothing was told apart");
       }
     }
   }
