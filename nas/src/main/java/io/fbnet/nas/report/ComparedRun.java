@@ -93,6 +93,12 @@ public record ComparedRun(
             blocks));
   }
 
+  /** The same under another name than its strategy's. */
+  ComparedRun named(String name) {
+    return new ComparedRun(
+        name, seed, macs, seconds, scored, latencyMs, score, value, course, blocks);
+  }
+
   private static String text(Map<String, Node> config, String key, String otherwise) {
     Node node = config.get(key);
     return node == null ? otherwise : node.scalar().orElse(otherwise);

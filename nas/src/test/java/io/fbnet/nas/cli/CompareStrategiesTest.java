@@ -126,6 +126,16 @@ class CompareStrategiesTest {
     }
     SmallRuns.run("compare-strategies", "--resume=" + out).succeeded();
     assertEquals(0, results().path("missing").asInt());
+    Path page = folder.resolve("page.html");
+    Path other = out.resolve("jobs").resolve("single-path-1");
+    SmallRuns.run("report", job.toString(), other.toString(), "--out=" + page).succeeded();
+    for (String words : List.of("single-path", "random", "shared weights", "1 seeds")) {
+      assertTrue(Files.readString(page).contains(words), words);
+    }
+    SmallRuns.run("report", job.toString(), job.toString(), "--out=" + page).succeeded();
+    assertTrue(Files.readString(page).contains(job.toString()), "runs of one strategy and seed");
+    SmallRuns.run("report", job.toString(), other.toString()).refused(2, "--out is missing");
+    SmallRuns.run("report", out.toString()).refused(2, "compare-strategies --resume");
     SmallRuns.run("search", "--resume=" + out).refused(2, "compare-strategies --resume");
     SmallRuns.run("compare-strategies", "--resume=" + job).refused(2, "search --resume");
     SmallRuns.run("compare-strategies", "--resume=" + out, "--seeds=7").refused(2, "--seeds");

@@ -8,6 +8,7 @@ import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.network.SupernetGraphs.LossSettings;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.SearchSpace;
+import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
@@ -87,5 +88,28 @@ class MultiplyAddsTest {
     assertTrue(
         MultiplyAdds.of(mixture(true).weightStep(BATCH)).count()
             > MultiplyAdds.of(mixture(false).weightStep(BATCH)).count());
+  }
+
+  /** The figures of {@code docs/strategies.md}. */
+  @Test
+  void whatStepsTakeBesideTheMixtures() {
+    double[][] shares = {{0.144, 0.622}, {0.147, 0.655}};
+    String[] spaces = {"fashion", "cifar"};
+    for (int i = 0; i < spaces.length; i++) {
+      SearchSpace space = SearchSpace.load(spaces[i]);
+      int channels = space.input().channels();
+      Normalisation normalisation =
+          new Normalisation(
+              Collections.nCopies(channels, 0.5f), Collections.nCopies(channels, 0.25f));
+      double[][] none = new double[space.layerCount()][space.blocks().size()];
+      SupernetGraphs mixture =
+          new SupernetGraphs(space, normalisation, LossSettings.PAPER, 0, none, List.of(), false);
+      double weights = MultiplyAdds.of(mixture.weightStep(1)).count();
+      PathGraphs paths = new PathGraphs(space, normalisation, true);
+      double path = MultiplyAdds.of(paths.training(1, 0, 0, true)).mean(space.allowed());
+      assertEquals(shares[i][0], path / weights, 5e-4, spaces[i]);
+      double theta = MultiplyAdds.of(mixture.thetaStep(1)).count();
+      assertEquals(shares[i][1], theta / weights, 5e-4, spaces[i]);
+    }
   }
 }
