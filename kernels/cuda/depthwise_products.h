@@ -4,9 +4,9 @@
 // neighbouring rows of 8 strips.
 //
 // A block has 4 warps of eight neighbouring channels each (blockIdx.x) and strides over tiles of pixels (blockIdx.y):
-// 8 strips, of one image or, where images are narrow, of several. Tiles come to shared memory and are normalised there as
-// depthwise.h says; results go through the same memory, so that each thread stores 16 bytes and has eight channels of
-// whole pixels for the sums.
+// 8 strips, of one image or, where images are narrow, of several. Tiles come to shared memory and are normalised there
+// as depthwise.h says; results go through the same memory, so that each thread stores 16 bytes and has eight channels
+// of whole pixels for the sums.
 //
 // A zero of a band times a number that is not finite is NaN: from one such input all outputs of the strips that see it
 // may be none, not its K x K neighbours alone.
@@ -20,8 +20,8 @@
 #define STRIPS 8
 #define STRIP_THREADS 128
 
-// How strips lie in a tile, as powers of two: side by side, above each other, in how many of the n images. An int counts
-// the elements of a tile's images.
+// How strips lie in a tile, as powers of two: side by side, above each other, in how many of the n images. An int
+// counts the elements of a tile's images.
 struct Strips {
   int n, across, down, images;
 
@@ -31,8 +31,8 @@ struct Strips {
 };
 
 // A tile in shared memory: 64 bytes a pixel, and 64 more after each four rows. The four parts of 16 bytes change places
-// from pair of pixels to pair of pixels. So of the lanes that read at the same time, of four pairs and two strips above
-// each other, none meets another's bank.
+// from pair of pixels to pair of pixels and from strip to strip. So of the lanes that read at the same time, of four
+// pairs and two strips above each other, or of two pairs and four strips, none meets another's bank.
 template <int K>
 struct StripTile {
   static constexpr int PIXEL = DEPTHWISE_CHANNELS, GAP = PIXEL;
@@ -47,7 +47,9 @@ struct StripTile {
 };
 
 // The place of eight channels of a row's pixel x.
-INLINE int partOfPixel(int x, int group) { return x * DEPTHWISE_CHANNELS + (group ^ ((unsigned)x / 2 & 3)) * 8; }
+INLINE int partOfPixel(int x, int group) {
+  return x * DEPTHWISE_CHANNELS + (group ^ ((unsigned)x / 2 & 3) ^ ((unsigned)x / 4 & 2)) * 8;
+}
 
 // Where a strip lies: rows and columns within the image's part, and which image.
 struct StripPlace {
@@ -224,10 +226,10 @@ INLINE void fillElements(bf16* memory, const bf16* in, const StripTile<K>& tile,
 // ---- the arithmetic
 
 // Adds the products of four channels: acc[channel][pair of rows]. `seen` is the lane's strip and channels at inner size
-// 2 t; `further` leads to eight more where that inner size counts, and else nowhere, since what lies there may be no
-// number. `low` and `high` are the two words of the lane, in each row of taps.
+// 2 t and `further` at 8 more, or, where that inner size counts for nothing, anywhere among those that do: what lies
+// beyond may be no number. `low` and `high` are the two words of the lane, in each row of taps.
 template <int K>
-INLINE void multiplyStrips(const bf16* seen, int pitch, int further, const uint4* low, const uint4* high,
+INLINE void multiplyStrips(const bf16* seen, const bf16* further, int pitch, const uint4* low, const uint4* high,
                            float (&acc)[4][2][1][1][4]) {
   constexpr int PIXEL = StripTile<K>::PIXEL;
   // Of row y % 2 of inputs: pixels 2 t, 2 t + 1 and those further on.
@@ -244,10 +246,10 @@ INLINE void multiplyStrips(const bf16* seen, int pitch, int further, const uint4
   }
 #pragma unroll
   for (int y = 0; y < STRIP_ROWS + K - 1; y++) {
-    const bf16* row = seen + y * pitch + y / STRIP_ROWS * StripTile<K>::GAP;
+    const int row = y * pitch + y / STRIP_ROWS * StripTile<K>::GAP;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-      in[y % 2][i] = *reinterpret_cast<const uint2*>(row + i / 2 * further + i % 2 * PIXEL);
+      in[y % 2][i] = *reinterpret_cast<const uint2*>((i < 2 ? seen : further) + row + i % 2 * PIXEL);
     }
     if (y > 0) {
 #pragma unroll
@@ -272,8 +274,8 @@ INLINE void multiplyStrips(const bf16* seen, int pitch, int further, const uint4
 
 // ---- results
 
-// Where eight channels of a tile's results lie in shared memory: pixel by pixel of each strip as in a tile, and 64 bytes
-// more after each strip.
+// Where eight channels of a tile's results lie in shared memory: pixel by pixel of each strip as in a tile, and 64
+// bytes more after each strip.
 INLINE int stagedAt(int pixel, int group) {
   return partOfPixel(pixel, group) + (int)((unsigned)pixel / STRIP_PIXELS) * DEPTHWISE_CHANNELS;
 }
@@ -289,7 +291,7 @@ INLINE void roundStrips(const float (&acc)[4][2][1][1][4], StripResults& results
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       results.of[p][i] = make_uint2(roundTwo(acc[0][p][0][0][i], acc[1][p][0][0][i]),
-                                 roundTwo(acc[2][p][0][0][i], acc[3][p][0][0][i]));
+                                    roundTwo(acc[2][p][0][0][i], acc[3][p][0][0][i]));
     }
   }
 }
@@ -307,35 +309,38 @@ INLINE void stageStrips(bf16* memory, const StripResults (&results)[2]) {
   }
 }
 
-// What a thread stores: eight channels of one pixel of each `step`th strip.
+// What a thread stores: eight channels of one pixel of each strip; of few channels some threads nothing.
 struct StripStore {
-  int group, pixel, first, step;
+  int group, pixel;
 
   __device__ __forceinline__ StripStore(int channels) {
     const int thread = threadAnew(), groups = (channels + 7) / 8;
-    // 4, 2, 1 and 1 strips at once.
-    step = 4u / (unsigned)groups;
-    first = quotient<STRIP_THREADS>(thread, STRIP_PIXELS * groups);
-    const int rest = thread - first * STRIP_PIXELS * groups;
-    pixel = quotient<DEPTHWISE_CHANNELS / 8>(rest, groups);
-    group = rest - pixel * groups;
-    first = first < step ? first : STRIPS;
+    pixel = quotient<DEPTHWISE_CHANNELS / 8>(thread, groups);
+    group = thread - pixel * groups;
   }
+  __device__ __forceinline__ bool on() const { return pixel < STRIP_PIXELS; }
 };
 
-// Calls f(strip, elements from the pixel in the first strip to the one in that strip, which strip of this
-// thread's) for each strip whose pixel lies within the images.
-template <class F>
-INLINE void eachStored(const StripStore& mine, const Strips& s, const Images& to, const Place& at, F each) {
+// Ones so many bits apart among those of the eight strips.
+INLINE unsigned onesApart(int bits) { return bits == 1 ? 0x55u : bits == 2 ? 0x11u : 0x01u; }
+
+// As many ones as the second number, of no more than `most`.
+INLINE unsigned ones(int most, int count) { return (1u << (count < 0 ? 0 : count < most ? count : most)) - 1; }
+
+// In which strips of a tile this thread's pixel lies within the images, a bit each.
+INLINE unsigned stripsWithin(const StripStore& mine, const Strips& s, const Images& to, const Place& at) {
   const int rows = to.h - at.row - mine.pixel / STRIP_COLUMNS, columns = to.w - at.column - mine.pixel % STRIP_COLUMNS;
-#pragma unroll
-  for (int i = 0; i < STRIPS; i++) {
-    const int strip = mine.first + i * mine.step;
-    const StripPlace own = placeOfStrip(strip, s);
-    if (strip < s.count() && own.row < rows && own.column < columns && at.image + own.image < s.n) {
-      each(strip, ((own.image * to.h + own.row) * to.w + own.column) * to.ld, i);
-    }
-  }
+  const int down = (rows + STRIP_ROWS - 1) / STRIP_ROWS, across = (columns + STRIP_COLUMNS - 1) / STRIP_COLUMNS;
+  const int size = s.down + s.across;
+  const unsigned in = (ones(1 << s.down, down) * onesApart(s.down)) &
+                      (ones(1 << size, across << s.down) * onesApart(size)) & ones(s.count(), (s.n - at.image) << size);
+  return mine.on() ? in : 0u;
+}
+
+// How many elements further on a pixel is in the strips whose number has this bit.
+INLINE int elementsFurther(int bit, const Strips& s, const Images& to) {
+  const StripPlace own = placeOfStrip(1 << bit, s);
+  return ((own.image * to.h + own.row) * to.w + own.column) * to.ld;
 }
 
 // A thread's eight channels as they lie in memory, and zeros for those that do not exist.
@@ -379,35 +384,32 @@ struct StripSums {
   float sum[8], second[8];
 };
 
-INLINE void addShifted(const uint4& raw, const float* shift, StripSums& sums) {
-  float v[8], by[8];
+// A thread's eight channels' numbers of a norm, or what statistics are shifted by.
+struct StripNumbers {
+  float mean[8], scale[8], shift[8];
+};
+
+INLINE void addShifted(const uint4& raw, const StripNumbers& numbers, StripSums& sums) {
+  float v[8];
   widenEight(raw, v);
-  load(shift, by);
 #pragma unroll
   for (int e = 0; e < 8; e++) {
-    v[e] -= by[e];
+    v[e] -= numbers.shift[e];
     sums.sum[e] += v[e];
     sums.second[e] += v[e] * v[e];
   }
 }
 
-INLINE void addMasked(const uint4& raw, const uint4& rawX, const float* numbers, int withRelu, StripSums& sums) {
+INLINE void addMasked(const uint4& raw, const uint4& rawX, const StripNumbers& numbers, int withRelu, StripSums& sums) {
   float d[8], x[8];
   widenEight(raw, d);
   widenEight(rawX, x);
 #pragma unroll
-  for (int e4 = 0; e4 < 8; e4 += 4) {
-    float mean[4], scale[4], shift[4];
-    load(numbers + e4, mean);
-    load(numbers + DEPTHWISE_CHANNELS + e4, scale);
-    load(numbers + 2 * DEPTHWISE_CHANNELS + e4, shift);
-#pragma unroll
-    for (int e = 0; e < 4; e++) {
-      const float centred = x[e4 + e] - mean[e];
-      const float masked = withRelu && centred * scale[e] + shift[e] <= 0.0f ? 0.0f : d[e4 + e];
-      sums.sum[e4 + e] += masked;
-      sums.second[e4 + e] += masked * centred;
-    }
+  for (int e = 0; e < 8; e++) {
+    const float centred = x[e] - numbers.mean[e];
+    const float masked = withRelu && centred * numbers.scale[e] + numbers.shift[e] <= 0.0f ? 0.0f : d[e];
+    sums.sum[e] += masked;
+    sums.second[e] += masked * centred;
   }
 }
 
@@ -416,9 +418,8 @@ INLINE void addMasked(const uint4& raw, const uint4& rawX, const float* numbers,
 INLINE float addThreads(const StripStore& own, int groups, const StripSums& sums, float* scratch) {
   const int wide = groups * 8, columns = 2 * wide, sides = STRIP_THREADS / columns, thread = threadOfBlock();
   __syncthreads();
-  const int rows = own.step * STRIP_PIXELS, mine = own.first * STRIP_PIXELS + own.pixel;
-  if (mine < rows) {
-    float* to = scratch + mine * columns + own.group * 8;
+  if (own.on()) {
+    float* to = scratch + own.pixel * columns + own.group * 8;
     store(to, sums.sum);
     store(to + wide, sums.second);
   }
@@ -427,7 +428,7 @@ INLINE float addThreads(const StripStore& own, int groups, const StripSums& sums
   float s = 0.0f;
   if (side < sides) {
 #pragma unroll 4
-    for (int row = side; row < rows; row += sides) {
+    for (int row = side; row < STRIP_PIXELS; row += sides) {
       s += scratch[row * columns + column];
     }
   }
@@ -444,9 +445,9 @@ INLINE float addThreads(const StripStore& own, int groups, const StripSums& sums
 
 // y gathers as in depthwise.cu. With the sums of a norm's gradient, y is that gradient and x is read as it is.
 template <int K, class Sums>
-INLINE void gatherStrips(const bf16* x, const float* w, bf16* y, const Jobs& jobs, const Strips& strips, const Images& from,
-                         const Images& to, bool turned, const Norm& norm, bf16* memory, uint4* bands,
-                         float* numbers, float* shifts, const Sums& sums) {
+INLINE void gatherStrips(const bf16* x, const float* w, bf16* y, const Jobs& jobs, const Strips& strips,
+                         const Images& from, const Images& to, bool turned, const Norm& norm, bf16* memory,
+                         uint4* bands, float* numbers, float* shifts, const Sums& sums) {
   constexpr bool GRADIENT = Same<Sums, GradientSums<bf16>>::value, STATISTICS = Same<Sums, StatisticsSums>::value;
   const int first = (int)blockIdx.x * DEPTHWISE_CHANNELS;
   const int channels = from.c - first < DEPTHWISE_CHANNELS ? from.c - first : DEPTHWISE_CHANNELS;
@@ -481,7 +482,9 @@ INLINE void gatherStrips(const bf16* x, const float* w, bf16* y, const Jobs& job
       // Of the strips that a tile lacks, the first once more.
       const int strip = thread >> 2 & 7, low = two - strip + 1, high = low + 8;
       const StripPlace place = placeOfStrip(strip < s.count() ? strip : 0, s);
-      const bf16* seen = memory + tile.at(place.image * tile.height + place.row) + partOfPixel(place.column + two, eight);
+      const bf16* row = memory + tile.at(place.image * tile.height + place.row);
+      const bf16* seen = row + partOfPixel(place.column + two, eight);
+      const bf16* further = row + partOfPixel(place.column + 8 + two % (K - 1), eight);
       const uint4* band = bands + eight * 2 * K * BAND_WORDS;
       const int lowWord = (unsigned)low < BAND_WORDS - 1 ? low : BAND_WORDS - 1;
       const int highWord = (unsigned)high < BAND_WORDS - 1 ? high : BAND_WORDS - 1;
@@ -489,51 +492,67 @@ INLINE void gatherStrips(const bf16* x, const float* w, bf16* y, const Jobs& job
 #pragma unroll 1
       for (int half = 0; half < 2; half++) {
         float acc[4][2][1][1][4] = {};
-        multiplyStrips<K>(seen, tile.pitch, two < K - 1 ? 8 * StripTile<K>::PIXEL : 0, band + lowWord, band + highWord,
-                          acc);
+        multiplyStrips<K>(seen, further, tile.pitch, band + lowWord, band + highWord, acc);
         results[0] = results[1];
         roundStrips(acc, results[1]);
         seen += 4;
+        further += 4;
         band += K * BAND_WORDS;
       }
     }
-
     __syncthreads();
     stageStrips(memory, results);
     const StripStore mine(channels);
     const int rest = channels - mine.group * 8;
+    const int row = at.row + mine.pixel / STRIP_COLUMNS, column = at.column + mine.pixel % STRIP_COLUMNS;
     const long long corner =
-        (((long long)at.image * to.h + at.row + mine.pixel / STRIP_COLUMNS) * to.w + at.column + mine.pixel % STRIP_COLUMNS) *
-            to.ld + first + mine.group * 8;
+        (((long long)at.image * to.h + row) * to.w + column) * to.ld + first + mine.group * 8;
+    const unsigned within = stripsWithin(mine, s, to, at);
+    const int steps[3] = {elementsFurther(0, s, to), elementsFurther(1, s, to), elementsFurther(2, s, to)};
+    const auto placeOf = [&](int strip) {
+      return (strip & 1 ? steps[0] : 0) + (strip & 2 ? steps[1] : 0) + (strip & 4 ? steps[2] : 0);
+    };
     uint4 images[STRIPS] = {};
     if constexpr (GRADIENT) {
       const int wholeX = fitsVectors(sums.x, to);
-      eachStored(mine, s, to, at, [&](int, int place, int i) {
-        images[i] = rawEight(sums.x + corner + place, wholeX, rest);
-      });
+#pragma unroll
+      for (int i = 0; i < STRIPS; i++) {
+        if (within >> i & 1) {
+          const int place = placeOf(i);
+          images[i] = rawEight(sums.x + corner + placeOf(i), wholeX, rest);
+        }
+      }
     }
     __syncthreads();
     if (STATISTICS && job == (int)blockIdx.y) {
-      if (mine.pixel == 0 && mine.first == 0) {
+      if (mine.pixel == 0) {
         float v[8];
         load(memory + stagedAt(0, mine.group), v);
         store(shifts + mine.group * 8, v);
       }
       __syncthreads();
     }
-    const auto keep = [&](const uint4& raw, int i) {
-      if constexpr (GRADIENT) {
-        addMasked(raw, images[i], numbers + mine.group * 8, norm.relu, added);
-      } else if constexpr (STATISTICS) {
-        addShifted(raw, shifts + mine.group * 8, added);
-      }
-    };
+    StripNumbers of;
+    if constexpr (GRADIENT) {
+      load(numbers + mine.group * 8, of.mean);
+      load(numbers + DEPTHWISE_CHANNELS + mine.group * 8, of.scale);
+      load(numbers + 2 * DEPTHWISE_CHANNELS + mine.group * 8, of.shift);
+    } else if constexpr (STATISTICS) {
+      load(shifts + mine.group * 8, of.shift);
+    }
     const bf16* staged = memory + stagedAt(mine.pixel, mine.group);
-    eachStored(mine, s, to, at, [&](int strip, int place, int i) {
-      const uint4 raw = *reinterpret_cast<const uint4*>(staged + strip * stagedAt(STRIP_PIXELS, 0));
-      storeEight(y + corner + place, raw, whole, rest);
-      keep(raw, i);
-    });
+#pragma unroll
+    for (int i = 0; i < STRIPS; i++) {
+      if (within >> i & 1) {
+        const uint4 raw = *reinterpret_cast<const uint4*>(staged + i * stagedAt(STRIP_PIXELS, 0));
+        storeEight(y + corner + placeOf(i), raw, whole, rest);
+        if constexpr (GRADIENT) {
+          addMasked(raw, images[i], of, norm.relu, added);
+        } else if constexpr (STATISTICS) {
+          addShifted(raw, of, added);
+        }
+      }
+    }
     if constexpr (STATISTICS) {
       const int rows = to.h - at.row < s.high() ? to.h - at.row : s.high();
       const int columns = to.w - at.column < s.wide() ? to.w - at.column : s.wide();

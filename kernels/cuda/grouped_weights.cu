@@ -2,10 +2,10 @@
 // group, dy^T x over all pixels of x [pixels, inputs] and dy [pixels, outputs].
 //
 // grid (parts), 256 threads. A block strides over tiles of `tile` pixels, which are one piece of memory of x and one of
-// dy, whatever the channels: both come by 16-byte copies through a ring of three stages, two of which are on their way,
-// and each element is read once. A unit is 32 outputs by 32 inputs of one group on tensor cores; up to eight units have
-// a warp each, and where they are fewer, several warps share the pixels of one. Then the block adds its warps, in order,
-// and the last block of each 32 parts adds those, in order, and of the sums again; no order depends on timing.
+// dy, whatever the channels: both come by 16-byte copies through a ring of three stages, two of which are on their
+// way, and each element is read once. A unit is 32 outputs by 32 inputs of one group on tensor cores; up to eight units
+// have a warp each, and where they are fewer, several warps share the pixels of one. Then the block adds its warps, in
+// order, and the last block of each 32 parts adds those, in order, and of the sums again; no order depends on timing.
 //
 // Two neighbouring pixels of a channel are one word of a product. A lane reads words of two neighbouring channels and
 // pairs them up, so that it has two channels: rows g and g + 8 of a product are channels 2 g and 2 g + 1, and so are
@@ -129,19 +129,18 @@ INLINE void addParts(Own own, int count, float* sums, float* partial, unsigned* 
 #pragma unroll 1
     for (int i = thread; i < count; i += 256) {
       const float* from = partial + (long long)group * count + i;
-      float sum = 0.0f;
-#pragma unroll 1
-      for (int first = 0; first < members; first += 16) {
-        float v[16];
+      const long long further = (long long)step * count;
+      float v[GROUPED_PARTS];
 #pragma unroll
-        for (int m = 0; m < 16; m++) {
-          // A member that does not exist is the first once more and counts as nothing: no load waits.
-          v[m] = __ldcg(from + (long long)(first + m < members ? first + m : 0) * step * count);
-        }
+      for (int m = 0; m < GROUPED_PARTS; m++) {
+        // A member that does not exist is the last once more and counts as nothing: no load waits.
+        v[m] = __ldcg(from);
+        from += m + 1 < members ? further : 0;
+      }
+      float sum = v[0];
 #pragma unroll
-        for (int m = 0; m < 16; m++) {
-          sum += first + m < members ? v[m] : 0.0f;
-        }
+      for (int m = 1; m < GROUPED_PARTS; m++) {
+        sum += m < members ? v[m] : 0.0f;
       }
       sums[i] = sum;
     }
@@ -157,7 +156,8 @@ INLINE void groupedWeights(const Grouped& a, bf16* stages, float* partial, unsig
   const int warp = threadOfBlock() >> 5, lane = threadOfBlock() & 31;
   const int down = ceilDiv(a.outputsOfGroup(), GROUPED_UNIT), right = ceilDiv(a.inputsOfGroup(), GROUPED_UNIT);
   const int units = a.groups * down * right, shares = 8 / units, unit = warp % units, share = warp / units;
-  const int group = unit / (down * right), row = unit / right % down * GROUPED_UNIT, column = unit % right * GROUPED_UNIT;
+  const int group = unit / (down * right);
+  const int row = unit / right % down * GROUPED_UNIT, column = unit % right * GROUPED_UNIT;
   const int stage = a.tile * (a.inputs + a.outputs), jobs = (int)((a.pixels + a.tile - 1) / a.tile);
   float acc[2][2][1][2][4] = {};
 #pragma unroll 1

@@ -193,7 +193,7 @@ public final class CudaBackend implements Backend {
               Locale.ROOT,
               "this device has compute capability %.1f, and our own products need 8.0: cuBLASLt"
                   + " computes 1x1 convolutions, with passes of their own for the norms beside"
-                  + " them, and 5x5 depthwise ones go without tensor cores",
+                  + " them, and depthwise ones go without tensor cores",
               capability / 10.0));
     }
     return capability >= LEAST_FOR_BF16;

@@ -202,8 +202,7 @@ final class CudaConvolution {
   private Kernel backwardWeights() {
     if (pointwise()) {
       if (GroupedWeights.serves(context, channels(), outputs(), groups)) {
-        return GroupedWeights.of(
-            context, xm, ym, wm, pixels(x), channels(), outputs(), groups);
+        return GroupedWeights.of(context, xm, ym, wm, pixels(x), channels(), outputs(), groups);
       }
       if (groups > 1 && groups <= MOST_DENSE_GROUPS) {
         return denseWeights();
@@ -240,9 +239,10 @@ final class CudaConvolution {
   }
 
   /**
-   * For f32 and for more channels than {@link GroupedWeights} takes: all of dy^T x, of which only the groups' blocks on the diagonal are kept. A product of a few
-   * dozen rows and columns over many thousand pixels is bound by reading them, and cuBLASLt cuts
-   * its sum; of a batch, one a group, it never does, and a block or two would do everything.
+   * For f32 and for more channels than {@link GroupedWeights} takes: all of dy^T x, of which only
+   * the groups' blocks on the diagonal are kept. A product of a few dozen rows and columns over
+   * many thousand pixels is bound by reading them, and cuBLASLt cuts its sum; of a batch, one a
+   * group, it never does, and a block or two would do everything.
    */
   private Kernel denseWeights() {
     int outputs = outputs();

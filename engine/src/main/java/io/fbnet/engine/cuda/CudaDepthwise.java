@@ -7,9 +7,9 @@ import java.lang.foreign.MemorySegment;
 import java.util.Locale;
 
 /**
- * Depthwise convolutions 3x3 and 5x5, stride 1 and 2, by our kernels; where arithmetic would bound
- * them, on tensor cores ({@link DepthwiseProducts}). Images may be a slice of the channels of wider
- * ones, so that convolutions over neighbouring channels can be one call.
+ * Depthwise convolutions 3x3 and 5x5, stride 1 and 2, by our kernels; in bf16 with stride 1 those
+ * of images run on tensor cores ({@link DepthwiseProducts}). Images may be a slice of the channels
+ * of wider ones, so that convolutions over neighbouring channels can be one call.
  */
 final class CudaDepthwise {
   /** Channels of one block; a thread has two of them. */
@@ -307,8 +307,7 @@ final class CudaDepthwise {
       implements Tiling {
 
     /** Each of h x w outputs looks at its inputs: tiles of 8x16 or, with stride 2, 8x8. */
-    static Shape gathering(
-        CudaContext context, Sizes s, String file, int channels, int h, int w) {
+    static Shape gathering(CudaContext context, Sizes s, String file, int channels, int h, int w) {
       return of(context, s, file, channels, h, w, 8, s.stride() == 1 ? 16 : 8);
     }
 

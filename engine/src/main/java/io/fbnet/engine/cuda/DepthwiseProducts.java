@@ -33,17 +33,18 @@ record DepthwiseProducts(
   private static final int BLOCKS_PER_MULTIPROCESSOR = 3;
 
   /**
-   * What an output takes of the other units, counted in instructions of the arithmetic of {@code
-   * depthwise.h}, two a multiply-add there: loads, pairs of neighbouring inputs, copies, stores.
+   * What an output takes a row of taps, all that is no product: loads, pairs of neighbouring
+   * inputs, copies, stores. In operations that take as many instructions without tensor cores
+   * (docs/decisions/017-depthwise-on-cuda.md).
    */
-  private static final long FLOPS = 15;
+  private static final long FLOPS = 4;
 
-  /** Whether they serve: where they are quicker than multiply-adds one by one. */
+  /** Whether they serve. */
   static boolean serve(CudaContext context, Sizes s) {
-    return s.bf16() && s.kernel() == 5 && s.stride() == 1 && context.backend.multipliesBf16();
+    return s.bf16() && s.stride() == 1 && context.backend.multipliesBf16();
   }
 
-  /** For a convolution between some channels of images with so many elements a pixel. */
+  /** For a convolution of x to y, or a gradient's of dy to dx. */
   static DepthwiseProducts of(CudaContext context, Sizes s, Slice x, Slice y) {
     int across = 0;
     while (across < 2 && s.w() > STRIP_COLUMNS << across) {
@@ -65,8 +66,8 @@ record DepthwiseProducts(
       images--;
     }
     int jobs = jobs(s, across, down, images);
-    int parts =
-        CudaDepthwise.parts(jobs, context.blocksAtOnce(BLOCKS_PER_MULTIPROCESSOR), tiles);
+    int blocks = context.blocksAtOnce(BLOCKS_PER_MULTIPROCESSOR);
+    int parts = CudaDepthwise.parts(jobs, blocks, tiles);
     return new DepthwiseProducts(s, across, down, images, jobs, tiles, parts);
   }
 
@@ -84,7 +85,7 @@ record DepthwiseProducts(
 
   @Override
   public long flops(Slice slice) {
-    return FLOPS * sizes.yElements(slice);
+    return FLOPS * sizes.kernel() * sizes.yElements(slice);
   }
 
   @Override

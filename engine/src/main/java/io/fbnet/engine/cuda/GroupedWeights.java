@@ -32,8 +32,7 @@ final class GroupedWeights {
    * and some pixels of all channels a stage of its ring.
    */
   static boolean serves(CudaContext context, int inputs, int outputs, int groups) {
-    int units =
-        groups * Math.ceilDiv(outputs / groups, UNIT) * Math.ceilDiv(inputs / groups, UNIT);
+    int units = groups * Math.ceilDiv(outputs / groups, UNIT) * Math.ceilDiv(inputs / groups, UNIT);
     return context.bf16
         && groups > 1
         && units <= UNITS
@@ -75,9 +74,10 @@ final class GroupedWeights {
             .readsImages(pixels * (inputs + outputs))
             .writes(Float.BYTES * sums)
             .flops(2 * pixels * sums)
-            // Two tiles are on their way at once. Of a level the ticket, then 16 parts at once.
+            // Two tiles are on their way at once. Of a level the ticket, then all its parts at
+            // once.
             .rounds(Math.ceilDiv(Math.ceilDiv(jobs, parts), STAGES - 1))
-            .rounds(3L * levels);
+            .rounds(2L * levels);
     if (levels > 0) {
       work.reads(Float.BYTES * sums * parts).writes(Float.BYTES * sums * parts);
     }

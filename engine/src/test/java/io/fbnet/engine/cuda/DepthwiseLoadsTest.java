@@ -12,17 +12,22 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
- * How the depthwise kernels read memory, counted in the PTX that nvcc made of them: a kernel that
- * waits for one load after the other is right, and several times too slow.
+ * How the depthwise kernels, and that of grouped weights, read memory, counted in the PTX that nvcc
+ * made of them: a kernel that waits for one load after the other is right, and several times too
+ * slow.
  */
 class DepthwiseLoadsTest {
   private static final Pattern FMA = Pattern.compile("fma\\.rn\\.f32");
   private static final Pattern SHARED_LOAD = Pattern.compile("ld\\.shared\\.\\S+");
+  private static final Pattern SHARED_PAIR_LOAD = Pattern.compile("ld\\.shared\\.v2\\.u32");
+  private static final Pattern PRODUCT = Pattern.compile("mma\\.sync\\.aligned\\.m16n8k16");
   private static final Pattern COPY =
       Pattern.compile("cp\\.async\\.cg\\.shared\\.global .* 16, .*");
 
@@ -84,11 +89,11 @@ class DepthwiseLoadsTest {
     return "depthwise_k%ds%d_%s_%s".formatted(kernel, stride, what, type);
   }
 
-  /** The piece with the most multiply-adds. */
-  private static List<String> arithmetic(List<String> instructions) {
+  /** The piece with the most multiply-adds, or products. */
+  private static List<String> arithmetic(List<String> instructions, Pattern what) {
     List<String> most = null;
     for (List<String> piece : pieces(instructions)) {
-      if (most == null || count(piece, FMA) > count(most, FMA)) {
+      if (most == null || count(piece, what) > count(most, what)) {
         most = piece;
       }
     }
@@ -98,7 +103,7 @@ class DepthwiseLoadsTest {
 
   private static void inputsServeAllTaps(
       List<String> instructions, int inputs, int outputs, int taps, String name) {
-    List<String> piece = arithmetic(instructions);
+    List<String> piece = arithmetic(instructions, FMA);
     // Two channels a thread.
     assertEquals(2L * outputs * taps, count(piece, FMA), "multiply-adds of a patch, " + name);
     assertEquals(inputs, count(piece, SHARED_LOAD), "loads from the tile, " + name);
@@ -167,7 +172,7 @@ class DepthwiseLoadsTest {
     } else {
       // A 2x4 patch: each two by two pixels meet each tap once.
       int low = kernel / 2 / 2;
-      List<String> piece = arithmetic(instructions);
+      List<String> piece = arithmetic(instructions, FMA);
       assertEquals(2L * 2 * kernel * kernel, count(piece, FMA), name);
       assertEquals((2L + low) * (3 + low), count(piece, SHARED_LOAD), name);
     }
@@ -194,5 +199,51 @@ class DepthwiseLoadsTest {
       most = Math.max(most, count(loading, PAIR_LOAD));
     }
     assertEquals(4L * rows, most, "loads of dy before the first of them is waited for, " + name);
+  }
+
+  /** Of four channels: each row of inputs is read once and serves all rows of taps. */
+  @ParameterizedTest
+  @CsvSource({
+    "3, forward", "3, forward_statistics", "3, backward_data", "3, backward_data_sums",
+    "5, forward", "5, forward_statistics", "5, backward_data", "5, backward_data_sums"
+  })
+  void products(int kernel, String what) throws IOException {
+    String name = "depthwise_products_k%d_%s".formatted(kernel, what);
+    List<String> instructions = instructions("depthwise_products", name);
+    copiesWaitForNothing(instructions, name);
+    List<String> piece = arithmetic(instructions, PRODUCT);
+    assertEquals(4L * 2 * kernel, count(piece, PRODUCT), "products, " + name);
+    assertEquals(4L * (4 + kernel - 1), count(piece, SHARED_PAIR_LOAD), "loads, " + name);
+    assertEquals(0, count(piece, Pattern.compile("ld\\.global")), "global loads, " + name);
+    if (what.equals("backward_data_sums")) {
+      // Each in a branch of its own, which a warp seldom parts in, and none of them waited for.
+      long most = 0;
+      long loads = 0;
+      for (String instruction : instructions) {
+        if (instruction.matches("ld\\.global(\\.nc)?\\.v4\\.u32.*")) {
+          most = Math.max(most, ++loads);
+        } else if (instruction.contains("bar.sync")) {
+          loads = 0;
+        }
+      }
+      assertEquals(8, most, "loads of what the norm read before a barrier, " + name);
+    }
+  }
+
+  @Test
+  void groupedWeights() throws IOException {
+    List<String> instructions = instructions("grouped_weights", "grouped_weights");
+    List<String> piece = arithmetic(instructions, Pattern.compile("ld\\.global\\.cg\\.f32"));
+    assertEquals(32, count(piece, Pattern.compile("ld\\.global\\.cg\\.f32")), "parts at once");
+    long most = 0;
+    long copies = 0;
+    for (String instruction : instructions) {
+      if (COPY.matcher(instruction).find()) {
+        most = Math.max(most, ++copies);
+      } else if (instruction.startsWith("cp.async.wait") || instruction.contains("bar.sync")) {
+        copies = 0;
+      }
+    }
+    assertTrue(most >= 8, "only " + most + " copies before a wait");
   }
 }

@@ -55,10 +55,14 @@ class DepthwiseProductsTest {
     SoftwareCuda.capability(75);
     Result plain = result(c);
     assertEquals(
-        List.of("depthwise_products_k5_forward", "depthwise_products_k5_backward_data"),
+        List.of(
+            "depthwise_products_k" + c.kernel() + "_forward",
+            "depthwise_products_k" + c.kernel() + "_backward_data"),
         products.kernels());
     assertEquals(
-        List.of("depthwise_k5s1_forward_bf16", "depthwise_k5s1_backward_data_bf16"),
+        List.of(
+            "depthwise_k" + c.kernel() + "s1_forward_bf16",
+            "depthwise_k" + c.kernel() + "s1_backward_data_bf16"),
         plain.kernels());
     assertNear("y", c, plain.y(), products.y());
     assertNear("dx", c, plain.dx(), products.dx());
@@ -97,10 +101,10 @@ class DepthwiseProductsTest {
       DepthwiseArrays arrays = new DepthwiseArrays(c, backend, arena, SEED);
       int channels = c.c().channels();
       long pixels = (long) c.n() * c.h() * c.w();
-      Sizes sizes = new Sizes(c.n(), c.h(), c.w(), c.h(), c.w(), 5, 1, true);
+      Sizes sizes = new Sizes(c.n(), c.h(), c.w(), c.h(), c.w(), c.kernel(), 1, true);
       Slice x = arrays.sliceX(arrays.upload(arrays.images(pixels), c.c().width(), c.c().from()));
       Slice dy = arrays.sliceY(arrays.upload(arrays.images(pixels), c.c().widthY(), c.c().fromY()));
-      float[] taps = arrays.vector(25 * channels);
+      float[] taps = arrays.vector(c.kernel() * c.kernel() * channels);
       for (int i = 0; i < taps.length; i++) {
         taps[i] = DepthwiseArrays.narrow(taps[i]);
       }

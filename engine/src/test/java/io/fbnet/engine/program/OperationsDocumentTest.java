@@ -27,9 +27,10 @@ class OperationsDocumentTest {
 
   /** To be changed when a report of bench/gpu-check.sh is committed. */
   private static final String GPU_STATE =
-      "On an NVIDIA H200 the kernels of 3648bc4 passed these cases. **Those of `depthwise` and"
-          + " `depthwise_weights` are newer and have not run on a real GPU yet**"
-          + " ([decision 017](decisions/017-depthwise-on-cuda.md)). All are compiled by nvcc for"
+      "On an NVIDIA H200 the kernels of 3648bc4 passed these cases. **Those of `depthwise`,"
+          + " `depthwise_products`, `depthwise_weights` and `grouped_weights` are newer and have"
+          + " not run on a real GPU yet** (decisions [017](decisions/017-depthwise-on-cuda.md) and"
+          + " [020](decisions/020-own-products-in-banks.md)). All are compiled by nvcc for"
           + " sm_80 to sm_120 without spilled registers, and run on the software CUDA device;"
           + " `bench/gpu-check.sh` runs everything on a machine with a GPU.";
 
@@ -91,8 +92,11 @@ class OperationsDocumentTest {
   private static String onCuda(Class<?> op) {
     String name = op.getSimpleName();
     if (name.startsWith("Convolution")) {
-      String file = op == Op.ConvolutionBackwardWeights.class ? "depthwise_weights" : "depthwise";
-      return "1x1: cuBLASLt; depthwise 3x3, 5x5: `" + file + "`; else cuDNN, f32";
+      return op == Op.ConvolutionBackwardWeights.class
+          ? "1x1: cuBLASLt, in groups in bf16 `grouped_weights`; depthwise 3x3, 5x5:"
+              + " `depthwise_weights`; else cuDNN, f32"
+          : "1x1: cuBLASLt; depthwise 3x3, 5x5: `depthwise`, in bf16 with stride 1"
+              + " `depthwise_products`; else cuDNN, f32";
     }
     if (name.startsWith("Linear")) {
       return "cuBLASLt, f32" + (op == Op.LinearBackwardData.class ? "" : "; bias: `linear`");
