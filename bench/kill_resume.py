@@ -90,7 +90,7 @@ def results(run):
     found = {}
     for file in sorted(run.rglob("*")):
         name = str(file.relative_to(run))
-        if file.is_file() and not name.endswith((".lock", ".html")) and "tfevents" not in name:
+        if file.is_file() and not name.endswith((".lock", ".html", "cost.jsonl")) and "tfevents" not in name:
             found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
     for folder in run.rglob("checkpoints"):
         for old in sorted(folder.iterdir())[:-1]:

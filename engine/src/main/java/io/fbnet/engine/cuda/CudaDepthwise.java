@@ -95,19 +95,14 @@ final class CudaDepthwise {
     /** What the arithmetic takes, two a multiply-add. */
     long flops(Slice slice);
 
+    /** The same of normalising an input: those at the edges of tiles are so half as often again. */
+    long normFlops();
+
     /** Adds what every kernel takes behind its arrays. */
     CudaArguments sizes(CudaArguments arguments, Slice x, Slice y);
 
     /** The kernel that does what it says. */
     Kernel kernel(CudaContext context, Work work, String what, CudaArguments arguments);
-  }
-
-  /**
-   * What normalising adds: each input once, those at the edges of tiles half as often again, at
-   * what four multiply-adds take.
-   */
-  private static long normFlops(Norm norm, Sizes s, Slice x) {
-    return norm == null ? 0 : 12 * s.xElements(x);
   }
 
   private static long normBytes(Norm norm, Slice slice) {
@@ -145,7 +140,7 @@ final class CudaDepthwise {
             .readsImages(s.xElements(x))
             .reads(s.weightBytes(x) + normBytes(norm, x))
             .writesImages(s.yElements(y));
-    long flops = tiling.flops(x) + normFlops(norm, s, x);
+    long flops = tiling.flops(x) + (norm == null ? 0 : tiling.normFlops() * s.xElements(x));
     normed(tiling.sizes(arguments, x, y), norm);
     if (statistics == null) {
       return tiling.kernel(context, work.flops(flops), "forward", arguments);
@@ -249,7 +244,7 @@ final class CudaDepthwise {
             .reads(normBytes(norm, x))
             .writes(s.weightBytes(x))
             .parts(Math.toIntExact(blocks), Float.BYTES * sums)
-            .flops(s.flops(x) + normFlops(norm, s, x));
+            .flops(s.flops(x) + (norm == null ? 0 : shape.normFlops() * s.xElements(x)));
     requireCountable(s.h(), s.w(), x.stride());
     requireCountable(s.oh(), s.ow(), dy.stride());
     return shape.kernel(
@@ -340,6 +335,12 @@ final class CudaDepthwise {
     @Override
     public long flops(Slice slice) {
       return sizes.flops(slice);
+    }
+
+    /** Half as often again what four multiply-adds take. */
+    @Override
+    public long normFlops() {
+      return 12;
     }
 
     @Override

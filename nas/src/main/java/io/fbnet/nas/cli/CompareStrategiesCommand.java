@@ -81,7 +81,9 @@ final class CompareStrategiesCommand implements Callable<Integer> {
       names = "--strategies",
       split = ",",
       paramLabel = "NAME",
-      description = "The strategies, as search --strategy names them.")
+      description =
+          "The strategies, as search --strategy names them; fbnet search --help says what each is"
+              + " and takes.")
   List<String> strategies = new ArrayList<>();
 
   @Option(

@@ -181,7 +181,7 @@ public final class Comparison {
               "%-18s %5d %12s %9.0f   %-20s %-20s %7s %7s%n",
               row.name(),
               row.runs().size(),
-              SearchCosts.text(row.mean(ComparedRun::macs)),
+              macs(row.mean(ComparedRun::macs)),
               row.mean(ComparedRun::seconds),
               mean(row),
               row.test().map(this::difference).orElse("-"),
@@ -216,6 +216,11 @@ public final class Comparison {
         + " of "
         + test.pairs()
         + (test.pairs() == 1 ? " pair" : " pairs");
+  }
+
+  /** Multiply-adds, where they are counted. */
+  static String macs(double macs) {
+    return macs > 0 ? SearchCosts.text(macs) : "-";
   }
 
   static String number(String format, double value) {

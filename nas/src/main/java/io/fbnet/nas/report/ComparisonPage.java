@@ -1,6 +1,5 @@
 package io.fbnet.nas.report;
 
-import io.fbnet.nas.search.SearchCosts;
 import java.util.List;
 import java.util.Locale;
 
@@ -28,7 +27,7 @@ final class ComparisonPage {
         "p",
         String.format(
             Locale.ROOT,
-            "%d strategies \u00b7 %d seeds \u00b7 %d searches",
+            "strategies: %d \u00b7 seeds: %d \u00b7 searches: %d",
             rows.size(),
             comparison.seeds().size(),
             runs),
@@ -116,7 +115,7 @@ final class ComparisonPage {
     for (Comparison.Row row : rows) {
       out.open("tr").words("td", row.name());
       number(out, Integer.toString(row.runs().size()));
-      number(out, SearchCosts.text(row.mean(ComparedRun::macs)));
+      number(out, Comparison.macs(row.mean(ComparedRun::macs)));
       number(out, Comparison.number("%.0f", row.mean(ComparedRun::seconds)));
       number(out, Comparison.number("%.0f", row.mean(ComparedRun::scored)));
       number(out, comparison.mean(row));
@@ -158,7 +157,7 @@ final class ComparisonPage {
                   number(out, comparison.measure().text(run.value()));
                   number(out, Comparison.number("%.4f", run.score()));
                   number(out, Comparison.number("%.4f", run.latencyMs()));
-                  number(out, SearchCosts.text(run.macs()));
+                  number(out, Comparison.macs(run.macs()));
                   number(out, Comparison.number("%.0f", run.seconds()));
                   out.words("td", String.join(" ", run.blocks())).close("tr");
                 });

@@ -129,7 +129,7 @@ class CompareStrategiesTest {
     Path page = folder.resolve("page.html");
     Path other = out.resolve("jobs").resolve("single-path-1");
     SmallRuns.run("report", job.toString(), other.toString(), "--out=" + page).succeeded();
-    for (String words : List.of("single-path", "random", "shared weights", "1 seeds")) {
+    for (String words : List.of("single-path", "random", "shared weights", "seeds: 1")) {
       assertTrue(Files.readString(page).contains(words), words);
     }
     SmallRuns.run("report", job.toString(), job.toString(), "--out=" + page).succeeded();

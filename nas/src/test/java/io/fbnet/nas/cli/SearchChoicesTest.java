@@ -4,14 +4,19 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.nas.cli.MainTest.Outcome;
+import io.fbnet.nas.run.MetricsLog;
+import io.fbnet.nas.search.Course;
 import io.fbnet.nas.search.SamplesFile;
 import io.fbnet.nas.search.SamplesFile.Sample;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -136,5 +141,46 @@ class SearchChoicesTest {
 
   private static String[] sampleWith(Path run, String flag) {
     return new String[] {"sample", run.toString(), "--train=1", "--epochs=1", "--batch=4", flag};
+  }
+
+  /** Flags of a short search without its epochs. */
+  private String[] withoutEpochs(String... given) {
+    return Stream.of(runs.searchFlags(given))
+        .filter(flag -> !flag.startsWith("--epochs") && !flag.startsWith("--warmup-epochs"))
+        .toArray(String[]::new);
+  }
+
+  @Test
+  void aCostBecomesEpochsInWhichRatesGoTheirWholeWay() throws IOException {
+    double cost = 2e8;
+    SmallRuns.run(withoutEpochs("--cost=0.2G", "--tau-end=0.5", "--out=" + run)).succeeded();
+    String config = Files.readString(run.resolve("config.yaml"));
+    assertFalse(config.contains("cost"), config);
+    assertTrue(config.contains("epoch-batches: ") && config.contains("epochs: "), config);
+    Course course = Course.read(run.resolve("cost.jsonl"));
+    assertTrue(course.macs() <= cost && course.macs() > 0.8 * cost, course.macs() + " spent");
+    List<ObjectNode> weights =
+        MetricsLog.read(run.resolve("metrics.jsonl")).stream()
+            .filter(line -> line.path("phase").asText().equals("w"))
+            .toList();
+    int steps = weights.size();
+    double last = 0.05 * (1 + Math.cos(Math.PI * (steps - 1) / steps));
+    assertEquals(last, weights.getLast().path("rate").asDouble(), 1e-6);
+    assertEquals(0.5, weights.getLast().path("tau").asDouble(), 1e-6);
+    Map<String, String> whole = SmallRuns.results(run);
+    Files.delete(run.resolve("samples.json"));
+    SmallRuns.removeNewest(run.resolve("checkpoints"));
+    SmallRuns.run("search", "--resume=" + run).succeeded();
+    assertEquals(whole, SmallRuns.results(run));
+
+    Path other = folder.resolve("other");
+    runs.search("--cost=0.2G", "--out=" + other).refused(2, "--cost decides", "leave out --epochs");
+    SmallRuns.run(withoutEpochs("--cost=1k", "--out=" + other))
+        .refusedAtTheEnd(2, "does not suffice", "scoring 2 networks");
+    SmallRuns.run(withoutEpochs("--cost=12 parsecs", "--out=" + other))
+        .refused(2, "--cost must be multiply-adds");
+    SmallRuns.run(withoutEpochs("--cost=400images", "--strategy=tf-nas", "--out=" + other))
+        .succeeded();
+    assertFalse(Files.readString(other.resolve("config.yaml")).contains("cost"));
   }
 }
