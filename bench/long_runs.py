@@ -2,7 +2,7 @@
 """Whether 10,000 steps of a search take more memory, files or threads than 500, on each back end.
 
 The search of a tiny space runs in a Java process whose heap is touched from the beginning and keeps its size, and which
-gives back every second what its compilers freed (they take 12 to 20 MiB for a moment, once the steps' methods are hot,
+gives back every five seconds, as the program has it, what its compilers freed (they take 12 to 20 MiB for a moment, once the steps' methods are hot,
 which glibc would keep), so that what grows is not Java's. Goes on where it was stopped.
 
   mvn -q -B package -pl nas -am -DskipTests
@@ -59,7 +59,7 @@ def run(java, device, steps, folder):
     (folder / "tiny.txt").write_text(TABLE)
     program = [java, "--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED", "-XX:+UseSerialGC",
                "-Xms96m", "-Xmx96m", "-XX:+AlwaysPreTouch", "-XX:NativeMemoryTracking=summary",
-               "-XX:TrimNativeHeapInterval=1000", "-cp", str(JAR), "io.fbnet.nas.cli.Main"]
+               "-XX:TrimNativeHeapInterval=5000", "-cp", str(JAR), "io.fbnet.nas.cli.Main"]
     environment = dict(os.environ, XDG_CACHE_HOME=str(folder / "cache"), FBNET_CUDA_PATH=str(SOFTWARE))
     subprocess.run(program + ["latency", "import", str(folder / "tiny.txt"), "--space", str(folder / "tiny.yaml"),
                               "--out", str(folder / "tiny.json")], check=True, capture_output=True, env=environment)
@@ -135,7 +135,7 @@ def main():
 
 A search of {args.steps} steps of a tiny space on each back end (`cuda` is the software device of the tests); {os.cpu_count()} cores
 of {machine.processor()}; commit {tree}; `python3 bench/long_runs.py --steps {args.steps} --devices {",".join(kept)}`.
-The heap is fixed and touched at the start, and glibc gives back each second what Java's compilers freed. Medians of the
+The heap is fixed and touched at the start, and glibc gives back every five seconds what Java's compilers freed. Medians of the
 samples from step {FIRST} to {FIRST + WINDOW} and of the last {WINDOW} steps: memory in MiB, resident, of it anonymous, and what
 Java's native memory tracking counts; open files; threads.
 

@@ -17,12 +17,18 @@ final class Relaunch {
   private static final String MODULE = "jdk.incubator.vector";
 
   /** Verbs that compute for longer than the virtual machine takes to start. */
-  private static final Set<String> LONG_VERBS =
-      Set.of("search", "sample", "train", "evaluate", "latency", "data");
+  static final Set<String> LONG_VERBS =
+      Set.of("search", "sample", "train", "evaluate", "compare-strategies", "latency", "data");
 
   /** The loops are compiled after a twentieth of the calls that it usually takes. */
   private static final String EARLY_LOOPS =
       "-XX:CompileCommand=CompileThresholdScaling,io.fbnet.engine.cpu.VectorLoops*::*,0.05";
+
+  /**
+   * Every five seconds glibc gives back what the second compiler took for a moment (12 to 20 MiB),
+   * and would keep else.
+   */
+  private static final String TRIM = "-XX:TrimNativeHeapInterval=5000";
 
   /** Holds the id of a process that has replaced itself, so that it does so only once. */
   private static final String GUARD = "FBNET_RELAUNCHED";
@@ -111,6 +117,7 @@ final class Relaunch {
     } else {
       flags.add("-XX:CompileCommand=quiet");
       flags.add(EARLY_LOOPS);
+      flags.add(TRIM);
     }
     if (Runtime.getRuntime().availableProcessors() <= 2 && choosesNoCollector(given)) {
       flags.add("-XX:+UseSerialGC");

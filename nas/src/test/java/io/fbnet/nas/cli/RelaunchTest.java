@@ -8,8 +8,11 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
@@ -37,6 +40,23 @@ class RelaunchTest {
       System.err.println("to standard error");
       System.exit(7);
     }
+  }
+
+  /** A verb that computes and is not said to would run its loops ten times slower. */
+  @Test
+  void everyVerbIsLongOrShort() throws IOException {
+    Set<String> verbs =
+        new TreeSet<>(FbnetCommand.forArguments("completion").getSubcommands().keySet());
+    verbs.removeAll(
+        List.of(
+            "report", "import", "export", "describe", "compare-devices", "doctor", "completion"));
+    assertEquals(verbs, new TreeSet<>(Relaunch.LONG_VERBS));
+    String line = "  [a-z-]+( \\| [a-z-]+)+\\)";
+    List<String> script =
+        Files.readAllLines(Path.of("..", "fbnet")).stream().filter(l -> l.matches(line)).toList();
+    assertEquals(1, script.size(), script::toString);
+    String listed = script.getFirst().strip().replace(")", "");
+    assertEquals(verbs, new TreeSet<>(Arrays.asList(listed.split(" \\| ", -1))));
   }
 
   private record Outcome(long pid, int code, List<String> out, String err) {}
