@@ -198,7 +198,7 @@ class StrategiesTest {
         }
       }
       if (strategy.trainsTheta()) {
-        sum += epochs * (images[1] / BATCH) * (double) costs.thetaStep();
+        sum += epochs * (images[1] / BATCH) * costs.thetaStep();
       }
       for (ArchitectureScorer.Score score : found.drawn()) {
         sum += costs.scoring(score.architecture().choice());
