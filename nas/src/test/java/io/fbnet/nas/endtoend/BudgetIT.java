@@ -9,7 +9,6 @@ import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.network.Description;
 import io.fbnet.nas.run.MetricsLog;
 import io.fbnet.nas.space.Architecture;
-import io.fbnet.nas.space.SearchSpace;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -34,20 +33,11 @@ class BudgetIT {
   void makeATable() throws Exception {
     fbnet = new Fbnet(folder);
     file = fbnet.tinySpace();
-    SearchSpace space = SearchSpace.load(file.toString());
-    // Latencies that follow no count, so that a limit on the one is none on the other.
-    double[][] ms = new double[space.layerCount()][space.blocks().size()];
-    for (int l = 0; l < ms.length; l++) {
-      for (int k = 0; k < ms[l].length; k++) {
-        ms[l][k] = 0.01 + 0.03 * ((5 * l + 7 * k) % 11);
-      }
-    }
-    LatencyTable made = LatencyTable.builder("made up", space).fixed(0.2).layers(ms).build();
-    table = folder.resolve("table.json");
-    made.write(table);
+    table = fbnet.tinyTable();
+    LatencyTable made = LatencyTable.load(table.toString());
     mean =
-        0.2
-            + Arrays.stream(ms)
+        made.fixed()
+            + Arrays.stream(made.layers())
                 .mapToDouble(row -> DoubleStream.of(row).average().getAsDouble())
                 .sum();
   }

@@ -148,6 +148,7 @@ class CommandsIT {
   }
 
   @Test
+  @Tag("full")
   void aDryRunWritesNothing() throws Exception {
     Fbnet.Outcome dry =
         fbnet.run(

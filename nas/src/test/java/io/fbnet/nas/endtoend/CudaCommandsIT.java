@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.jar.JarEntry;
 import java.util.jar.JarFile;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -148,6 +149,7 @@ class CudaCommandsIT {
   }
 
   @Test
+  @Tag("full")
   void memoryThatRunsOutEndsInOneSentence() throws Exception {
     assumeTrue(SoftwareCuda.present(), "the software CUDA device is not built");
     fbnet.environment("SOFT_CUDA_MEMORY", Long.toString(6 << 20));
@@ -170,10 +172,10 @@ class CudaCommandsIT {
 
   /** A rate beyond all reason: weights grow until a loss is no number. */
   @Test
+  @Tag("full")
   void aDivergedRunLeavesAReport() throws Exception {
     assumeTrue(SoftwareCuda.present(), "the software CUDA device is not built");
-    Path table = folder.resolve("table.json");
-    fbnet.run("latency", "measure", "--space", space.toString(), "--out", table.toString());
+    Path table = fbnet.tinyTable();
     for (String device : List.of("cpu", "cuda")) {
       Path run = folder.resolve("run-" + device);
       String[] more = {"--device", device, "--rate", "1e30"};

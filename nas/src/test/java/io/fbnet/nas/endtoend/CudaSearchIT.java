@@ -28,6 +28,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -149,6 +150,7 @@ class CudaSearchIT {
   }
 
   @Test
+  @Tag("full")
   void agreesWithTheCpu() throws IOException {
     assumeTrue(CpuBackend.availability().found(), CpuBackend.availability().remedy());
     Run cpu;

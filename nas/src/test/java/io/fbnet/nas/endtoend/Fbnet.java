@@ -2,6 +2,8 @@ package io.fbnet.nas.endtoend;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.space.SearchSpace;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -67,6 +69,23 @@ final class Fbnet {
       Files.copy(in, file, StandardCopyOption.REPLACE_EXISTING);
     }
     return file;
+  }
+
+  /**
+   * A table of that space, of latencies that follow no count, so that a limit on the one is none on
+   * the other; to measure one takes longer than the searches.
+   */
+  Path tinyTable() throws IOException {
+    SearchSpace space = SearchSpace.load(tinySpace().toString());
+    double[][] ms = new double[space.layerCount()][space.blocks().size()];
+    for (int l = 0; l < ms.length; l++) {
+      for (int k = 0; k < ms[l].length; k++) {
+        ms[l][k] = 0.01 + 0.03 * ((5 * l + 7 * k) % 11);
+      }
+    }
+    Path table = folder.resolve("table.json");
+    LatencyTable.builder("made up", space).fixed(0.2).layers(ms).build().write(table);
+    return table;
   }
 
   Process start(Path out, Path err, String... arguments) throws IOException {

@@ -36,13 +36,10 @@ class KillResumeIT {
   private Path table;
 
   @BeforeEach
-  void measure() throws Exception {
+  void prepare() throws Exception {
     fbnet = new Fbnet(folder);
     space = fbnet.tinySpace();
-    table = folder.resolve("table.json");
-    Fbnet.Outcome outcome =
-        fbnet.run("latency", "measure", "--space", space.toString(), "--out", table.toString());
-    assertEquals(0, outcome.code(), outcome.err());
+    table = fbnet.tinyTable();
   }
 
   /** The series that must be equal: every number of every step and theta of every epoch. */

@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -113,6 +114,7 @@ class KitCommandsIT {
   }
 
   @Test
+  @Tag("full")
   void thisMachineIsMeasuredWithOnnxRuntime() throws Exception {
     Path table = folder.resolve("table.json");
     Path temporary = Files.createDirectories(folder.resolve("tmp"));

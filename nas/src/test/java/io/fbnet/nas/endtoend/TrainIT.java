@@ -94,6 +94,7 @@ class TrainIT {
   }
 
   @Test
+  @Tag("full")
   void killedAndStoppedItContinuesBitForBit() throws Exception {
     Path unbroken = folder.resolve("unbroken");
     done(training(unbroken, 6));
@@ -193,8 +194,7 @@ class TrainIT {
   @Test
   void aSampleIsTrainedAndTheBestIsKept() throws Exception {
     Path space = fbnet.tinySpace();
-    Path table = folder.resolve("table.json");
-    done("latency", "measure", "--space=" + space, "--out=" + table);
+    Path table = fbnet.tinyTable();
     Path run = folder.resolve("search");
     done(Fbnet.tinySearch(space, table, run));
     String[] sample = {
