@@ -26,6 +26,7 @@ import org.junit.jupiter.api.io.TempDir;
 @EnabledOnOs(OS.LINUX)
 class KillResumeIT {
   private static final long SEED = 20260301L;
+  private static final int KILLS = 5;
 
   /** A limit that bites, so that its multiplier is part of what must survive. */
   private static final String[] BUDGET = {"--max-macs", "30k"};
@@ -51,18 +52,9 @@ class KillResumeIT {
     return lines;
   }
 
+  /** The short form of bench/kill_resume.py. */
   @Test
-  void killedAFewTimesItContinuesBitForBit() throws Exception {
-    killed(3);
-  }
-
-  @Test
-  @Tag("full")
-  void killedAtManyMomentsItContinuesBitForBit() throws Exception {
-    killed(10);
-  }
-
-  private void killed(int kills) throws Exception {
+  void killedAtSeededPointsItContinuesBitForBit() throws Exception {
     Path unbroken = folder.resolve("unbroken");
     Fbnet.Outcome whole = fbnet.run(Fbnet.tinySearch(space, table, unbroken, BUDGET));
     assertEquals(0, whole.code(), whole.err());
@@ -70,7 +62,7 @@ class KillResumeIT {
     int insideWrite = 0;
     int runs = 0;
     Path broken = folder.resolve("broken0");
-    for (int killed = 0; killed < kills; ) {
+    for (int killed = 0; killed < KILLS; ) {
       boolean first = !Files.exists(broken.resolve("config.yaml"));
       String[] arguments =
           first
@@ -99,7 +91,7 @@ class KillResumeIT {
     }
     System.out.println(
         "killed %d times in %d runs, %d inside a checkpoint's write, seed %d"
-            .formatted(kills, runs + 1, insideWrite, SEED));
+            .formatted(KILLS, runs + 1, insideWrite, SEED));
     assertTrue(insideWrite > 0, "no kill fell inside a write, seed " + SEED);
     if (Files.exists(broken.resolve("config.yaml"))) {
       Fbnet.Outcome last = fbnet.run("search", "--resume", broken.toString());
