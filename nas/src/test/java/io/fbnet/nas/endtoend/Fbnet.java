@@ -2,7 +2,7 @@ package io.fbnet.nas.endtoend;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.search.TinySearch;
 import io.fbnet.nas.space.SearchSpace;
 import java.io.IOException;
 import java.io.InputStream;
@@ -71,20 +71,10 @@ final class Fbnet {
     return file;
   }
 
-  /**
-   * A table of that space, of latencies that follow no count, so that a limit on the one is none on
-   * the other; to measure one takes longer than the searches.
-   */
+  /** A table of that space, copied to a file. */
   Path tinyTable() throws IOException {
-    SearchSpace space = SearchSpace.load(tinySpace().toString());
-    double[][] ms = new double[space.layerCount()][space.blocks().size()];
-    for (int l = 0; l < ms.length; l++) {
-      for (int k = 0; k < ms[l].length; k++) {
-        ms[l][k] = 0.01 + 0.03 * ((5 * l + 7 * k) % 11);
-      }
-    }
     Path table = folder.resolve("table.json");
-    LatencyTable.builder("made up", space).fixed(0.2).layers(ms).build().write(table);
+    TinySearch.table(SearchSpace.load(tinySpace().toString())).write(table);
     return table;
   }
 

@@ -19,16 +19,14 @@ import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.program.Program;
 import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.data.BatchLoader;
-import io.fbnet.nas.data.DataOptions;
 import io.fbnet.nas.data.DataSource;
 import io.fbnet.nas.data.Dataset;
-import io.fbnet.nas.data.ImageShape;
 import io.fbnet.nas.data.Splits;
 import io.fbnet.nas.network.SupernetGraphs.LossSettings;
+import io.fbnet.nas.search.TinySearch;
 import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
 import io.fbnet.nas.train.StoreTensors;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -47,17 +45,6 @@ class ThetaGradientsTest {
   private static final double TAU = 1.5;
   private static final float MOVE = 0.02f;
   private static final int[] NO_CHOICE = {};
-
-  private static SearchSpace space() {
-    return SearchSpace.load(
-        Path.of("src", "test", "resources", "io", "fbnet", "nas", "endtoend", "tiny.yaml")
-            .toString());
-  }
-
-  private static Dataset shapes() {
-    return DataSource.open(
-        DataOptions.of("shapes", new ImageShape(1, 12, 12)).withSeed(1).withOffline(true));
-  }
 
   private static SupernetGraphs supernet(SearchSpace space, Dataset data, LossSettings loss) {
     double[][] ms = new double[space.layerCount()][space.blocks().size()];
@@ -130,10 +117,10 @@ class ThetaGradientsTest {
   @ParameterizedTest
   @ValueSource(strings = {"reference", "cpu", "cuda deterministic"})
   void aPathGivesTheStraightThroughGradientOfItsSample(String device) {
-    SearchSpace space = space();
+    SearchSpace space = TinySearch.space();
     int candidates = space.blocks().size();
     try (Backend backend = Devices.open(device);
-        Dataset data = shapes();
+        Dataset data = DataSource.open(TinySearch.shapes());
         BatchLoader loader = loader(data, BATCH)) {
       SupernetGraphs graphs = supernet(space, data, LossSettings.PAPER).withSetsOfBlocks();
       Graph step = graphs.thetaPathStep(BATCH);
@@ -200,22 +187,45 @@ class ThetaGradientsTest {
     }
   }
 
+  /** The batches of w and theta that an unrolled step is on; a loader keeps only its last one. */
+  private static final class TwoBatches implements AutoCloseable {
+    private final Dataset data = DataSource.open(TinySearch.shapes());
+    private final BatchLoader one = loader(data, 2 * BATCH);
+    private final BatchLoader other = loader(data, 2 * BATCH);
+    private final Batch first;
+    private final Batch second;
+    private final UnrolledGraphs graphs;
+
+    TwoBatches(SearchSpace space) {
+      graphs = new UnrolledGraphs(supernet(space, data, LossSettings.PAPER.withoutNoise()));
+      one.start(0, 0);
+      other.start(0, 1);
+      first = one.next();
+      second = other.next();
+    }
+
+    @Override
+    public void close() {
+      one.close();
+      other.close();
+      data.close();
+    }
+  }
+
   /** A step of second order and what it leaves. */
   private static final class Unrolled implements AutoCloseable {
     private static final double RATE = 0.5;
     private final ParameterStore store;
     private final Program weights;
     private final Program thetas;
-    private final Batch first;
-    private final Batch second;
+    private final TwoBatches on;
 
-    Unrolled(Backend backend, UnrolledGraphs graphs, float[] theta, Batch first, Batch second) {
-      Graph graph = graphs.weightGradients(BATCH);
+    Unrolled(Backend backend, TwoBatches on, float[] theta) {
+      this.on = on;
+      Graph graph = on.graphs.weightGradients(BATCH);
       store = store(backend, graph, theta);
       weights = Program.compile(backend, graph, store);
-      thetas = Program.compile(backend, graphs.thetaGradients(BATCH), store);
-      this.first = first;
-      this.second = second;
+      thetas = Program.compile(backend, on.graphs.thetaGradients(BATCH), store);
       for (Program program : List.of(weights, thetas)) {
         controls(program);
         program.set(UnrolledGraphs.LOOK_RATE, RATE);
@@ -228,13 +238,13 @@ class ThetaGradientsTest {
     double lossAhead() {
       look();
       weights.run(UnrolledGraphs.LOOK_AHEAD, NO_CHOICE);
-      BatchInputs.write(thetas, second);
+      BatchInputs.write(thetas, on.second);
       thetas.run(Op.Phase.FIRST, NO_CHOICE);
       return thetas.read("loss")[0];
     }
 
     private void look() {
-      BatchInputs.write(weights, first);
+      BatchInputs.write(weights, on.first);
       weights.run(Op.Phase.FIRST, NO_CHOICE);
     }
 
@@ -256,9 +266,8 @@ class ThetaGradientsTest {
   }
 
   /** What an unrolled step on a back end makes of theta's gradient; w is to rest. */
-  private static float[] unrolled(
-      Backend backend, UnrolledGraphs graphs, float[] theta, Batch first, Batch second) {
-    try (Unrolled step = new Unrolled(backend, graphs, theta, first, second)) {
+  private static float[] unrolled(Backend backend, TwoBatches on, float[] theta) {
+    try (Unrolled step = new Unrolled(backend, on, theta)) {
       float[] values = step.store.readAll(NetworkBuilder.WEIGHTS, Storage.Flat.VALUES);
       float[] velocity = step.store.readAll(NetworkBuilder.WEIGHTS, "velocity");
       step.step();
@@ -275,27 +284,19 @@ class ThetaGradientsTest {
 
   @Test
   void anUnrolledStepGoesWhereTheLossAheadFalls() {
-    SearchSpace space = space();
+    SearchSpace space = TinySearch.space();
     try (Backend backend = Devices.open("reference");
-        Dataset data = shapes();
-        BatchLoader one = loader(data, 2 * BATCH);
-        BatchLoader other = loader(data, 2 * BATCH)) {
-      UnrolledGraphs graphs =
-          new UnrolledGraphs(supernet(space, data, LossSettings.PAPER.withoutNoise()));
-      one.start(0, 0);
-      other.start(0, 1);
-      Batch first = one.next();
-      Batch second = other.next();
+        TwoBatches on = new TwoBatches(space)) {
       float[] theta = theta(space);
-      float[] actual = unrolled(backend, graphs, theta, first, second);
+      float[] actual = unrolled(backend, on, theta);
       float[] firstOrder;
-      try (Unrolled step = new Unrolled(backend, graphs, theta, first, second)) {
+      try (Unrolled step = new Unrolled(backend, on, theta)) {
         step.lossAhead();
         firstOrder = step.store.readAll(SupernetGraphs.THETA, Storage.Flat.GRADIENTS);
       }
-      // Loosely, and along the gradient: with every step that theta makes the loss ahead has a
-      // kink.
-      // A wrong sign or factor of the second order is farther away.
+      // Loosely, and along the gradient: the loss ahead has a kink wherever theta goes. A wrong
+      // sign
+      // or factor of the second order is farther away.
       double length = Math.sqrt(dot(actual, actual));
       double slope = 0;
       for (int sign : new int[] {-1, 1}) {
@@ -303,7 +304,7 @@ class ThetaGradientsTest {
         for (int i = 0; i < moved.length; i++) {
           moved[i] += (float) (sign * MOVE * actual[i] / length);
         }
-        try (Unrolled step = new Unrolled(backend, graphs, moved, first, second)) {
+        try (Unrolled step = new Unrolled(backend, on, moved)) {
           slope += sign * step.lossAhead() / (2 * MOVE);
         }
       }
@@ -325,21 +326,13 @@ class ThetaGradientsTest {
   @ParameterizedTest
   @ValueSource(strings = {"cpu", "cuda deterministic"})
   void backEndsAgreeOnAnUnrolledStep(String device) {
-    SearchSpace space = space();
+    SearchSpace space = TinySearch.space();
     try (Backend reference = Devices.open("reference");
         Backend backend = Devices.open(device);
-        Dataset data = shapes();
-        BatchLoader one = loader(data, 2 * BATCH);
-        BatchLoader other = loader(data, 2 * BATCH)) {
-      UnrolledGraphs graphs =
-          new UnrolledGraphs(supernet(space, data, LossSettings.PAPER.withoutNoise()));
-      one.start(0, 0);
-      other.start(0, 1);
-      Batch first = one.next();
-      Batch second = other.next();
+        TwoBatches on = new TwoBatches(space)) {
       float[] theta = theta(space);
-      float[] expected = unrolled(reference, graphs, theta, first, second);
-      float[] actual = unrolled(backend, graphs, theta, first, second);
+      float[] expected = unrolled(reference, on, theta);
+      float[] actual = unrolled(backend, on, theta);
       for (int i = 0; i < expected.length; i++) {
         // The finite difference divides what f32 leaves of two gradients.
         assertEquals(expected[i], actual[i], 1e-3 + 0.05 * Math.abs(expected[i]), "theta " + i);

@@ -55,6 +55,12 @@ class PathStepsTest {
     return DataSource.open(TinySearch.shapes());
   }
 
+  private static BatchLoader loader(Dataset data, int images) {
+    return BatchLoader.over(data.train(), Splits.subset(data.train(), images, 1))
+        .batchSize(BATCH)
+        .build();
+  }
+
   /** The paths of a step where nothing is asked of theta. */
   private static List<int[]> paths(PathSampling sampling, SearchSpace space, long step) {
     return new PathSampler(sampling, space, SEED).paths(Theta.uniform(space), step);
@@ -141,10 +147,7 @@ class PathStepsTest {
           new PathGraphs(space, data.normalisation(), true).training(BATCH, 0.9, 1e-3, true);
       try (ParameterStore store = new ParameterStore(backend, graph.parameters());
           Program program = Program.compile(backend, graph, store);
-          BatchLoader loader =
-              BatchLoader.over(data.train(), Splits.subset(data.train(), 2 * BATCH, 1))
-                  .batchSize(BATCH)
-                  .build()) {
+          BatchLoader loader = loader(data, 2 * BATCH)) {
         store.initialise(SEED);
         loader.start(0, 0);
         Batch batch = loader.next();
@@ -188,10 +191,7 @@ class PathStepsTest {
     try (Backend backend = Devices.open(device);
         Arena arena = Arena.ofConfined();
         Dataset data = shapes();
-        BatchLoader loader =
-            BatchLoader.over(data.train(), Splits.subset(data.train(), BATCH, 1))
-                .batchSize(BATCH)
-                .build()) {
+        BatchLoader loader = loader(data, BATCH)) {
       loader.start(0, 0);
       Batch batch = loader.next();
       int classes = space.classes();
@@ -238,10 +238,7 @@ class PathStepsTest {
           new PathGraphs(space, data.normalisation(), true).distillation(BATCH, 0, 0, false);
       try (ParameterStore store = new ParameterStore(backend, graph.parameters());
           Program program = Program.compile(backend, graph, store);
-          BatchLoader loader =
-              BatchLoader.over(data.train(), Splits.subset(data.train(), BATCH, 1))
-                  .batchSize(BATCH)
-                  .build()) {
+          BatchLoader loader = loader(data, BATCH)) {
         store.initialise(SEED);
         loader.start(0, 0);
         Batch batch = loader.next();
@@ -278,10 +275,7 @@ class PathStepsTest {
       for (int count : new int[] {1, 2}) {
         try (ParameterStore store = new ParameterStore(backend, graph.parameters());
             Program program = Program.compile(backend, graph, store);
-            BatchLoader loader =
-                BatchLoader.over(data.train(), Splits.subset(data.train(), BATCH, 1))
-                    .batchSize(BATCH)
-                    .build()) {
+            BatchLoader loader = loader(data, BATCH)) {
           store.initialise(SEED);
           loader.start(0, 0);
           int[] path = paths(PathSampling.UNIFORM, space, 0).getFirst();

@@ -10,20 +10,26 @@ import java.nio.file.Path;
 import java.util.List;
 
 /** What searches of seconds are made of. */
-final class TinySearch {
+public final class TinySearch {
   private TinySearch() {}
 
-  static SearchSpace space() {
+  /** All nine candidates, grouped and changing shapes, on images of 12 x 12. */
+  public static SearchSpace space() {
     return SearchSpace.load(
         Path.of("src", "test", "resources", "io", "fbnet", "nas", "endtoend", "tiny.yaml")
             .toString());
   }
 
-  static DataOptions shapes() {
+  /** Images that it takes. */
+  public static DataOptions shapes() {
     return DataOptions.of("shapes", new ImageShape(1, 12, 12)).withSeed(1).withOffline(true);
   }
 
-  static LatencyTable table(SearchSpace space) {
+  /**
+   * Latencies that follow no count, so that a limit on the one is none on the other; to measure
+   * them takes longer than the searches.
+   */
+  public static LatencyTable table(SearchSpace space) {
     double[][] ms = new double[space.layerCount()][space.blocks().size()];
     for (int l = 0; l < ms.length; l++) {
       for (int k = 0; k < ms[l].length; k++) {
