@@ -109,7 +109,8 @@ INLINE void stageNormal(float* numbers, const Normal& norm, const Factor& f, con
   }
 }
 
-// Stores row m of every warp's results and adds them to the sums, with the images that beginImages brought.
+// Stores row m of every warp's results where there is a place for them, and adds them to the sums, with the images that
+// beginImages brought.
 template <int BN, int m>
 INLINE void storeGradient(const Product& p, const Factor& f, const Share<BN>& s, int job, int relu,
                           const float (&acc)[Share<BN>::M][4][4], const bf16* stage, const float* numbers,
@@ -123,7 +124,7 @@ INLINE void storeGradient(const Product& p, const Factor& f, const Share<BN>& s,
   for (int half = 0; half < 2; half++) {
     roundedRow(acc, m, half, w[half]);
     on[half] = channel < s.columns && pixel + half * 8 < p.pixels;
-    if (on[half]) {
+    if (on[half] && p.d) {
       *reinterpret_cast<uint4*>(to + half * 8 * (long long)p.ldd) =
           make_uint4(w[half][0], w[half][1], w[half][2], w[half][3]);
     }

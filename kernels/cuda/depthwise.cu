@@ -8,8 +8,8 @@
 // output parity.
 //
 // forward_statistics also leaves the statistics of y, as it is stored, for the norm behind the convolution.
-// backward_data_sums also leaves the sums that the gradient of the norm before the convolution needs, of the gradient
-// as it is stored (depthwise_sums.h).
+// backward_data_sums stores the gradient behind the mask of the ReLU before the convolution, and also leaves the sums
+// that the gradient of the norm there needs, of the gradient as it is stored (depthwise_sums.h).
 //
 // Bound by memory, but for 5x5 with stride 1 in bf16: 25 multiply-adds for 4 bytes are four fifths of what a
 // multiprocessor can do in the time of a copy, and everything else an instruction does comes on top. So in bf16 with
@@ -95,8 +95,9 @@ INLINE void gather(const T* x, const float* w, T* y, const Jobs& jobs, const Ima
       own.x = at.column;
       own.height = HIGH;
       setWidth<16, 8>(own);
-      const T* images = sums.x + (long long)at.image * to.h * to.w * to.ld + first;
-      beginFill(beside, images, own, to, channels, fitsVectors(sums.x, to));
+      const Images read = imagesRead(sums, to);
+      const T* images = sums.x + (long long)at.image * to.h * to.w * read.ld + first;
+      beginFill(beside, images, own, read, channels, fitsVectors(sums.x, read));
     }
     beginFill(tile, in, window, from, channels, vectors);
     endFill(tile, numbers, window, from, channels, vectors, GRADIENT ? none : norm);
@@ -124,7 +125,7 @@ INLINE void gather(const T* x, const float* w, T* y, const Jobs& jobs, const Ima
     }
   }
   if constexpr (GRADIENT) {
-    endOfSums(added, pairOfThread(channels), across * Patch<S>::DOWN, first, channels, norm.inverse, to.ld, sums,
+    endOfSums(added, pairOfThread(channels), across * Patch<S>::DOWN, first, channels, norm.inverse, sums.ld, sums,
               reinterpret_cast<float*>(tile));
   } else if constexpr (STATISTICS) {
     endOfStatistics(added, shifted, pairOfThread(channels), across * Patch<S>::DOWN, first, channels, to.ld, sums,
@@ -176,11 +177,12 @@ INLINE void spread(const T* dy, const float* w, T* dx, const Jobs& jobs, const I
       float out[2][4][2] = {};
       typename RawPair<T>::type images[2][4];
       if constexpr (SUMS) {
-        const T* x = sums.x + (long long)at.image * to.h * to.w * to.ld + first + pair.lane * 2;
-        if (fitsPairs(sums.x, to)) {
-          loadPatch<T, 2>(x, to, at.row + top, at.column + beside, true, true, images);
+        const Images read = imagesRead(sums, to);
+        const T* x = sums.x + (long long)at.image * to.h * to.w * read.ld + first + pair.lane * 2;
+        if (fitsPairs(sums.x, read)) {
+          loadPatch<T, 2>(x, read, at.row + top, at.column + beside, true, true, images);
         } else {
-          loadPatch<T, 2>(x, to, at.row + top, at.column + beside, false, pair.lane * 2 + 1 < channels, images);
+          loadPatch<T, 2>(x, read, at.row + top, at.column + beside, false, pair.lane * 2 + 1 < channels, images);
         }
       }
       const T* seen = tile + top / 2 * pitch + beside / 2 * TilePixel<T>::size + pair.lane * 2;
@@ -220,7 +222,7 @@ INLINE void spread(const T* dy, const float* w, T* dx, const Jobs& jobs, const I
     }
   }
   if constexpr (SUMS) {
-    endOfSums(added, pairOfThread(channels), across * 2, first, channels, norm.inverse, to.ld, sums,
+    endOfSums(added, pairOfThread(channels), across * 2, first, channels, norm.inverse, sums.ld, sums,
               reinterpret_cast<float*>(tile));
   }
 }
@@ -294,7 +296,7 @@ INLINE void backwardData(const T* dy, const float* w, T* dx, const Jobs& jobs, c
   extern "C" __global__ void __launch_bounds__(128, K == 3 ? 5 : 4)                       \
       depthwise_k##K##s##S##_backward_data_sums_##SUFFIX(                                 \
           const T* __restrict__ dy, const float* __restrict__ w, T* __restrict__ dx,      \
-          DEPTHWISE_SIZES, const T* __restrict__ x, DEPTHWISE_NORM, float* partial,       \
+          DEPTHWISE_SIZES, const T* __restrict__ x, int ld, DEPTHWISE_NORM, float* partial, \
           unsigned* tickets, long long pixels, float* __restrict__ means,                 \
           float* __restrict__ dgamma, float* __restrict__ dbeta, const int* __restrict__ place) {           \
     DEPTHWISE_TILE(T, K, 1);                                                              \
@@ -303,7 +305,7 @@ INLINE void backwardData(const T* dy, const float* w, T* dx, const Jobs& jobs, c
     backwardData<T, K, S, true>(dy, w, dx, {jobs, down, right}, {oh, ow, c, ldy}, {h, wd, c, ldx},           \
                                 {mean, inverse, gamma, beta, relu}, reinterpret_cast<T*>(tile),             \
                                 reinterpret_cast<float*>(numbers),                        \
-                                {x, pixels, partial, tickets, means, dgamma, dbeta, place},                 \
+                                {x, ld, pixels, partial, tickets, means, dgamma, dbeta, place},             \
                                 reinterpret_cast<T*>(beside));                            \
   }                                                                                       \
   EXPORT_KERNEL(depthwise_k##K##s##S##_backward_data_sums_##SUFFIX)

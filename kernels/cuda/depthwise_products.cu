@@ -52,11 +52,12 @@
   EXPORT_KERNEL(depthwise_products_k##K##_backward_data)                                                 \
   STRIP_KERNEL                                                                                      \
   depthwise_products_k##K##_backward_data_sums(                                                          \
-      STRIP_ARGUMENTS, const bf16* __restrict__ images, STRIP_NORM, float* partial, unsigned* tickets,   \
-      long long pixels, float* __restrict__ means, float* __restrict__ dgamma, float* __restrict__ dbeta, \
+      STRIP_ARGUMENTS, const bf16* __restrict__ images, int ld, STRIP_NORM, float* partial,              \
+      unsigned* tickets, long long pixels, float* __restrict__ means, float* __restrict__ dgamma,        \
+      float* __restrict__ dbeta,                                                                         \
       const int* __restrict__ place) {                                                                   \
     const Norm norm = STRIP_NUMBERS;                                                                     \
-    const GradientSums<bf16> sums = {images, pixels, partial, tickets, means, dgamma, dbeta, place};     \
+    const GradientSums<bf16> sums = {images, ld, pixels, partial, tickets, means, dgamma, dbeta, place};     \
     STRIP_BODY(K, true, norm, sums);                                                                     \
   }                                                                                                      \
   EXPORT_KERNEL(depthwise_products_k##K##_backward_data_sums)

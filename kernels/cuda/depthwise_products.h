@@ -337,10 +337,10 @@ INLINE unsigned stripsWithin(const StripStore& mine, const Strips& s, const Imag
   return mine.on() ? in : 0u;
 }
 
-// How many elements further on a pixel is in the strips whose number has this bit.
-INLINE int elementsFurther(int bit, const Strips& s, const Images& to) {
+// How many pixels further on a pixel is in the strips whose number has this bit.
+INLINE int pixelsFurther(int bit, const Strips& s, const Images& to) {
   const StripPlace own = placeOfStrip(1 << bit, s);
-  return ((own.image * to.h + own.row) * to.w + own.column) * to.ld;
+  return (own.image * to.h + own.row) * to.w + own.column;
 }
 
 // A thread's eight channels as they lie in memory, and zeros for those that do not exist.
@@ -400,17 +400,24 @@ INLINE void addShifted(const uint4& raw, const StripNumbers& numbers, StripSums&
   }
 }
 
-INLINE void addMasked(const uint4& raw, const uint4& rawX, const StripNumbers& numbers, int withRelu, StripSums& sums) {
+// Two bf16 in a word, of numbers that are bf16.
+INLINE unsigned upperHalves(float low, float high) {
+  return __byte_perm(__float_as_uint(low), __float_as_uint(high), 0x7632);
+}
+
+// Adds raw where a ReLU behind the norm let rawX pass, and makes it zero elsewhere.
+INLINE void addMasked(uint4& raw, const uint4& rawX, const StripNumbers& numbers, int withRelu, StripSums& sums) {
   float d[8], x[8];
   widenEight(raw, d);
   widenEight(rawX, x);
 #pragma unroll
   for (int e = 0; e < 8; e++) {
     const float centred = x[e] - numbers.mean[e];
-    const float masked = withRelu && centred * numbers.scale[e] + numbers.shift[e] <= 0.0f ? 0.0f : d[e];
-    sums.sum[e] += masked;
-    sums.second[e] += masked * centred;
+    d[e] = withRelu && centred * numbers.scale[e] + numbers.shift[e] <= 0.0f ? 0.0f : d[e];
+    sums.sum[e] += d[e];
+    sums.second[e] += d[e] * centred;
   }
+  raw = make_uint4(upperHalves(d[0], d[1]), upperHalves(d[2], d[3]), upperHalves(d[4], d[5]), upperHalves(d[6], d[7]));
 }
 
 // Adds a block's threads in their order: the sums of column `thread` of the block's [2][groups * 8] are in the first
@@ -505,21 +512,21 @@ INLINE void gatherStrips(const bf16* x, const float* w, bf16* y, const Jobs& job
     const StripStore mine(channels);
     const int rest = channels - mine.group * 8;
     const int row = at.row + mine.pixel / STRIP_COLUMNS, column = at.column + mine.pixel % STRIP_COLUMNS;
-    const long long corner =
-        (((long long)at.image * to.h + row) * to.w + column) * to.ld + first + mine.group * 8;
+    const long long corner = ((long long)at.image * to.h + row) * to.w + column;
+    bf16* out = y + corner * to.ld + first + mine.group * 8;
     const unsigned within = stripsWithin(mine, s, to, at);
-    const int steps[3] = {elementsFurther(0, s, to), elementsFurther(1, s, to), elementsFurther(2, s, to)};
-    const auto placeOf = [&](int strip) {
+    const int steps[3] = {pixelsFurther(0, s, to), pixelsFurther(1, s, to), pixelsFurther(2, s, to)};
+    const auto pixelOf = [&](int strip) {
       return (strip & 1 ? steps[0] : 0) + (strip & 2 ? steps[1] : 0) + (strip & 4 ? steps[2] : 0);
     };
     uint4 images[STRIPS] = {};
     if constexpr (GRADIENT) {
-      const int wholeX = fitsVectors(sums.x, to);
+      const int wholeX = fitsVectors(sums.x, imagesRead(sums, to));
+      const bf16* read = sums.x + corner * sums.ld + first + mine.group * 8;
 #pragma unroll
       for (int i = 0; i < STRIPS; i++) {
         if (within >> i & 1) {
-          const int place = placeOf(i);
-          images[i] = rawEight(sums.x + corner + placeOf(i), wholeX, rest);
+          images[i] = rawEight(read + pixelOf(i) * sums.ld, wholeX, rest);
         }
       }
     }
@@ -544,13 +551,13 @@ INLINE void gatherStrips(const bf16* x, const float* w, bf16* y, const Jobs& job
 #pragma unroll
     for (int i = 0; i < STRIPS; i++) {
       if (within >> i & 1) {
-        const uint4 raw = *reinterpret_cast<const uint4*>(staged + i * stagedAt(STRIP_PIXELS, 0));
-        storeEight(y + corner + placeOf(i), raw, whole, rest);
+        uint4 raw = *reinterpret_cast<const uint4*>(staged + i * stagedAt(STRIP_PIXELS, 0));
         if constexpr (GRADIENT) {
           addMasked(raw, images[i], of, norm.relu, added);
         } else if constexpr (STATISTICS) {
           addShifted(raw, of, added);
         }
+        storeEight(out + pixelOf(i) * to.ld, raw, whole, rest);
       }
     }
     if constexpr (STATISTICS) {
@@ -565,16 +572,20 @@ INLINE void gatherStrips(const bf16* x, const float* w, bf16* y, const Jobs& job
     const int groups = (channels + 7) / 8, thread = threadOfBlock(), which = thread / (groups * 8);
     const int own = thread - which * groups * 8;
     float sum = addThreads(StripStore(channels), groups, added, scratch);
-    float* column = sums.partial + (long long)blockIdx.y * (STATISTICS ? 4 : 2) * to.ld + first + own;
+    int c = to.ld;
+    if constexpr (GRADIENT) {
+      c = sums.ld;
+    }
+    float* column = sums.partial + (long long)blockIdx.y * (STATISTICS ? 4 : 2) * c + first + own;
     if (which < 2 && own < channels) {
       if constexpr (GRADIENT) {
         sum *= which ? norm.inverse[first + own] : 1.0f;
       }
-      column[which * to.ld] = sum;
+      column[which * c] = sum;
       if constexpr (STATISTICS) {
-        column[(2 + which) * to.ld] = which ? (float)pixels : shifts[own];
+        column[(2 + which) * c] = which ? (float)pixels : shifts[own];
       }
     }
-    endOfParts(first, channels, to.ld, sums, scratch);
+    endOfParts(first, channels, c, sums, scratch);
   }
 }

@@ -1,8 +1,8 @@
 // What a depthwise convolution leaves for the norms around it, made where its results are stored:
 //   - statistics of y: the sums of y - shift and of its square. Each thread shifts by the first of its own results,
 //     so that nothing cancels where the mean is large; sums are moved from shift to shift with their counts.
-//   - the sums of a batch norm's gradient that takes dx: of dx, and of dx times the normalised input, both where a
-//     ReLU behind the norm let it pass.
+//   - the sums of a batch norm's gradient that takes dx: of dx, and of dx times the normalised input. Then dx is zero
+//     where a ReLU behind the norm let nothing pass, and is stored so.
 // A thread adds those of its two channels over all its patches, the block those of its threads in order; the last
 // block of a tile of channels adds the parts in theirs and ends the work.
 #pragma once
@@ -30,11 +30,12 @@ struct StatisticsSums {
   const int* place;
 };
 
-// What the norm read, as many pixels of as many channels as dx, and what the sums end in: arrays from the slice's
-// first channel on, the second of two numbers a channel as many further on as there are channels in a pixel.
+// What the norm read, as many pixels as dx has, `ld` channels apart, and what the sums end in: arrays from the slice's
+// first channel on, the second of two numbers a channel `ld` further on.
 template <class T>
 struct GradientSums {
   const T* x;
+  int ld;
   long long pixels;
   float* partial;
   unsigned* tickets;
@@ -52,8 +53,14 @@ struct PairShift {
   float by[2], count;
 };
 
-// `numbers` are mean, scale and shift of the pair, in shared memory.
-INLINE void addPair(const float (&d)[2], const float (&x)[2], const float* numbers, int withRelu, PairSums& sums) {
+// The images that the norm read beside dx, `to`.
+template <class T>
+INLINE Images imagesRead(const GradientSums<T>& sums, const Images& to) {
+  return {to.h, to.w, to.c, sums.ld};
+}
+
+// Masks d and adds it. `numbers` are mean, scale and shift of the pair, in shared memory.
+INLINE void addPair(float (&d)[2], const float (&x)[2], const float* numbers, int withRelu, PairSums& sums) {
   float mean[2], scale[2], shift[2];
   load(numbers, mean);
   load(numbers + DEPTHWISE_CHANNELS, scale);
@@ -61,13 +68,13 @@ INLINE void addPair(const float (&d)[2], const float (&x)[2], const float* numbe
 #pragma unroll
   for (int e = 0; e < 2; e++) {
     const float centred = x[e] - mean[e];
-    const float masked = withRelu && centred * scale[e] + shift[e] <= 0.0f ? 0.0f : d[e];
-    sums.sum[e] += masked;
-    sums.product[e] += masked * centred;
+    d[e] = withRelu && centred * scale[e] + shift[e] <= 0.0f ? 0.0f : d[e];
+    sums.sum[e] += d[e];
+    sums.product[e] += d[e] * centred;
   }
 }
 
-// Stores a patch as storePatch does; rawX(r, o) is what the norm read at a pixel of it.
+// Stores a patch as storePatch does, behind the ReLU's mask; rawX(r, o) is what the norm read at a pixel of it.
 template <class T, int ROWS, int COLUMNS, class X>
 INLINE void storeSummedPixels(T* image, const Images& s, int row, int column, bool pairs, bool second,
                               const float (&out)[ROWS][COLUMNS][2], X rawX, const float* numbers, int withRelu,
@@ -78,12 +85,12 @@ INLINE void storeSummedPixels(T* image, const Images& s, int row, int column, bo
     for (int o = 0; o < COLUMNS; o++) {
       if (row + r < s.h && column + o < s.w) {
         T* to = image + ((row + r) * s.w + column + o) * s.ld;
-        const auto raw = rounded(to, out[r][o]);
-        storeRaw(to, raw, pairs, second);
         float d[2], x[2];
-        widen(raw, d);
+        widen(rounded(to, out[r][o]), d);
         widen(rawX(r, o), x);
-        addPair(d, x, numbers, withRelu, sums);
+        // Loaded for each pixel anew: kept for the patch they would be spilled.
+        addPair(d, x, numbers + anew(0), withRelu, sums);
+        storeRaw(to, rounded(to, d), pairs, second);
       }
     }
   }

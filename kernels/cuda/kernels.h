@@ -172,8 +172,8 @@ struct Walk {
   long long pixel, pixelStep;
 };
 
-INLINE Walk channelWalk(int groups) {
-  const unsigned t = (unsigned)threadOfGrid(), all = (unsigned)threadsOfGrid();
+// The walk of thread t of `all`.
+INLINE Walk channelWalk(int groups, unsigned t, unsigned all) {
   Walk w;
   if (all < (unsigned)groups) {
     w.group = (int)t;
@@ -188,6 +188,10 @@ INLINE Walk channelWalk(int groups) {
     w.pixelStep = side;
   }
   return w;
+}
+
+INLINE Walk channelWalk(int groups) {
+  return channelWalk(groups, (unsigned)threadOfGrid(), (unsigned)threadsOfGrid());
 }
 
 // A grid-stride walk over rows of `size` elements that knows row and place without dividing again.

@@ -23,6 +23,7 @@ final class BankKernels {
   private final Function<Value, MemorySegment> memory;
   private final BankWeights weights;
   private final BankMix mix;
+  private ProjectGradient projectGradient;
 
   BankKernels(
       CudaContext context, LayerBank bank, OwnProducts own, Function<Value, MemorySegment> memory) {
@@ -65,10 +66,35 @@ final class BankKernels {
   }
 
   Kernel expandWeights(Value dExpanded) {
+    int inputs = bank.x().shape().get(1);
     return ofWeights(
         operand(dExpanded),
         operand(bank.x()),
-        product(weights.expandProduct(), bank.width(), bank.x().shape().get(1)));
+        product(weights.expandProduct(bank.width()), bank.width(), inputs));
+  }
+
+  private BankFold fold() {
+    return new BankFold(context, operand(bank.x()), weights.expand());
+  }
+
+  /** What folds the gradient of a norm into the next two. */
+  Kernel fold(Value wide, Value norm, Value means) {
+    return fold().prepare(memory.apply(wide), memory.apply(norm), memory.apply(means));
+  }
+
+  /** As {@link #expandWeights}, with the norm's gradient folded into it. */
+  Kernel foldedWeights(Value wide, Value norm, Value means) {
+    int rows = wide.shape().get(1);
+    int inputs = bank.x().shape().get(1);
+    MemorySegment product = weights.expandProduct(rows);
+    return CudaContext.sequence(
+        ofWeights(operand(wide), operand(bank.x()), product(product, rows, inputs)),
+        fold().weights(product, memory.apply(norm), memory.apply(means), weights.expandRows()));
+  }
+
+  /** The same for {@link #expandData}. */
+  Kernel foldedData(Value wide, Value to) {
+    return product(operand(wide), false, fold().factors(), false, operand(to));
   }
 
   // The depthwise convolutions
@@ -181,6 +207,7 @@ final class BankKernels {
     MemorySegment to = dgamma == null ? null : memory.apply(dgamma);
     return new CudaNorm.GradientSums(
         memory.apply(x),
+        x.shape().get(1),
         numbers(norm.numbers(), norm.any().relu()),
         memory.apply(means),
         new CudaNorm.Gradients(to, to, to == null ? null : norm.places().apply(weights).places()));
@@ -201,9 +228,13 @@ final class BankKernels {
         wanted ? weights.projectNorm().places() : null);
   }
 
-  /** Copies of the gradients of all weights to where they belong. */
-  Kernel gradients() {
-    return weights.gradients().kernel(context, Family.WEIGHTS_END);
+  /**
+   * Copies of the gradients of all weights to where they belong.
+   *
+   * @param folded whether those of the first convolutions are there
+   */
+  Kernel gradients(boolean folded) {
+    return weights.gradients(folded, projectGradient).kernel(context, Family.WEIGHTS_END);
   }
 
   // The last convolutions
@@ -248,14 +279,37 @@ final class BankKernels {
   /** All of them by our kernel, which leaves the sums of the norm's gradient. */
   Kernel projectData(
       Value dProjected, Value dNormalised, Value filtered, BankNorm norm, Value means) {
+    return projectData(dProjected, dNormalised, sums(filtered, norm, means), true);
+  }
+
+  private Kernel projectData(
+      Value dProjected, Value images, CudaNorm.GradientSums sums, boolean stored) {
     Operand gradient = operand(dProjected);
-    Operand to = operand(dNormalised);
-    List<BankProduct.Factor> factors =
-        factors(
-            i ->
-                new BankProduct.Factor(
-                    outputs(gradient, i), weights.projectMatrix(i), within(to, i)));
-    return BankProduct.gradient(context, gradient, to, factors, sums(filtered, norm, means));
+    Operand to = operand(images);
+    return BankProduct.gradient(context, gradient, to, projectFactors(gradient, to), sums, stored);
+  }
+
+  private List<BankProduct.Factor> projectFactors(Operand gradient, Operand to) {
+    return factors(
+        i -> new BankProduct.Factor(outputs(gradient, i), weights.projectMatrix(i), within(to, i)));
+  }
+
+  /** The sums of the norm's gradient alone. */
+  Kernel projectSums(Value dProjected, Value filtered, BankNorm norm, Value means) {
+    return projectData(dProjected, filtered, sums(filtered, norm, means), false);
+  }
+
+  /** The gradient in what the norm before them read, and in their weights where it is wanted. */
+  Kernel projectGradient(
+      Value dProjected, Value filtered, BankNorm norm, Value means, Value dFiltered) {
+    Operand gradient = operand(dProjected);
+    Operand to = operand(dFiltered);
+    projectGradient =
+        new ProjectGradient(context, gradient, operand(filtered), to, projectFactors(gradient, to));
+    return projectGradient.kernel(
+        numbers(norm.numbers(), norm.any().relu()),
+        memory.apply(means),
+        bank.any().gradient().ofWeights());
   }
 
   Kernel projectWeights(Value dProjected, Value images) {
@@ -335,7 +389,7 @@ final class BankKernels {
     return new Slice(
         memory.apply(images).asSlice((long) range.first() * context.imageBytes()),
         range.channels(),
-        bank.width());
+        images.shape().get(1));
   }
 
   private CudaDepthwise.Sizes sizes(LayerBank.Range range) {

@@ -40,6 +40,7 @@ final class BankProduct {
   private final Operand a;
   private final Operand d;
   private final List<Factor> factors;
+  private final boolean stored;
   private final int tileColumns;
   private final int[] parts;
 
@@ -56,11 +57,13 @@ final class BankProduct {
     }
   }
 
-  private BankProduct(CudaContext context, Operand a, Operand d, List<Factor> factors) {
+  private BankProduct(
+      CudaContext context, Operand a, Operand d, List<Factor> factors, boolean stored) {
     this.context = context;
     this.a = a;
     this.d = d;
     this.factors = factors;
+    this.stored = stored;
     // Wide tiles read a less often, where there are enough of them.
     boolean wide = factors.stream().anyMatch(f -> f.d().columns() > NARROW);
     tileColumns = wide && jobs() * tiles(WIDE) >= context.multiprocessors() ? WIDE : NARROW;
@@ -83,7 +86,7 @@ final class BankProduct {
       Operand d,
       List<Factor> factors,
       CudaNorm.Statistics statistics) {
-    return new BankProduct(context, a, d, factors).kernel(normalised, statistics);
+    return new BankProduct(context, a, d, factors, true).kernel(normalised, statistics);
   }
 
   /**
@@ -91,11 +94,18 @@ final class BankProduct {
    * gradient of the norm before those products needs.
    *
    * @param a the products' gradient
-   * @param d takes those in what the norm gave
+   * @param d takes those in what the norm gave, as many pixels and channels as it read
+   * @param stored whether d is written; else the sums alone are made, and what the norm read may
+   *     stand for it
    */
   static Kernel gradient(
-      CudaContext context, Operand a, Operand d, List<Factor> factors, CudaNorm.GradientSums sums) {
-    return new BankProduct(context, a, d, factors).kernel(sums);
+      CudaContext context,
+      Operand a,
+      Operand d,
+      List<Factor> factors,
+      CudaNorm.GradientSums sums,
+      boolean stored) {
+    return new BankProduct(context, a, d, factors, stored).kernel(sums);
   }
 
   private long jobs() {
@@ -182,7 +192,7 @@ final class BankProduct {
         .pointer(a.memory())
         .i32(Math.toIntExact(a.leading()))
         .pointer(factors.getFirst().w().memory())
-        .pointer(d.memory())
+        .pointer(stored ? d.memory() : null)
         .i32(Math.toIntExact(d.leading()))
         .i32(Math.toIntExact(d.rows()))
         .pointer(upload(table))
@@ -192,7 +202,8 @@ final class BankProduct {
         .pointer(summed ? context.tickets(columns * 32 / VECTOR) : null);
   }
 
-  private static int place(Operand of, Operand whole) {
+  /** Elements before an operand that lies in another. */
+  static int place(Operand of, Operand whole) {
     return Math.toIntExact(
         (of.memory().address() - whole.memory().address()) / whole.type().bytes());
   }
@@ -217,7 +228,7 @@ final class BankProduct {
     for (int i = 0; i < parts.length; i++) {
       Factor f = factors.get(i);
       work.readsImages(f.a().columns() * d.rows() + f.w().rows() * f.w().columns());
-      work.writesImages(f.d().columns() * d.rows());
+      work.writesImages(stored ? f.d().columns() * d.rows() : 0);
       flops += 2 * d.rows() * f.a().columns() * f.d().columns();
       rounds = Math.max(rounds, Math.ceilDiv(jobs(), parts[i]) * (f.steps() + more));
     }

@@ -9,6 +9,7 @@ import io.fbnet.engine.graph.Value;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.function.Function;
 import java.util.function.IntSupplier;
 import java.util.stream.Stream;
@@ -242,66 +243,133 @@ final class BankSteps {
 
   private void convolutions(List<Step> steps, Images read, Value dProjected, Value total) {
     boolean ofWeights = bank.any().gradient().ofWeights();
-    Value dNormalised = image("d normalised", bank.width(), bank.mix().y());
-    Value means = value("depthwise means", Shape.of(2, bank.width()));
-    projectData(steps, dProjected, dNormalised, read.filtered(), means);
     Value dFiltered = image("d filtered", bank.width(), bank.mix().y());
-    // Made again by the norm's gradient, so that the forward pass need not keep it.
-    Value again = image("normalised again", bank.width(), bank.mix().y());
-    steps.add(
-        normApply(
-            read.filtered(),
-            dNormalised,
-            afterDepthwise,
-            means,
-            dFiltered,
-            ofWeights ? again : null));
+    if (own.projectGradient()) {
+      projectGradient(steps, dProjected, read.filtered(), dFiltered);
+    } else {
+      lastConvolutions(steps, dProjected, read.filtered(), dFiltered);
+    }
     if (ofWeights) {
-      steps.add(
-          step(List.of(dProjected, again), List.of(), k -> k.projectWeights(dProjected, again)));
       steps.add(
           step(
               List.of(read.expanded(), expandNorm, dFiltered),
               List.of(),
               k -> k.depthwiseWeights(read.expanded(), expandNorm, dFiltered)));
     }
-    if (total == null && !ofWeights) {
-      return;
-    }
-    Value dShuffled = image("d shuffled", bank.width(), bank.x());
-    Value expandMeans = value("expand means", Shape.of(2, bank.width()));
-    steps.add(
-        step(
-            with(parameters(BankCandidate::depthwise), dFiltered, read.expanded(), expandNorm),
-            with(normGradients(afterExpand.gradient()), dShuffled, expandMeans),
-            k -> k.depthwiseData(dFiltered, dShuffled, read.expanded(), afterExpand, expandMeans)));
-    Value dExpanded = image("d expanded", bank.width(), bank.x());
-    steps.add(normApply(read.expanded(), dShuffled, afterExpand, expandMeans, dExpanded, null));
-    if (ofWeights) {
-      steps.add(step(List.of(dExpanded, bank.x()), List.of(), k -> k.expandWeights(dExpanded)));
-    }
-    if (ofWeights) {
-      steps.add(step(List.of(), weightGradients(), BankKernels::gradients));
-    }
-    if (total != null) {
-      input(steps, dExpanded, total);
+    if (total != null || ofWeights) {
+      firstConvolutions(steps, read.expanded(), dFiltered, total);
     }
   }
 
-  private void input(List<Step> steps, Value dExpanded, Value total) {
-    boolean adds = !bank.adding().isEmpty();
-    Value base = adds ? image("d x", bank.x().shape().get(1), bank.x()) : total;
+  /** From the gradient of the last convolutions' results to that of the depthwise ones'. */
+  private void projectGradient(
+      List<Step> steps, Value dProjected, Value filtered, Value dFiltered) {
+    Value means = value("depthwise means", Shape.of(2, bank.width()));
+    List<Value> inputs =
+        with(parameters(BankCandidate::project), dProjected, filtered, depthwiseNorm);
     steps.add(
         step(
-            with(parameters(BankCandidate::expand), dExpanded),
-            List.of(base),
-            k -> k.expandData(dExpanded, base)));
+            inputs,
+            with(normGradients(afterDepthwise.gradient()), means),
+            k -> k.projectSums(dProjected, filtered, afterDepthwise, means)));
+    steps.add(
+        step(
+            with(inputs, means),
+            List.of(dFiltered),
+            k -> k.projectGradient(dProjected, filtered, afterDepthwise, means, dFiltered)));
+  }
+
+  /** The same with the gradient between them in memory. */
+  private void lastConvolutions(
+      List<Step> steps, Value dProjected, Value filtered, Value dFiltered) {
+    boolean ofWeights = bank.any().gradient().ofWeights();
+    Value dNormalised = image("d normalised", bank.width(), bank.mix().y());
+    Value means = value("depthwise means", Shape.of(2, bank.width()));
+    projectData(steps, dProjected, dNormalised, filtered, means);
+    // Made again by the norm's gradient, so that the forward pass need not keep it.
+    Value again = image("normalised again", bank.width(), bank.mix().y());
+    steps.add(
+        normApply(
+            filtered, dNormalised, afterDepthwise, means, dFiltered, ofWeights ? again : null));
+    if (ofWeights) {
+      steps.add(
+          step(List.of(dProjected, again), List.of(), k -> k.projectWeights(dProjected, again)));
+    }
+  }
+
+  /** From the gradient of the depthwise convolutions' results to that of the layer's input. */
+  private void firstConvolutions(List<Step> steps, Value expanded, Value dFiltered, Value total) {
+    boolean folded = BankFold.serves(compiler.context(), bank);
+    int channels = folded ? BankFold.wide(bank.width(), bank.x().shape().get(1)) : bank.width();
+    Value dShuffled = image("d shuffled", channels, bank.x());
+    Value means = value("expand means", Shape.of(2, bank.width()));
+    steps.add(
+        step(
+            with(parameters(BankCandidate::depthwise), dFiltered, expanded, expandNorm),
+            with(normGradients(afterExpand.gradient()), dShuffled, means),
+            k -> k.depthwiseData(dFiltered, dShuffled, expanded, afterExpand, means)));
+    boolean adds = total != null && !bank.adding().isEmpty();
+    Value base = adds ? image("d x", bank.x().shape().get(1), bank.x()) : total;
+    if (folded) {
+      expandFolded(steps, dShuffled, means, base);
+    } else {
+      expandGradient(steps, expanded, dShuffled, means, base);
+    }
+    if (bank.any().gradient().ofWeights()) {
+      steps.add(
+          step(
+              List.of(),
+              weightGradients(
+                  g ->
+                      Stream.of(
+                          folded ? null : g.expandWeights(),
+                          g.depthwiseWeights(),
+                          g.projectWeights())),
+              k -> k.gradients(folded)));
+    }
     if (adds) {
       steps.add(
           step(
               List.of(base, bank.dy(), bank.mix().m()),
               List.of(total),
               k -> k.mix().share(base, total)));
+    }
+  }
+
+  /** The gradients of the first convolutions; those in their input go to {@code base}. */
+  private void expandGradient(
+      List<Step> steps, Value expanded, Value dShuffled, Value means, Value base) {
+    Value dExpanded = image("d expanded", bank.width(), bank.x());
+    steps.add(normApply(expanded, dShuffled, afterExpand, means, dExpanded, null));
+    if (bank.any().gradient().ofWeights()) {
+      steps.add(step(List.of(dExpanded, bank.x()), List.of(), k -> k.expandWeights(dExpanded)));
+    }
+    if (base != null) {
+      steps.add(
+          step(
+              with(parameters(BankCandidate::expand), dExpanded),
+              List.of(base),
+              k -> k.expandData(dExpanded, base)));
+    }
+  }
+
+  /** The same without a pass for the norm before them. */
+  private void expandFolded(List<Step> steps, Value wide, Value means, Value base) {
+    List<Value> read = List.of(wide, bank.x(), expandNorm, means);
+    steps.add(
+        step(
+            with(parameters(BankCandidate::expand), read.toArray(Value[]::new)),
+            List.of(),
+            k -> k.fold(wide, expandNorm, means)));
+    if (bank.any().gradient().ofWeights()) {
+      steps.add(
+          step(
+              read,
+              weightGradients(g -> Stream.of(g.expandWeights())),
+              k -> k.foldedWeights(wide, expandNorm, means)));
+    }
+    if (base != null) {
+      steps.add(step(List.of(wide), List.of(base), k -> k.foldedData(wide, base)));
     }
   }
 
@@ -360,10 +428,13 @@ final class BankSteps {
     return all;
   }
 
-  private List<Value> weightGradients() {
+  /** Those of all candidates that {@code some} says; a null among them is left out. */
+  private List<Value> weightGradients(
+      Function<BankCandidate.Gradient, Stream<Op.ConvolutionBackwardWeights>> some) {
     return bank.candidates().stream()
         .map(BankCandidate::gradient)
-        .flatMap(g -> Stream.of(g.expandWeights(), g.depthwiseWeights(), g.projectWeights()))
+        .flatMap(some)
+        .filter(Objects::nonNull)
         .map(Op.ConvolutionBackwardWeights::dw)
         .toList();
   }

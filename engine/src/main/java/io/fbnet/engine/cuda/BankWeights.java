@@ -114,14 +114,17 @@ final class BankWeights {
   }
 
   private List<Block> projectBlocks(int candidate) {
-    Operand to = projectMatrix(candidate);
-    long first = projectPlace(candidate);
+    return projectBlocks(candidate, projectPlace(candidate), projectMatrix(candidate).leading());
+  }
+
+  /** Those of a candidate's matrix that begins at {@code first}, with rows so far apart. */
+  private List<Block> projectBlocks(int candidate, long first, long leading) {
     BankCandidate c = bank.candidates().get(candidate);
     int columns = c.project().w().shape().get(1);
     int outputsOfGroup = bank.outputs() / c.project().groups();
     List<Block> blocks = new ArrayList<>();
     for (int row = 0; row < bank.outputs(); row++) {
-      long place = first + row * to.leading() + (long) (row / outputsOfGroup) * columns;
+      long place = first + row * leading + (long) (row / outputsOfGroup) * columns;
       blocks.add(new Block(place, (long) row * columns, columns));
     }
     return blocks;
@@ -176,9 +179,35 @@ final class BankWeights {
     return !dense && bank.candidates().get(candidate).project().groups() == 1;
   }
 
-  /** Where dy^T x of the first convolutions goes, f32, before its blocks go to the gradients. */
-  MemorySegment expandProduct() {
-    return context.scratch("expand weights", Float.BYTES * expand.byteSize() / type.bytes());
+  /**
+   * Where dy^T x of the first convolutions goes, f32, before its blocks go to the gradients.
+   *
+   * @param rows of it
+   */
+  MemorySegment expandProduct(int rows) {
+    return context.scratch("expand weights", (long) Float.BYTES * rows * channels());
+  }
+
+  /**
+   * What a row of the first product is in the gradients.
+   *
+   * @param to its first column there, f32
+   * @param column of the product
+   * @param columns from there on
+   */
+  record Row(MemorySegment to, int column, int columns) {}
+
+  /** All rows of the first product. */
+  List<Row> expandRows() {
+    List<Row> rows = new ArrayList<>();
+    for (int i = 0; i < bank.candidates().size(); i++) {
+      MemorySegment to = memory.apply(bank.candidates().get(i).gradient().expandWeights().dw());
+      for (Block b : expandBlocks(i)) {
+        int column = Math.toIntExact(b.place() % channels());
+        rows.add(new Row(to.asSlice(Float.BYTES * b.at()), column, b.elements()));
+      }
+    }
+    return rows;
   }
 
   /** The same of the last convolutions. */
@@ -201,13 +230,22 @@ final class BankWeights {
     return new Operand(to, CublasLtMatmul.Type.F32, bank.outputs(), c.width(), c.width(), 0);
   }
 
-  /** The copies from the three products to the gradients of all candidates. */
-  CudaRuns gradients() {
+  /**
+   * The copies from the three products to the gradients of all candidates.
+   *
+   * @param folded whether those of the first product are there already
+   * @param projected what has those of the last ones in parts, null where they are whole
+   */
+  CudaRuns gradients(boolean folded, ProjectGradient projected) {
     CudaRuns runs = new CudaRuns();
     for (int i = 0; i < bank.candidates().size(); i++) {
       BankCandidate.Gradient g = bank.candidates().get(i).gradient();
-      gather(runs, expandProduct(), expandBlocks(i), g.expandWeights());
-      if (!direct(i)) {
+      if (!folded) {
+        gather(runs, expandProduct(bank.width()), expandBlocks(i), g.expandWeights());
+      }
+      if (projected != null) {
+        add(runs, projected.weights(i), i, g.projectWeights());
+      } else if (!direct(i)) {
         gather(runs, projectProduct(), projectBlocks(i), g.projectWeights());
       }
       Value dw = g.depthwiseWeights().dw();
@@ -218,6 +256,28 @@ final class BankWeights {
           false);
     }
     return runs;
+  }
+
+  private void add(
+      CudaRuns runs,
+      ProjectGradient.Parts parts,
+      int candidate,
+      Op.ConvolutionBackwardWeights gradient) {
+    MemorySegment to = memory.apply(gradient.dw());
+    BankCandidate c = bank.candidates().get(candidate);
+    if (c.project().groups() == 1) {
+      long elements = gradient.dw().shape().elements();
+      runs.addSum(parts.first(), parts.parts(), parts.apart(), to, elements);
+      return;
+    }
+    for (Block block : projectBlocks(candidate, 0, c.width())) {
+      runs.addSum(
+          parts.first().asSlice(Float.BYTES * block.place()),
+          parts.parts(),
+          parts.apart(),
+          to.asSlice(Float.BYTES * block.at()),
+          block.elements());
+    }
   }
 
   private void gather(

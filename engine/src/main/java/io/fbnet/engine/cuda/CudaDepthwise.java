@@ -162,8 +162,8 @@ final class CudaDepthwise {
   /**
    * The gradient in the images: dx of dy.
    *
-   * @param sums of the gradient of the norm that takes dx, from the slice's first channel on; null
-   *     where nobody wants them
+   * @param sums of the gradient of the norm that takes dx, from the slice's first channel on; dx is
+   *     then zero where the ReLU behind that norm let nothing pass. Null where nobody wants them
    */
   static Kernel backwardData(
       CudaContext context,
@@ -199,9 +199,10 @@ final class CudaDepthwise {
       return tiling.kernel(context, work.flops(tiling.flops(dy)), "backward_data", arguments);
     }
     CudaNorm.Numbers norm = sums.numbers();
-    norm.after(arguments.pointer(sums.x()))
+    requireCountable(s.h(), s.w(), sums.channels());
+    norm.after(arguments.pointer(sums.x()).i32(sums.channels()))
         .i32(norm.relu() ? 1 : 0)
-        .pointer(context.scratch("partial", 8L * tiling.parts() * dx.stride()))
+        .pointer(context.scratch("partial", 8L * tiling.parts() * sums.channels()))
         .pointer(context.tickets(dx.channels()))
         .i64((long) s.n() * s.h() * s.w());
     // Of each sum a pair of threads loads 16 parts at once, a single one where blocks are narrow.

@@ -167,17 +167,21 @@ final class CudaNorm {
   /**
    * What the gradient's sums take beside the gradient, and where they go.
    *
-   * @param x what the norm read, as many pixels and channels as the gradient
+   * @param x what the norm read, as many pixels as the gradient has
+   * @param channels of all of x: what lies from pixel to pixel of it, and between two numbers of a
+   *     channel
    * @param numbers of the norm
    * @param means takes those that the gradient in x needs, f32 [2][channels]
    * @param to where the gradients of gamma and beta go
    */
-  record GradientSums(MemorySegment x, Numbers numbers, MemorySegment means, Gradients to) {
+  record GradientSums(
+      MemorySegment x, int channels, Numbers numbers, MemorySegment means, Gradients to) {
     /** Those of the channels from {@code first} on. */
     GradientSums from(int first, int imageBytes) {
       long at = (long) Float.BYTES * first;
       return new GradientSums(
           x.asSlice((long) first * imageBytes),
+          channels,
           numbers.from(first),
           means.asSlice(at),
           new Gradients(
@@ -297,6 +301,7 @@ final class CudaNorm {
     GradientSums sums =
         new GradientSums(
             x.memory(),
+            x.channels(),
             new Numbers(
                 m.apply(bn.mean()),
                 m.apply(bn.inverseDeviation()),

@@ -8,8 +8,10 @@ package io.fbnet.engine.cuda;
  * @param project whether the last ones, which then also normalise what they read
  * @param projectData whether the gradient in what the last ones read, which then leaves the sums of
  *     their norm's gradient
+ * @param projectGradient whether {@link ProjectGradient} goes on from these sums, so that the
+ *     gradient in what the last ones read is made twice and never stored
  */
-record OwnProducts(boolean expand, boolean project, boolean projectData) {
+record OwnProducts(boolean expand, boolean project, boolean projectData, boolean projectGradient) {
   /**
    * Operations that our kernel does in the time of a byte that the calls without it move: 100
    * TFLOP/s, the worst that is expected of it, by the 2 TB/s that those calls reach together.
@@ -22,6 +24,14 @@ record OwnProducts(boolean expand, boolean project, boolean projectData) {
   static OwnProducts of(CudaContext context, LayerBank bank) {
     long inputs = bank.x().shape().get(1);
     long width = bank.width();
+    boolean projectData =
+        fits(
+            context,
+            bank,
+            bank.mix().y().shape().elements() / bank.outputs(),
+            bank.outputs(),
+            width * bank.outputs(),
+            3 * width + bank.allOutputs());
     return new OwnProducts(
         fits(
             context,
@@ -37,13 +47,8 @@ record OwnProducts(boolean expand, boolean project, boolean projectData) {
             bank.outputs(),
             width * bank.outputs(),
             3 * width + 2L * bank.allOutputs()),
-        fits(
-            context,
-            bank,
-            bank.mix().y().shape().elements() / bank.outputs(),
-            bank.outputs(),
-            width * bank.outputs(),
-            3 * width + bank.allOutputs()));
+        projectData,
+        projectData && bank.outputs() <= ProjectGradient.MOST_OUTPUTS);
   }
 
   /**

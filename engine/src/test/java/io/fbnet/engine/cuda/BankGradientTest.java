@@ -112,40 +112,40 @@ class BankGradientTest {
       Arrays.fill(untouched, UNTOUCHED);
       MemorySegment means = arrays.floats(untouched);
       MemorySegment gradients = arrays.floats(untouched);
-      Kernel kernel =
-          BankProduct.gradient(
-              context,
-              from,
-              to,
-              factors(from, to),
-              new CudaNorm.GradientSums(
-                  arrays.images(x),
-                  new CudaNorm.Numbers(
-                      arrays.floats(norm[0]),
-                      arrays.floats(norm[1]),
-                      arrays.floats(norm[2]),
-                      arrays.floats(norm[3]),
-                      relu),
-                  means,
-                  new CudaNorm.Gradients(gradients, gradients, arrays.ints(places))));
+      CudaNorm.GradientSums of =
+          new CudaNorm.GradientSums(
+              arrays.images(x),
+              wideD,
+              new CudaNorm.Numbers(
+                  arrays.floats(norm[0]),
+                  arrays.floats(norm[1]),
+                  arrays.floats(norm[2]),
+                  arrays.floats(norm[3]),
+                  relu),
+              means,
+              new CudaNorm.Gradients(gradients, gradients, arrays.ints(places)));
+      List<BankProduct.Factor> factors = factors(from, to);
+      Kernel kernel = BankProduct.gradient(context, from, to, factors, of, true);
+      Kernel sumsAlone = BankProduct.gradient(context, from, to, factors, of, false);
+      short[] beside = new short[x.length];
+      Arrays.fill(beside, BESIDE);
       short[] images = null;
       float[] sums = null;
-      for (int run = 0; run < 3; run++) {
-        short[] beside = new short[x.length];
-        Arrays.fill(beside, BESIDE);
+      // The last time nothing is stored.
+      for (int run = 0; run < 4; run++) {
         arrays.write(results, beside);
         arrays.copy(untouched, means);
         arrays.copy(untouched, gradients);
-        kernel.launch();
+        (run < 3 ? kernel : sumsAlone).launch();
         short[] nowImages = arrays.read(results, x.length);
         float[] now = new float[4 * wideD];
         System.arraycopy(arrays.floats(means, 2 * wideD), 0, now, 0, 2 * wideD);
         System.arraycopy(arrays.floats(gradients, 2 * wideD), 0, now, 2 * wideD, 2 * wideD);
         if (run > 0) {
-          assertArrayEquals(images, nowImages, "run " + run + ", " + c);
+          assertArrayEquals(run < 3 ? images : beside, nowImages, "run " + run + ", " + c);
           assertArrayEquals(sums, now, "run " + run + ", " + c);
         }
-        images = nowImages;
+        images = run < 3 ? nowImages : images;
         sums = now;
       }
       compare(images);

@@ -117,6 +117,14 @@ final class DepthwiseArrays {
     return memory;
   }
 
+  void clear(MemorySegment images, long at) {
+    if (c.bf16()) {
+      images.setAtIndex(JAVA_SHORT, at, (short) 0);
+    } else {
+      images.setAtIndex(JAVA_INT, at, 0);
+    }
+  }
+
   double stored(MemorySegment images, long at) {
     return Float.intBitsToFloat(
         c.bf16() ? images.getAtIndex(JAVA_SHORT, at) << 16 : images.getAtIndex(JAVA_INT, at));

@@ -65,6 +65,20 @@ class CudaBankTest {
     return difference == 0 ? 0 : Math.sqrt(difference / norm);
   }
 
+  /** A gradient that nearly cancels is far from the reference either way. */
+  private static void requireNear(
+      Precision precision, String name, double of, double by, RandomSupernet net) {
+    double anyway =
+        switch (precision) {
+          case F32 -> 1e-4;
+          case TF32 -> 1e-2;
+          case BF16 -> 5e-2;
+        };
+    assertTrue(
+        of <= anyway + 10 * by,
+        "%s by %s, %s apart, %s".formatted(name, of, by, net.description()));
+  }
+
   private static double median(List<Double> values) {
     return values.stream().sorted().toList().get(values.size() / 2);
   }
@@ -85,12 +99,7 @@ class CudaBankTest {
       for (String name : expected.keySet()) {
         double of = error(expected.get(name), side.get(name));
         double by = error(expected.get(name), one.get(name));
-        if (precision == Precision.F32) {
-          // A gradient that nearly cancels is far from the reference either way.
-          assertTrue(
-              of <= 1e-4 + 10 * by,
-              "%s by %s, %s apart, %s".formatted(name, of, by, net.description()));
-        }
+        requireNear(precision, name, of, by, net);
         together.add(of);
         apart.add(by);
       }
@@ -125,12 +134,17 @@ class CudaBankTest {
         normalised += last;
         long gradients = count(instance.program, "bank_product_gradient");
         assertEquals(count(instance.program, "bank_apply"), gradients, net.description());
+        // Its channels are few enough for what goes on from the gradient's sums.
+        assertEquals(gradients, count(instance.program, "project_gradient"), net.description());
         statistics += count(instance.program, "bank_product") - last - gradients;
         assertTrue(statistics >= normalised, net.description());
       }
       for (String name : expected.keySet()) {
-        together.add(error(expected.get(name), side.get(name)));
-        apart.add(error(expected.get(name), one.get(name)));
+        double of = error(expected.get(name), side.get(name));
+        double by = error(expected.get(name), one.get(name));
+        requireNear(Precision.BF16, name, of, by, net);
+        together.add(of);
+        apart.add(by);
       }
     }
     assertTrue(normalised > VECTOR_SPACES / 2, normalised + " banks");
