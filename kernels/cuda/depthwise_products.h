@@ -38,6 +38,11 @@ struct StripTile {
   static constexpr int PIXEL = DEPTHWISE_CHANNELS, GAP = PIXEL;
   // The inputs of 4 images of 8 x 8 outputs are the most.
   static constexpr int BYTES = 2 * (4 * (8 + STRIP_ROWS) * (8 + K - 1) * PIXEL + 4 * (2 + 1) * GAP);
+  // Of one image those of 16 x 16 outputs.
+  static constexpr int BYTES_OF_ONE = 2 * ((16 + STRIP_ROWS) * (16 + STRIP_ROWS) * PIXEL + 4 * GAP);
+  // Of at most two images those of 16 x 8 or 8 x 16 outputs.
+  static constexpr int BYTES_OF_TWO =
+      2 * (2 * (8 + STRIP_ROWS) * (16 + STRIP_ROWS) * PIXEL + 2 * (4 + 1) * GAP);
   int width, height, pitch;  // of an image's part: inputs, rows that it takes, elements from row to row
 
   __device__ __forceinline__ StripTile(const Strips& s)
@@ -92,6 +97,16 @@ INLINE void makeBands(unsigned* bands, const float* w, int first, int channels, 
     }
     bands[i] = roundTwo(v[0], v[1]);
   }
+}
+
+// The first pixel of a tile's outputs.
+INLINE Place placeOfTile(int job, const Jobs& jobs, const Strips& s) {
+  const unsigned line = (unsigned)job / (unsigned)jobs.right, image = line / (unsigned)jobs.down;
+  Place at;
+  at.image = (int)image << s.images;
+  at.row = (int)(line - image * jobs.down) * s.high();
+  at.column = (int)(job - line * jobs.right) * s.wide();
+  return at;
 }
 
 // ---- filling
@@ -296,6 +311,33 @@ INLINE void roundStrips(const float (&acc)[4][2][1][1][4], StripResults& results
   }
 }
 
+// The results of the warp's eight channels.
+template <int K>
+INLINE void stripResults(const bf16* memory, const uint4* bands, const StripTile<K>& tile, const Strips& s,
+                         StripResults (&results)[2]) {
+  const int thread = threadAnew(), eight = thread >> 5, two = (thread & 3) * 2;
+  // Of the strips that a tile lacks, the first once more.
+  const int strip = thread >> 2 & 7, low = two - strip + 1, high = low + 8;
+  const StripPlace place = placeOfStrip(strip < s.count() ? strip : 0, s);
+  const bf16* row = memory + tile.at(place.image * tile.height + place.row);
+  const bf16* seen = row + partOfPixel(place.column + two, eight);
+  const bf16* further = row + partOfPixel(place.column + 8 + two % (K - 1), eight);
+  const uint4* band = bands + eight * 2 * K * BAND_WORDS;
+  const int lowWord = (unsigned)low < BAND_WORDS - 1 ? low : BAND_WORDS - 1;
+  const int highWord = (unsigned)high < BAND_WORDS - 1 ? high : BAND_WORDS - 1;
+  // In turn: the loads of all eight channels at once would take more registers than there are.
+#pragma unroll 1
+  for (int half = 0; half < 2; half++) {
+    float acc[4][2][1][1][4] = {};
+    multiplyStrips<K>(seen, further, tile.pitch, band + lowWord, band + highWord, acc);
+    results[0] = results[1];
+    roundStrips(acc, results[1]);
+    seen += 4;
+    further += 4;
+    band += K * BAND_WORDS;
+  }
+}
+
 INLINE void stageStrips(bf16* memory, const StripResults (&results)[2]) {
   const int thread = threadOfBlock();
 #pragma unroll
@@ -450,6 +492,33 @@ INLINE float addThreads(const StripStore& own, int groups, const StripSums& sums
   return s;
 }
 
+// Adds the sums of a norm's gradient of a block, then, in the last block of the tile of channels, the parts.
+INLINE void endOfStripGradient(const StripSums& added, const float* inverse, int first, int channels,
+                               const GradientSums<bf16>& sums, float* scratch) {
+  const int groups = (channels + 7) / 8, thread = threadOfBlock(), which = thread / (groups * 8);
+  const int own = thread - which * groups * 8;
+  const float sum = addThreads(StripStore(channels), groups, added, scratch);
+  if (which < 2 && own < channels) {
+    float* column = sums.partial + (long long)blockIdx.y * 2 * sums.ld + first + own;
+    column[which * sums.ld] = sum * (which ? inverse[first + own] : 1.0f);
+  }
+  endOfParts(first, channels, sums.ld, sums, scratch);
+}
+
+// The same of statistics, of so many pixels.
+INLINE void endOfStripStatistics(const StripSums& added, const float* shifts, int pixels, int first, int channels, int c,
+                                 const StatisticsSums& sums, float* scratch) {
+  const int groups = (channels + 7) / 8, thread = threadOfBlock(), which = thread / (groups * 8);
+  const int own = thread - which * groups * 8;
+  const float sum = addThreads(StripStore(channels), groups, added, scratch);
+  if (which < 2 && own < channels) {
+    float* column = sums.partial + (long long)blockIdx.y * 4 * c + first + own;
+    column[which * c] = sum;
+    column[(2 + which) * c] = which ? (float)pixels : shifts[own];
+  }
+  endOfParts(first, channels, c, sums, scratch);
+}
+
 // y gathers as in depthwise.cu. With the sums of a norm's gradient, y is that gradient and x is read as it is.
 template <int K, class Sums>
 INLINE void gatherStrips(const bf16* x, const float* w, bf16* y, const Jobs& jobs, const Strips& strips,
@@ -470,11 +539,7 @@ INLINE void gatherStrips(const bf16* x, const float* w, bf16* y, const Jobs& job
     // What follows from the shape of a tile would take registers if it were kept during the arithmetic.
     const Strips s = {strips.n, anew(strips.across), anew(strips.down), anew(strips.images)};
     const StripTile<K> tile(s);
-    const unsigned line = (unsigned)job / (unsigned)jobs.right, image = line / (unsigned)jobs.down;
-    Place at;
-    at.image = (int)image << s.images;
-    at.row = (int)(line - image * jobs.down) * s.high();
-    at.column = (int)(job - line * jobs.right) * s.wide();
+    const Place at = placeOfTile(job, jobs, s);
     const bf16* in = x + (long long)at.image * from.h * from.w * from.ld + first;
     __syncthreads();
     if (vectors) {
@@ -484,28 +549,8 @@ INLINE void gatherStrips(const bf16* x, const float* w, bf16* y, const Jobs& job
     }
     __syncthreads();
     StripResults results[2] = {};
-    const int thread = threadAnew(), eight = thread >> 5, two = (thread & 3) * 2;
-    if (eight * 8 < channels) {
-      // Of the strips that a tile lacks, the first once more.
-      const int strip = thread >> 2 & 7, low = two - strip + 1, high = low + 8;
-      const StripPlace place = placeOfStrip(strip < s.count() ? strip : 0, s);
-      const bf16* row = memory + tile.at(place.image * tile.height + place.row);
-      const bf16* seen = row + partOfPixel(place.column + two, eight);
-      const bf16* further = row + partOfPixel(place.column + 8 + two % (K - 1), eight);
-      const uint4* band = bands + eight * 2 * K * BAND_WORDS;
-      const int lowWord = (unsigned)low < BAND_WORDS - 1 ? low : BAND_WORDS - 1;
-      const int highWord = (unsigned)high < BAND_WORDS - 1 ? high : BAND_WORDS - 1;
-      // In turn: the loads of all eight channels at once would take more registers than there are.
-#pragma unroll 1
-      for (int half = 0; half < 2; half++) {
-        float acc[4][2][1][1][4] = {};
-        multiplyStrips<K>(seen, further, tile.pitch, band + lowWord, band + highWord, acc);
-        results[0] = results[1];
-        roundStrips(acc, results[1]);
-        seen += 4;
-        further += 4;
-        band += K * BAND_WORDS;
-      }
+    if ((threadAnew() >> 5) * 8 < channels) {
+      stripResults<K>(memory, bands, tile, s, results);
     }
     __syncthreads();
     stageStrips(memory, results);
@@ -567,25 +612,10 @@ INLINE void gatherStrips(const bf16* x, const float* w, bf16* y, const Jobs& job
       pixels += rows * columns * some;
     }
   }
-  if constexpr (GRADIENT || STATISTICS) {
-    float* scratch = reinterpret_cast<float*>(memory);
-    const int groups = (channels + 7) / 8, thread = threadOfBlock(), which = thread / (groups * 8);
-    const int own = thread - which * groups * 8;
-    float sum = addThreads(StripStore(channels), groups, added, scratch);
-    int c = to.ld;
-    if constexpr (GRADIENT) {
-      c = sums.ld;
-    }
-    float* column = sums.partial + (long long)blockIdx.y * (STATISTICS ? 4 : 2) * c + first + own;
-    if (which < 2 && own < channels) {
-      if constexpr (GRADIENT) {
-        sum *= which ? norm.inverse[first + own] : 1.0f;
-      }
-      column[which * c] = sum;
-      if constexpr (STATISTICS) {
-        column[(2 + which) * c] = which ? (float)pixels : shifts[own];
-      }
-    }
-    endOfParts(first, channels, c, sums, scratch);
+  float* scratch = reinterpret_cast<float*>(memory);
+  if constexpr (GRADIENT) {
+    endOfStripGradient(added, norm.inverse, first, channels, sums, scratch);
+  } else if constexpr (STATISTICS) {
+    endOfStripStatistics(added, shifts, pixels, first, channels, to.ld, sums, scratch);
   }
 }

@@ -28,8 +28,10 @@ class KernelRowsTest {
   @CsvSource({
     "'depthwise 5x5 s1', 0.7",
     "'depthwise 5x5 s1, gradient of images', 0.7",
+    "'depthwise 5x5 s1, gradient of weights', 0.5",
     "'depthwise 3x3 s1', 0.7",
     "'depthwise 3x3 s1, gradient of images', 0.7",
+    "'depthwise 3x3 s1, gradient of weights', 0.5",
     "'convolution 1x1 24 to 24 in 2 groups, gradient of weights', 0.4"
   })
   void reachTheirFloorAtWorst(String name, double floor) {

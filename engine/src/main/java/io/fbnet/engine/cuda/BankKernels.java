@@ -118,22 +118,32 @@ final class BankKernels {
                 statistics == null ? null : statistics.from(range.first())));
   }
 
-  /** The gradients in what the convolutions read, and the sums of the gradient of its norm. */
-  Kernel depthwiseData(Value dFiltered, Value to, Value expanded, BankNorm norm, Value means) {
+  /**
+   * The gradients in what the convolutions read, and the sums of the gradient of its norm.
+   *
+   * @param ofWeights whether those in the weights are made with them
+   */
+  Kernel depthwiseData(
+      Value dFiltered, Value to, Value expanded, BankNorm norm, Value means, boolean ofWeights) {
     CudaNorm.GradientSums sums = sums(expanded, norm, means);
     return ranges(
-        range ->
-            CudaDepthwise.backwardData(
-                context,
-                sizes(range),
-                slice(dFiltered, range),
-                weights.depthwise(range),
-                slice(to, range),
-                sums.from(range.first(), context.imageBytes())));
+        range -> {
+          CudaDepthwise.Sizes sizes = sizes(range);
+          Slice dy = slice(dFiltered, range);
+          MemorySegment w = weights.depthwise(range);
+          Slice dx = slice(to, range);
+          CudaNorm.GradientSums own = sums.from(range.first(), context.imageBytes());
+          return ofWeights
+              ? CudaDepthwise.gradients(context, sizes, dy, w, dx, own, depthwiseProduct(range))
+              : CudaDepthwise.backwardData(context, sizes, dy, w, dx, own);
+        });
+  }
+
+  private MemorySegment depthwiseProduct(LayerBank.Range range) {
+    return weights.depthwiseProduct().asSlice(weights.depthwisePlace(range));
   }
 
   Kernel depthwiseWeights(Value expanded, Value expandNorm, Value dFiltered) {
-    MemorySegment packed = weights.depthwiseProduct();
     return ranges(
         range ->
             CudaDepthwise.backwardWeights(
@@ -142,7 +152,7 @@ final class BankKernels {
                 slice(expanded, range),
                 norm(expandNorm, range),
                 slice(dFiltered, range),
-                packed.asSlice(weights.depthwisePlace(range))));
+                depthwiseProduct(range)));
   }
 
   private Kernel ranges(Function<LayerBank.Range, Kernel> kernel) {
@@ -393,6 +403,11 @@ final class BankKernels {
   }
 
   private CudaDepthwise.Sizes sizes(LayerBank.Range range) {
+    return sizes(context, bank, range);
+  }
+
+  /** Of the depthwise convolutions over some channels. */
+  static CudaDepthwise.Sizes sizes(CudaContext context, LayerBank bank, LayerBank.Range range) {
     Shape x = bank.x().shape();
     Shape y = bank.mix().y().shape();
     return new CudaDepthwise.Sizes(

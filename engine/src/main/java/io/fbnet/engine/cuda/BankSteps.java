@@ -249,7 +249,7 @@ final class BankSteps {
     } else {
       lastConvolutions(steps, dProjected, read.filtered(), dFiltered);
     }
-    if (ofWeights) {
+    if (ofWeights && !gradientsAtOnce()) {
       steps.add(
           step(
               List.of(read.expanded(), expandNorm, dFiltered),
@@ -307,7 +307,9 @@ final class BankSteps {
         step(
             with(parameters(BankCandidate::depthwise), dFiltered, expanded, expandNorm),
             with(normGradients(afterExpand.gradient()), dShuffled, means),
-            k -> k.depthwiseData(dFiltered, dShuffled, expanded, afterExpand, means)));
+            k ->
+                k.depthwiseData(
+                    dFiltered, dShuffled, expanded, afterExpand, means, gradientsAtOnce())));
     boolean adds = total != null && !bank.adding().isEmpty();
     Value base = adds ? image("d x", bank.x().shape().get(1), bank.x()) : total;
     if (folded) {
@@ -336,6 +338,14 @@ final class BankSteps {
     }
   }
 
+  /** Whether one kernel makes both gradients of the depthwise convolutions. */
+  private boolean gradientsAtOnce() {
+    return bank.any().gradient().ofWeights()
+        && bank.ranges().stream()
+            .map(range -> BankKernels.sizes(compiler.context(), bank, range))
+            .allMatch(sizes -> DepthwiseProducts.serveBoth(compiler.context(), sizes));
+  }
+
   /** The gradients of the first convolutions; those in their input go to {@code base}. */
   private void expandGradient(
       List<Step> steps, Value expanded, Value dShuffled, Value means, Value base) {
@@ -355,16 +365,16 @@ final class BankSteps {
 
   /** The same without a pass for the norm before them. */
   private void expandFolded(List<Step> steps, Value wide, Value means, Value base) {
-    List<Value> read = List.of(wide, bank.x(), expandNorm, means);
+    // Of the wide images it writes what lies behind the gradient, and reads nothing.
     steps.add(
         step(
-            with(parameters(BankCandidate::expand), read.toArray(Value[]::new)),
+            with(parameters(BankCandidate::expand), bank.x(), expandNorm, means),
             List.of(),
             k -> k.fold(wide, expandNorm, means)));
     if (bank.any().gradient().ofWeights()) {
       steps.add(
           step(
-              read,
+              List.of(wide, bank.x(), expandNorm, means),
               weightGradients(g -> Stream.of(g.expandWeights())),
               k -> k.foldedWeights(wide, expandNorm, means)));
     }

@@ -7,9 +7,9 @@ import java.lang.foreign.MemorySegment;
 import java.util.Locale;
 
 /**
- * Depthwise convolutions 3x3 and 5x5, stride 1 and 2, by our kernels; in bf16 with stride 1 those
- * of images run on tensor cores ({@link DepthwiseProducts}). Images may be a slice of the channels
- * of wider ones, so that convolutions over neighbouring channels can be one call.
+ * Depthwise convolutions 3x3 and 5x5, stride 1 and 2, by our kernels; in bf16 with stride 1 they
+ * run on tensor cores ({@link DepthwiseProducts}). Images may be a slice of the channels of wider
+ * ones, so that convolutions over neighbouring channels can be one call.
  */
 final class CudaDepthwise {
   /** Channels of one block; a thread has two of them. */
@@ -128,7 +128,7 @@ final class CudaDepthwise {
       CudaNorm.Statistics statistics) {
     Tiling tiling =
         DepthwiseProducts.serve(context, s)
-            ? DepthwiseProducts.of(context, s, x, y)
+            ? DepthwiseProducts.of(context, s, x, y, DepthwiseProducts.Kind.IMAGES)
             : Shape.gathering(context, s, "depthwise", x.channels(), s.oh(), s.ow());
     requireCountable(s.h(), s.w(), x.stride());
     requireCountable(s.oh(), s.ow(), y.stride());
@@ -143,7 +143,7 @@ final class CudaDepthwise {
     long flops = tiling.flops(x) + (norm == null ? 0 : tiling.normFlops() * s.xElements(x));
     normed(tiling.sizes(arguments, x, y), norm);
     if (statistics == null) {
-      return tiling.kernel(context, work.flops(flops), "forward", arguments);
+      return tiling.kernel(context, work.flops(flops), "_forward", arguments);
     }
     statistics.after(
         arguments
@@ -156,7 +156,7 @@ final class CudaDepthwise {
         .rounds(2 + Math.ceilDiv(tiling.parts(), tiling.threads() / 8))
         .rounds(statistics.runningMean() == null ? 0 : 3)
         .flops(flops + STATISTICS_FLOPS * s.yElements(y));
-    return tiling.kernel(context, work, "forward_statistics", arguments);
+    return tiling.kernel(context, work, "_forward_statistics", arguments);
   }
 
   /**
@@ -175,7 +175,7 @@ final class CudaDepthwise {
     boolean products = DepthwiseProducts.serve(context, s);
     Tiling tiling =
         products
-            ? DepthwiseProducts.of(context, s, dy, dx)
+            ? DepthwiseProducts.of(context, s, dy, dx, DepthwiseProducts.Kind.IMAGES)
             : s.stride() == 1
                 ? Shape.gathering(context, s, "depthwise", dx.channels(), s.h(), s.w())
                 : Shape.spreading(context, s, dx.channels());
@@ -196,8 +196,25 @@ final class CudaDepthwise {
             .reads(s.weightBytes(dy))
             .writesImages(s.xElements(dx));
     if (sums == null) {
-      return tiling.kernel(context, work.flops(tiling.flops(dy)), "backward_data", arguments);
+      return tiling.kernel(context, work.flops(tiling.flops(dy)), "_backward_data", arguments);
     }
+    summed(context, s, tiling, dx, sums, arguments, work);
+    return tiling.kernel(
+        context,
+        work.flops(tiling.flops(dy) + SUM_FLOPS * s.xElements(dx)),
+        "_backward_data_sums",
+        arguments);
+  }
+
+  /** What the sums of the gradient of the norm that takes dx need. */
+  private static void summed(
+      CudaContext context,
+      Sizes s,
+      Tiling tiling,
+      Slice dx,
+      CudaNorm.GradientSums sums,
+      CudaArguments arguments,
+      Work work) {
     CudaNorm.Numbers norm = sums.numbers();
     requireCountable(s.h(), s.w(), sums.channels());
     norm.after(arguments.pointer(sums.x()).i32(sums.channels()))
@@ -205,13 +222,76 @@ final class CudaDepthwise {
         .pointer(context.scratch("partial", 8L * tiling.parts() * sums.channels()))
         .pointer(context.tickets(dx.channels()))
         .i64((long) s.n() * s.h() * s.w());
+    sums.ends(arguments);
     // Of each sum a pair of threads loads 16 parts at once, a single one where blocks are narrow.
     work.readsImages(s.xElements(dx))
         .reads(16L * dx.channels() + 8L * dx.channels() * tiling.parts())
         .writes(16L * dx.channels() + 8L * dx.channels() * tiling.parts())
-        .rounds(2 + Math.ceilDiv(tiling.parts(), tiling.threads() / 4))
-        .flops(tiling.flops(dy) + SUM_FLOPS * s.xElements(dx));
-    return tiling.kernel(context, work, "backward_data_sums", sums.ends(arguments));
+        .rounds(2 + Math.ceilDiv(tiling.parts(), tiling.threads() / 4));
+  }
+
+  /**
+   * Both gradients of a convolution that reads its images through a norm, where {@link
+   * DepthwiseProducts#serveBoth} says so.
+   *
+   * @param sums as in {@link #backwardData}
+   * @param dw f32 [channels, 1, kernel, kernel]
+   */
+  static Kernel gradients(
+      CudaContext context,
+      Sizes s,
+      Slice dy,
+      MemorySegment w,
+      Slice dx,
+      CudaNorm.GradientSums sums,
+      MemorySegment dw) {
+    Tiling tiling = DepthwiseProducts.of(context, s, dy, dx, DepthwiseProducts.Kind.GRADIENTS);
+    requireCountable(s.h(), s.w(), dx.stride());
+    requireCountable(s.oh(), s.ow(), dy.stride());
+    CudaArguments arguments =
+        tiling.sizes(
+            new CudaArguments().pointer(dy.memory()).pointer(w).pointer(dx.memory()), dy, dx);
+    Work work =
+        context
+            .work(Family.DEPTHWISE_DATA)
+            .readsImages(s.yElements(dy))
+            .reads(s.weightBytes(dy))
+            .writesImages(s.xElements(dx))
+            .writes(s.weightBytes(dy));
+    summed(context, s, tiling, dx, sums, arguments, work);
+    Parts parts = Parts.of(context, s, tiling, dy, "weight parts");
+    arguments.pointer(parts.partial()).pointer(parts.tickets()).pointer(dw);
+    long flops = tiling.flops(dy) + (SUM_FLOPS + tiling.normFlops()) * s.xElements(dx);
+    return tiling.kernel(context, parts.after(work).flops(flops), "", arguments);
+  }
+
+  /**
+   * Parts of the gradient in the weights.
+   *
+   * @param partial takes them
+   * @param tickets null where there is one part
+   * @param count of all tiles of channels
+   * @param bytes of one
+   */
+  private record Parts(MemorySegment partial, MemorySegment tickets, long count, long bytes) {
+    static Parts of(CudaContext context, Sizes s, Tiling tiling, Slice x, String slot) {
+      long count = (long) Math.ceilDiv(x.channels(), TILE_CHANNELS) * tiling.parts();
+      long bytes = (long) Float.BYTES * s.kernel() * s.kernel() * TILE_CHANNELS;
+      int levels = 0;
+      for (long added = 1; added < tiling.parts(); added *= PARTS_AT_ONCE) {
+        levels++;
+      }
+      return new Parts(
+          context.scratch(slot, count * bytes),
+          // Owned, as they must be zeros before the first launch and are so again after each.
+          levels == 0 ? null : context.own(Integer.BYTES * count * levels),
+          count,
+          bytes);
+    }
+
+    Work after(Work work) {
+      return work.parts(Math.toIntExact(count), bytes);
+    }
   }
 
   /**
@@ -223,20 +303,18 @@ final class CudaDepthwise {
    */
   static Kernel backwardWeights(
       CudaContext context, Sizes s, Slice x, Norm norm, Slice dy, MemorySegment dw) {
-    Shape shape = Shape.gathering(context, s, "depthwise_weights", x.channels(), s.oh(), s.ow());
-    long blocks = (long) shape.tiles() * shape.parts();
-    long sums = (long) s.kernel() * s.kernel() * TILE_CHANNELS;
-    int levels = 0;
-    for (long added = 1; added < shape.parts(); added *= PARTS_AT_ONCE) {
-      levels++;
-    }
+    boolean products = DepthwiseProducts.serve(context, s);
+    Tiling tiling =
+        products
+            ? DepthwiseProducts.of(context, s, x, dy, DepthwiseProducts.Kind.WEIGHTS)
+            : Shape.gathering(context, s, "depthwise_weights", x.channels(), s.oh(), s.ow());
+    Parts parts = Parts.of(context, s, tiling, x, "partial");
     CudaArguments arguments =
         new CudaArguments()
             .pointer(x.memory())
             .pointer(dy.memory())
-            .pointer(context.scratch("partial", Float.BYTES * blocks * sums))
-            // Owned, as they must be zeros before the first launch and are so again after each.
-            .pointer(levels == 0 ? null : context.own(Integer.BYTES * blocks * levels))
+            .pointer(parts.partial())
+            .pointer(parts.tickets())
             .pointer(dw);
     Work work =
         context
@@ -244,12 +322,14 @@ final class CudaDepthwise {
             .readsImages(s.xElements(x) + s.yElements(dy))
             .reads(normBytes(norm, x))
             .writes(s.weightBytes(x))
-            .parts(Math.toIntExact(blocks), Float.BYTES * sums)
-            .flops(s.flops(x) + (norm == null ? 0 : shape.normFlops() * s.xElements(x)));
+            .flops(tiling.flops(x) + (norm == null ? 0 : tiling.normFlops() * s.xElements(x)));
     requireCountable(s.h(), s.w(), x.stride());
     requireCountable(s.oh(), s.ow(), dy.stride());
-    return shape.kernel(
-        context, work, "backward_weights", normed(shape.sizes(arguments, x, dy), norm));
+    return tiling.kernel(
+        context,
+        parts.after(work),
+        products ? "" : "_backward_weights",
+        normed(tiling.sizes(arguments, x, dy), norm));
   }
 
   /**
@@ -364,7 +444,7 @@ final class CudaDepthwise {
       String name =
           String.format(
               Locale.ROOT,
-              "depthwise_k%ds%d_%s_%s",
+              "depthwise_k%ds%d%s_%s",
               sizes.kernel(),
               sizes.stride(),
               what,

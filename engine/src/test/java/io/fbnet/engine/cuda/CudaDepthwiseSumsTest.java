@@ -236,8 +236,67 @@ class CudaDepthwiseSumsTest {
         }
       }
       byte[] masked = expected.toArray(JAVA_BYTE);
-      Kernel kernel =
-          CudaDepthwise.backwardData(context, sizes, dy, w, arrays.sliceX(images), sums);
+      Slice dx = arrays.sliceX(images);
+      check(
+          CudaDepthwise.backwardData(context, sizes, dy, w, dx, sums),
+          x,
+          norm,
+          images,
+          masked,
+          means,
+          gradients);
+      if (DepthwiseProducts.serve(context, sizes)) {
+        // Both gradients at once.
+        int taps = channels * c.kernel() * c.kernel();
+        float[] beside = new float[taps + 1];
+        beside[taps] = 77;
+        MemorySegment alone = arrays.upload(beside);
+        MemorySegment together = arrays.upload(beside);
+        CudaDepthwise.Norm read =
+            new CudaDepthwise.Norm(
+                sums.numbers().mean(),
+                sums.numbers().inverse(),
+                sums.numbers().gamma(),
+                sums.numbers().beta(),
+                sums.numbers().relu());
+        CudaDepthwise.backwardWeights(context, sizes, xs, read, dy, alone).launch();
+        check(
+            CudaDepthwise.gradients(context, sizes, dy, w, dx, sums, together),
+            x,
+            norm,
+            images,
+            masked,
+            means,
+            gradients);
+        near(
+            arrays.download(alone, taps + 1).toArray(JAVA_FLOAT),
+            arrays.download(together, taps + 1).toArray(JAVA_FLOAT));
+      }
+    }
+
+    private void near(float[] expected, float[] actual) {
+      double largest = 0;
+      for (int i = 0; i < expected.length - 1; i++) {
+        largest = Math.max(largest, Math.abs(expected[i]));
+      }
+      for (int i = 0; i < expected.length; i++) {
+        assertEquals(
+            expected[i], actual[i], 1e-5 * largest, "dw[" + i + "] of " + c + ", seed " + SEED);
+      }
+    }
+
+    private void check(
+        Kernel kernel,
+        double[] x,
+        float[][] norm,
+        MemorySegment images,
+        byte[] masked,
+        MemorySegment means,
+        MemorySegment gradients) {
+      int channels = c.c().channels();
+      int width = c.c().width();
+      int apart = c.c().widthY();
+      long words = arrays.words((long) c.n() * c.h() * c.w() * width);
       float[] first = null;
       for (int run = 0; run < 3; run++) {
         arrays.fill(images, words);

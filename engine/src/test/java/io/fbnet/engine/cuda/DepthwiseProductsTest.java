@@ -1,5 +1,6 @@
 package io.fbnet.engine.cuda;
 
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
@@ -16,6 +17,7 @@ import io.fbnet.engine.program.Devices;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
@@ -46,7 +48,7 @@ class DepthwiseProductsTest {
 
   /** What one device makes of a case, and by which kernels. */
   @SuppressWarnings("ArrayRecordComponent")
-  private record Result(double[] y, double[] dx, List<String> kernels) {}
+  private record Result(double[] y, double[] dx, double[] dw, List<String> kernels) {}
 
   @ParameterizedTest
   @MethodSource("cases")
@@ -58,15 +60,18 @@ class DepthwiseProductsTest {
     assertEquals(
         List.of(
             "depthwise_products_k" + c.kernel() + "_forward",
-            "depthwise_products_k" + c.kernel() + "_backward_data"),
+            "depthwise_products_k" + c.kernel() + "_backward_data",
+            "depthwise_weight_products_k" + c.kernel()),
         products.kernels());
     assertEquals(
         List.of(
             "depthwise_k" + c.kernel() + "s1_forward_bf16",
-            "depthwise_k" + c.kernel() + "s1_backward_data_bf16"),
+            "depthwise_k" + c.kernel() + "s1_backward_data_bf16",
+            "depthwise_k" + c.kernel() + "s1_backward_weights_bf16"),
         plain.kernels());
     assertNear("y", c, plain.y(), products.y());
     assertNear("dx", c, plain.dx(), products.dx());
+    assertNear("dw", c, plain.dw(), products.dw());
   }
 
   @ParameterizedTest
@@ -76,6 +81,7 @@ class DepthwiseProductsTest {
     Result second = result(c);
     assertArrayEquals(first.y(), second.y());
     assertArrayEquals(first.dx(), second.dx());
+    assertArrayEquals(first.dw(), second.dw());
   }
 
   private static void assertNear(String what, Case c, double[] expected, double[] actual) {
@@ -133,16 +139,25 @@ class DepthwiseProductsTest {
       List<Kernel> kernels = new ArrayList<>();
       kernels.add(CudaDepthwise.forward(context, sizes, x, norm, w, arrays.sliceY(y), null));
       kernels.add(CudaDepthwise.backwardData(context, sizes, dy, w, arrays.sliceX(dx), null));
+      MemorySegment dw = backend.allocate(4L * taps.length);
+      kernels.add(CudaDepthwise.backwardWeights(context, sizes, x, norm, dy, dw));
       kernels.forEach(Kernel::launch);
       Result result =
           new Result(
               stored(arrays, c, y, c.c().widthY(), c.c().fromY(), pixels),
               stored(arrays, c, dx, c.c().width(), c.c().from(), pixels),
+              numbers(arrays.download(dw, taps.length).toArray(JAVA_FLOAT)),
               context.launches().stream().map(launch -> launch.call()).toList());
       context.close();
       assertTrue(result.y().length > 0);
       return result;
     }
+  }
+
+  private static double[] numbers(float[] v) {
+    double[] numbers = new double[v.length];
+    Arrays.setAll(numbers, i -> v[i]);
+    return numbers;
   }
 
   private static double[] stored(

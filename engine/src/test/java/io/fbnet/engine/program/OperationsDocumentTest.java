@@ -28,9 +28,14 @@ class OperationsDocumentTest {
   /** To be changed when a report of bench/gpu-check.sh is committed. */
   private static final String GPU_STATE =
       "On an NVIDIA H200 the kernels of 3648bc4 passed these cases. **Those of `depthwise`,"
-          + " `depthwise_products`, `depthwise_weights` and `grouped_weights` are newer and have"
-          + " not run on a real GPU yet** (decisions [017](decisions/017-depthwise-on-cuda.md) and"
-          + " [020](decisions/020-own-products-in-banks.md)). All are compiled by nvcc for"
+          + " `depthwise_products`, `depthwise_weights`, `depthwise_weight_products` and"
+          + " `grouped_weights` are newer and have not run on a real GPU yet, nor have those in"
+          + " which a search layer's candidates run side by side: `bank`, `bank_fold`,"
+          + " `bank_product`, `project_gradient`, `depthwise_gradient` and `runs`, and"
+          + " `pixels`** (decisions"
+          + " [017](decisions/017-depthwise-on-cuda.md),"
+          + " [020](decisions/020-own-products-in-banks.md) and"
+          + " [021](decisions/021-banks.md)). All are compiled by nvcc for"
           + " sm_80 to sm_120 without spilled registers, and run on the software CUDA device;"
           + " `bench/gpu-check.sh` runs everything on a machine with a GPU.";
 
@@ -94,7 +99,8 @@ class OperationsDocumentTest {
     if (name.startsWith("Convolution")) {
       return op == Op.ConvolutionBackwardWeights.class
           ? "1x1: cuBLASLt, in groups in bf16 `grouped_weights`; depthwise 3x3, 5x5:"
-              + " `depthwise_weights`; else cuDNN, f32"
+              + " `depthwise_weights`, in bf16 with stride 1 `depthwise_weight_products`; else"
+              + " cuDNN, f32"
           : "1x1: cuBLASLt; depthwise 3x3, 5x5: `depthwise`, in bf16 with stride 1"
               + " `depthwise_products`; else cuDNN, f32";
     }
