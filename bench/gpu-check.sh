@@ -31,8 +31,6 @@ case $part in
   *) usage >&2; exit 2 ;;
 esac
 
-is25() { [ -x "$1/bin/jlink" ] && "$1/bin/java" -version 2>&1 | head -n 1 | grep -q '"25'; }
-
 # A small set of JPEG images in one file of at most 1 MiB, from an archive of train/CLASS and
 # test/CLASS. Without the archive the search draws its own images.
 images() {
@@ -59,13 +57,11 @@ images() {
 }
 
 pack() {
-  local root target stage jdk="" candidate junit size limit=$((58 << 20))
+  local root target stage jdk junit size limit=$((58 << 20))
   root=$(cd "$here/.." && pwd)
-  for candidate in "${JAVA_HOME:-}" /usr/lib/jvm/*25* "$HOME"/.sdkman/candidates/java/25*; do
-    if is25 "$candidate"; then jdk=$candidate; break; fi
-  done
-  if [ -z "$jdk" ]; then
-    echo "gpu-check: JDK 25 was not found: install one, or set JAVA_HOME to it" >&2
+  jdk=$("$here/jdk" gpu-check) || exit
+  if [ ! -x "$jdk/bin/jlink" ]; then
+    echo "gpu-check: $jdk has no jlink: install the whole JDK 25" >&2
     exit 4
   fi
   target=$root/bench/target/gpu-check

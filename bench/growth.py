@@ -60,10 +60,11 @@ def slope(xs, ys):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--java", default="java", help="of JDK 25")
+    parser.add_argument("--java", help="of JDK 25; by default what bench/jdk finds")
     parser.add_argument("--quick", action="store_true", help="two values of each series, one step: whether it runs")
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "results/growth.md")
     args = parser.parse_args()
+    args.java = args.java or machine.java()
     tree = machine.revision("HEAD:engine")
     raw = HERE / "target" / ("growth-%s%s.json" % (tree, "-quick" if args.quick else ""))
     kept = json.loads(raw.read_text()) if raw.exists() else {}

@@ -116,11 +116,12 @@ def row(device, samples, steps):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--java", default="java", help="of JDK 25")
+    parser.add_argument("--java", help="of JDK 25; by default what bench/jdk finds")
     parser.add_argument("--steps", type=int, default=10000)
     parser.add_argument("--devices", default="reference,cpu,cuda")
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "results/long-runs.md")
     args = parser.parse_args()
+    args.java = args.java or machine.java()
     tree = machine.revision()
     raw = HERE / "target" / ("long-%s-%d.json" % (tree, args.steps))
     raw.parent.mkdir(exist_ok=True)

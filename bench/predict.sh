@@ -9,6 +9,7 @@ if [ ! -f "$jar" ] || [ ! -d "$root/kernels/target/software" ]; then
   echo "predict.sh: $jar or the software device is missing; build both with: mvn -q -B package -pl bench -am -DskipTests" >&2
   exit 4
 fi
+jdk=$("$root/bench/jdk" predict.sh)
 FBNET_CUDA_PATH=$root/kernels/target/software SOFT_CUDA_HOLLOW=1 SOFT_CUDA_SMS=132 SOFT_CUDA_MEMORY=150000000000 \
-  exec java --add-modules=jdk.incubator.vector --enable-native-access=ALL-UNNAMED \
+  exec "$jdk/bin/java" --add-modules=jdk.incubator.vector --enable-native-access=ALL-UNNAMED \
   -cp "$jar" io.fbnet.bench.gpu.Prediction "$@"

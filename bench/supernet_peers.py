@@ -81,9 +81,10 @@ def main():
     parser.add_argument("--steps", default="w,theta")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--java", default="java", help="of JDK 25")
+    parser.add_argument("--java", help="of JDK 25; by default what bench/jdk finds")
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "results/supernet-peers.md")
     args = parser.parse_args()
+    args.java = args.java or machine.java()
     commit = machine.revision("HEAD:engine")
     raw = HERE / "target" / ("supernet-peers-%s.json" % commit)
     kept = json.loads(raw.read_text()) if raw.exists() else {}

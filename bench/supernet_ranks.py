@@ -20,7 +20,7 @@ import subprocess
 import machine
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-JAVA = ["java", "-Xmx2g", "--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED"]
+FLAGS = ["-Xmx2g", "--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED"]
 MEDIAN = 55_398_912
 IMAGES = 10_000
 WEIGHTS = 0.9  # the share of them that trains the weights
@@ -29,7 +29,7 @@ EPOCHS = {"uniform": 30, "fair": 10, "sandwich": 8, "mixture": 9}
 
 def train(args, name, seed, run):
     paths = [ROOT / "bench/target/benchmarks.jar", ROOT / "nas/target/test-classes"]
-    command = [args.java, *JAVA[1:], "-cp", os.pathsep.join(map(str, paths)), "io.fbnet.bench.SupernetRanks"]
+    command = [args.java, *FLAGS, "-cp", os.pathsep.join(map(str, paths)), "io.fbnet.bench.SupernetRanks"]
     command += [args.images, args.oracle, run, name, EPOCHS[name], IMAGES, args.threads, seed]
     subprocess.run([str(word) for word in command], check=True, cwd=ROOT)
 
@@ -88,9 +88,10 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--supernets", default=",".join(EPOCHS))
     parser.add_argument("--threads", default="2")
-    parser.add_argument("--java", default="java")
+    parser.add_argument("--java", help="of JDK 25; by default what bench/jdk finds")
     parser.add_argument("--out", type=pathlib.Path)
     args = parser.parse_args()
+    args.java = args.java or machine.java()
     oracle = json.loads(args.oracle.read_text())
     best = max(entry["mean_acc"] for entry in oracle.values() if entry["flops"] <= MEDIAN)
     lines = [

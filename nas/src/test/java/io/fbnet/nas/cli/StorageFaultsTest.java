@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -36,6 +37,10 @@ class StorageFaultsTest {
     command.add("-Djava.io.tmpdir=" + temporary);
     command.addAll(List.of("--enable-native-access=ALL-UNNAMED", "-Xmx1g"));
     command.add("--add-modules=jdk.incubator.vector");
+    command.addAll(
+        ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
+            .filter(flag -> flag.startsWith("-XX:"))
+            .toList());
     command.addAll(List.of("-cp", System.getProperty("java.class.path")));
     command.add(FaultSweep.class.getName());
     command.add(work.toString());

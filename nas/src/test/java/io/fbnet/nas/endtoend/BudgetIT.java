@@ -72,7 +72,7 @@ class BudgetIT {
                       String.format(Locale.ROOT, "%.1fus", 1010 * target))));
       command.set(command.indexOf("--epochs") + 1, "6");
       command.set(command.indexOf("--theta-rate") + 1, "0.1");
-      Fbnet.Outcome outcome = fbnet.run(command.toArray(String[]::new));
+      Fbnet.Outcome outcome = fbnet.here(command.toArray(String[]::new));
       assertEquals(0, outcome.code(), outcome.err());
       Architecture found = Architecture.load(run.resolve("architecture.json").toString());
       double ms = read.latencyOf(found);
@@ -95,7 +95,7 @@ class BudgetIT {
   void otherLimitsHoldToo() throws Exception {
     Path run = folder.resolve("run");
     Fbnet.Outcome outcome =
-        fbnet.run(
+        fbnet.here(
             Fbnet.tinySearch(
                 file,
                 table,
@@ -130,14 +130,14 @@ class BudgetIT {
           {"3", "--max-params", "10", "least possible"},
         }) {
       Path run = folder.resolve("refused");
-      Fbnet.Outcome outcome = fbnet.run(Fbnet.tinySearch(file, table, run, flags[1], flags[2]));
+      Fbnet.Outcome outcome = fbnet.here(Fbnet.tinySearch(file, table, run, flags[1], flags[2]));
       assertEquals(flags[0], Integer.toString(outcome.code()), outcome.err());
       String said = outcome.err().lines().reduce((a, b) -> b).orElse("");
       assertTrue(said.contains(flags[3]), outcome.err());
       assertFalse(Files.exists(run.resolve("config.yaml")), "a run was begun");
     }
     Fbnet.Outcome both =
-        fbnet.run(
+        fbnet.here(
             Fbnet.tinySearch(
                 file, table, folder.resolve("both"), "--target-latency", "1ms", "--beta", "0.6"));
     assertEquals(2, both.code(), both.err());

@@ -55,7 +55,7 @@ class ComparisonIT {
     Path space = fbnet.tinySpace();
     Path table = fbnet.tinyTable();
     Path unbroken = folder.resolve("unbroken");
-    Fbnet.Outcome whole = fbnet.run(compare(space, table, unbroken));
+    Fbnet.Outcome whole = fbnet.here(compare(space, table, unbroken));
     assertEquals(0, whole.code(), whole.err());
 
     Path broken = folder.resolve("broken");
@@ -80,7 +80,7 @@ class ComparisonIT {
     for (Process process : both) {
       assertTrue(process.waitFor(LONGEST_SECONDS, TimeUnit.SECONDS), "hangs");
     }
-    Fbnet.Outcome last = fbnet.run("compare-strategies", "--resume", broken.toString());
+    Fbnet.Outcome last = fbnet.here("compare-strategies", "--resume", broken.toString());
     assertEquals(0, last.code(), last.err());
     assertEquals(results(unbroken), results(broken));
     assertEquals(3, results(broken).path("runs").size());

@@ -1,11 +1,15 @@
 package io.fbnet.nas.endtoend;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.fbnet.nas.cli.InProcess;
 import io.fbnet.nas.search.TinySearch;
 import io.fbnet.nas.space.SearchSpace;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.PrintWriter;
+import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -122,6 +126,19 @@ final class Fbnet {
     }
     assertTrue(ended, "hangs: " + List.of(arguments));
     return new Outcome(process.exitValue(), Files.readString(out), Files.readString(err));
+  }
+
+  /**
+   * As {@link #run}, but within the tests' own Java, which has the loops compiled already; its
+   * classes are those of the packaged jar, see the POM. Not for what depends on variables, on the
+   * folder that a process begins in, on the user's cache, or on how a process ends.
+   */
+  Outcome here(String... arguments) {
+    assertEquals(Map.of(), environment, "variables are for processes");
+    StringWriter out = new StringWriter();
+    StringWriter err = new StringWriter();
+    int code = InProcess.run(arguments, new PrintWriter(out), new PrintWriter(err));
+    return new Outcome(code, out.toString(), err.toString());
   }
 
   /** Flags of a search that takes seconds. */

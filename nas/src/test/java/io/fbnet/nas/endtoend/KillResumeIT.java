@@ -56,7 +56,7 @@ class KillResumeIT {
   @Test
   void killedAtSeededPointsItContinuesBitForBit() throws Exception {
     Path unbroken = folder.resolve("unbroken");
-    Fbnet.Outcome whole = fbnet.run(Fbnet.tinySearch(space, table, unbroken, BUDGET));
+    Fbnet.Outcome whole = fbnet.here(Fbnet.tinySearch(space, table, unbroken, BUDGET));
     assertEquals(0, whole.code(), whole.err());
     Random random = new Random(SEED);
     int insideWrite = 0;
@@ -94,7 +94,7 @@ class KillResumeIT {
             .formatted(KILLS, runs + 1, insideWrite, SEED));
     assertTrue(insideWrite > 0, "no kill fell inside a write, seed " + SEED);
     if (Files.exists(broken.resolve("config.yaml"))) {
-      Fbnet.Outcome last = fbnet.run("search", "--resume", broken.toString());
+      Fbnet.Outcome last = fbnet.here("search", "--resume", broken.toString());
       assertEquals(0, last.code(), last.err());
       compare(unbroken, broken);
     }
@@ -165,7 +165,7 @@ class KillResumeIT {
       assertEquals(signal.equals("INT") ? 130 : 143, process.exitValue(), said);
       assertTrue(said.contains("--resume " + run), said);
       int steps = series(run).size();
-      Fbnet.Outcome resumed = fbnet.run("search", "--resume", run.toString());
+      Fbnet.Outcome resumed = fbnet.here("search", "--resume", run.toString());
       assertEquals(0, resumed.code(), resumed.err());
       assertTrue(series(run).size() > steps, resumed.err());
     }

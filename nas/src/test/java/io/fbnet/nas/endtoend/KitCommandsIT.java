@@ -32,15 +32,18 @@ class KitCommandsIT {
     space = fbnet.tinySpace();
   }
 
-  private Fbnet.Outcome done(String... arguments) throws Exception {
-    Fbnet.Outcome outcome = fbnet.run(arguments);
+  private Fbnet.Outcome done(Fbnet.Outcome outcome) {
     assertEquals(0, outcome.code(), outcome.err());
     said += outcome.err();
     return outcome;
   }
 
-  private void refused(int code, String word, String... arguments) throws Exception {
-    Fbnet.Outcome outcome = fbnet.run(arguments);
+  private Fbnet.Outcome done(String... arguments) {
+    return done(fbnet.here(arguments));
+  }
+
+  private void refused(int code, String word, String... arguments) {
+    Fbnet.Outcome outcome = fbnet.here(arguments);
     String what = List.of(arguments) + ": " + outcome.err();
     assertEquals(code, outcome.code(), what);
     assertTrue(outcome.err().lines().toList().getLast().contains(word), what);
@@ -71,7 +74,7 @@ class KitCommandsIT {
     return read;
   }
 
-  private Path kit() throws Exception {
+  private Path kit() {
     Path kit = folder.resolve("kit");
     done("latency", "kit", "--space", space.toString(), "--out", kit.toString());
     return kit;
@@ -83,16 +86,18 @@ class KitCommandsIT {
     refused(5, "not empty", "latency", "kit", "--space", space.toString(), "--out", kit.toString());
     refused(2, "--out", "latency", "kit", "--space", space.toString());
     refused(3, "no latency kit", "latency", "kit", "run", folder.toString());
-    refused(3, "there is no file", "latency", "import", kit.toString(), "--out", "t.json");
-    done("latency", "kit", "run", kit.toString(), "--threads", "1", "--device-name", "this");
     Path table = folder.resolve("table.json");
+    refused(3, "there is no file", "latency", "import", kit.toString(), "--out", table.toString());
+    done(
+        fbnet.run(
+            "latency", "kit", "run", kit.toString(), "--threads", "1", "--device-name", "this"));
     done("latency", "import", kit.toString(), "--out", table.toString());
     LatencyTable read = checked(table);
     assertEquals("this", read.device());
     assertTrue(read.origin().contains("fbnet latency kit run"), read.origin());
 
     // A search takes it, and the whole networks can be timed the same way.
-    Fbnet.Outcome search = fbnet.run(Fbnet.tinySearch(space, table, folder.resolve("run")));
+    Fbnet.Outcome search = fbnet.here(Fbnet.tinySearch(space, table, folder.resolve("run")));
     assertEquals(0, search.code(), search.err());
     Fbnet.Outcome verified =
         done(
@@ -117,26 +122,27 @@ class KitCommandsIT {
   @Tag("full")
   void thisMachineIsMeasuredWithOnnxRuntime() throws Exception {
     Path table = folder.resolve("table.json");
+    refused(
+        2, "--device", "latency", "measure", "--runtime", "onnxruntime", "--device", "reference");
     Path temporary = Files.createDirectories(folder.resolve("tmp"));
     fbnet.environment("JAVA_TOOL_OPTIONS", "-Djava.io.tmpdir=" + temporary);
     done(
-        "latency",
-        "measure",
-        "--runtime",
-        "onnxruntime",
-        "--space",
-        space.toString(),
-        "--threads",
-        "1",
-        "--out",
-        table.toString());
+        fbnet.run(
+            "latency",
+            "measure",
+            "--runtime",
+            "onnxruntime",
+            "--space",
+            space.toString(),
+            "--threads",
+            "1",
+            "--out",
+            table.toString()));
     assertTrue(checked(table).origin().contains("--runtime onnxruntime"));
     try (Stream<Path> left = Files.list(temporary)) {
       assertEquals(
           List.of(), left.filter(f -> f.getFileName().toString().startsWith("fbnet")).toList());
     }
-    refused(
-        2, "--device", "latency", "measure", "--runtime", "onnxruntime", "--device", "reference");
   }
 
   @Test
@@ -189,16 +195,18 @@ class KitCommandsIT {
     assertEquals(
         LatencyTable.load("raspi4").json().get("space"),
         LatencyTable.load(back.toString()).json().get("space"));
-    refused(3, "differences", "latency", "export", "raspi4", "--format", "proxyless", "--out", "x");
+    String none = folder.resolve("x").toString();
+    refused(
+        3, "differences", "latency", "export", "raspi4", "--format", "proxyless", "--out", none);
 
-    Fbnet.Outcome list = done("latency", "list");
+    Fbnet.Outcome list = done(fbnet.run("latency", "list"));
     assertEquals(27 + 4, list.outLines().size(), list.out());
     assertTrue(list.out().contains("samsung_a50"), list.out());
     assertTrue(list.out().contains("MIT licence"), list.out());
     Path kept = Files.createDirectories(folder.resolve("cache/fbnet-engine/latency"));
     Files.copy(back, kept.resolve("mine.json"));
     Files.writeString(kept.resolve("torn.json"), "{");
-    Fbnet.Outcome again = done("latency", "list");
+    Fbnet.Outcome again = done(fbnet.run("latency", "list"));
     assertTrue(again.outLines().getLast().contains("mine.json"), again.out());
     assertTrue(again.err().contains("torn.json"), again.err());
   }

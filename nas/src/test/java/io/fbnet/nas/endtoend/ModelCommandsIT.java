@@ -69,14 +69,17 @@ class ModelCommandsIT {
         run.toString());
   }
 
-  private Fbnet.Outcome done(String... arguments) throws Exception {
-    Fbnet.Outcome outcome = fbnet.run(arguments);
+  private static Fbnet.Outcome done(Fbnet.Outcome outcome) {
     assertEquals(0, outcome.code(), outcome.err());
     return outcome;
   }
 
-  private void refused(int code, String word, String... arguments) throws Exception {
-    Fbnet.Outcome outcome = fbnet.run(arguments);
+  private Fbnet.Outcome done(String... arguments) {
+    return done(fbnet.here(arguments));
+  }
+
+  private void refused(int code, String word, String... arguments) {
+    Fbnet.Outcome outcome = fbnet.here(arguments);
     String what = List.of(arguments) + ": " + outcome.err();
     assertEquals(code, outcome.code(), what);
     assertTrue(outcome.err().lines().toList().getLast().contains(word), what);
@@ -119,7 +122,8 @@ class ModelCommandsIT {
       List<String> arguments =
           new ArrayList<>(List.of("export", model.toString(), "--out", file.toString()));
       arguments.addAll(List.of(given));
-      done(arguments.toArray(String[]::new));
+      String[] export = arguments.toArray(String[]::new);
+      done(given.length == 2 ? fbnet.run(export) : fbnet.here(export));
       boolean normalise = List.of(given).contains("--normalise");
       try (OnnxRuntime runtime = new OnnxRuntime(file)) {
         assertArrayEquals(
@@ -133,7 +137,7 @@ class ModelCommandsIT {
   void weightsComeBackBitForBit() throws Exception {
     train();
     Path copy = folder.resolve("copy.safetensors");
-    done("import", model.toString(), "--out", copy.toString());
+    done(fbnet.run("import", model.toString(), "--out", copy.toString()));
     assertEquals(-1, Files.mismatch(model, copy));
 
     TrainedNetwork network = TrainedNetwork.read(model);

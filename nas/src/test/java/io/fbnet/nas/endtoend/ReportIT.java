@@ -51,12 +51,12 @@ class ReportIT {
     run = folder.resolve("run");
     page = run.resolve("report.html");
     Fbnet.Outcome measured =
-        fbnet.run("latency", "measure", "--space", space.toString(), "--out", table.toString());
+        fbnet.here("latency", "measure", "--space", space.toString(), "--out", table.toString());
     assertEquals(0, measured.code(), measured.err());
     Fbnet.Outcome search = fbnet.run(Fbnet.tinySearch(space, table, run));
     assertEquals(0, search.code(), search.err());
     assertTrue(search.out().contains("report in " + page), search.out());
-    Fbnet.Outcome sampled = fbnet.run("sample", run.toString(), "--count", "5", "--uniform");
+    Fbnet.Outcome sampled = fbnet.here("sample", run.toString(), "--count", "5", "--uniform");
     assertEquals(0, sampled.code(), sampled.err());
     Path other = folder.resolve("other.html");
     Fbnet.Outcome report = fbnet.run("report", run.toString(), "--out", other.toString());

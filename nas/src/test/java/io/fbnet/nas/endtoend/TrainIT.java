@@ -67,14 +67,17 @@ class TrainIT {
     return arguments.toArray(String[]::new);
   }
 
-  private Fbnet.Outcome done(String... arguments) throws Exception {
-    Fbnet.Outcome outcome = fbnet.run(arguments);
+  private static Fbnet.Outcome done(Fbnet.Outcome outcome) {
     assertEquals(0, outcome.code(), outcome.err());
     return outcome;
   }
 
-  private void refused(int code, String word, String... arguments) throws Exception {
-    Fbnet.Outcome outcome = fbnet.run(arguments);
+  private Fbnet.Outcome done(String... arguments) {
+    return done(fbnet.here(arguments));
+  }
+
+  private void refused(int code, String word, String... arguments) {
+    Fbnet.Outcome outcome = fbnet.here(arguments);
     String what = List.of(arguments) + ": " + outcome.err();
     assertEquals(code, outcome.code(), what);
     assertTrue(outcome.err().lines().toList().getLast().contains(word), what);
@@ -162,7 +165,7 @@ class TrainIT {
     Path run = folder.resolve("run");
     done(training(run, 6));
     TrainedNetwork network = TrainedNetwork.read(run.resolve("model.safetensors"));
-    JsonNode json = JSON.readTree(done("evaluate", run.toString(), "--json").out());
+    JsonNode json = JSON.readTree(done(fbnet.run("evaluate", run.toString(), "--json")).out());
     assertEquals(network.testAccuracy().getAsDouble(), json.path("top1").asDouble(), 1e-12);
     assertTrue(json.path("latency_ms").asDouble() > 0);
     int right = 0;
@@ -217,19 +220,20 @@ class TrainIT {
         TrainedNetwork.read(child.resolve("model.safetensors")).testAccuracy().isEmpty(),
         "the test images are read for the kept one alone");
 
-    // The child is what a training with the same flags makes, bit for bit.
+    // The child is what a training with the same flags makes, bit for bit, in another process too.
     Path twin = folder.resolve("twin");
     done(
-        "train",
-        child.resolve("architecture.json").toString(),
-        "--data=shapes",
-        "--train-images=480",
-        "--hold-out=0.2",
-        "--epochs=2",
-        "--batch=16",
-        "--ema=0.9",
-        "--threads=2",
-        "--out=" + twin);
+        fbnet.run(
+            "train",
+            child.resolve("architecture.json").toString(),
+            "--data=shapes",
+            "--train-images=480",
+            "--hold-out=0.2",
+            "--epochs=2",
+            "--batch=16",
+            "--ema=0.9",
+            "--threads=2",
+            "--out=" + twin));
     assertEquals(
         Files.readString(twin.resolve("metrics.jsonl")),
         Files.readString(child.resolve("metrics.jsonl")));
