@@ -176,7 +176,6 @@ final class BankFold {
 
   private MemorySegment upload(List<BankWeights.Row> rows) {
     long bytes = (long) ROW_BYTES * rows.size();
-    MemorySegment device = context.own(bytes);
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment host = arena.allocate(bytes, Long.BYTES);
       for (int i = 0; i < rows.size(); i++) {
@@ -185,8 +184,7 @@ final class BankFold {
         host.set(JAVA_INT, at + 8, rows.get(i).column());
         host.set(JAVA_INT, at + 12, rows.get(i).columns());
       }
-      context.backend.copyIn(host, device, bytes / Float.BYTES);
+      return context.upload(host);
     }
-    return device;
   }
 }

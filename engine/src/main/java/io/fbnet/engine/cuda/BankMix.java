@@ -1,15 +1,13 @@
 package io.fbnet.engine.cuda;
 
-import static java.lang.foreign.ValueLayout.JAVA_INT;
-
 import io.fbnet.engine.backend.Kernel;
 import io.fbnet.engine.backend.Launch.Family;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.foreign.CudaArguments;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.Function;
 
@@ -53,15 +51,10 @@ final class BankMix {
   }
 
   private MemorySegment table(List<Integer> numbers) {
-    MemorySegment device = context.own((long) Integer.BYTES * Math.max(1, numbers.size()));
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment host = arena.allocate(JAVA_INT, Math.max(1, numbers.size()));
-      for (int i = 0; i < numbers.size(); i++) {
-        host.setAtIndex(JAVA_INT, i, numbers.get(i));
-      }
-      context.backend.copyIn(host, device, Math.max(1, numbers.size()));
-    }
-    return device;
+    // No memory is empty.
+    int[] table = new int[Math.max(1, numbers.size())];
+    Arrays.setAll(table, i -> i < numbers.size() ? numbers.get(i) : 0);
+    return context.upload(table);
   }
 
   private MemorySegment m() {

@@ -1,13 +1,9 @@
 package io.fbnet.engine.cuda;
 
-import static java.lang.foreign.ValueLayout.JAVA_INT;
-
 import io.fbnet.engine.backend.Kernel;
 import io.fbnet.engine.backend.Launch.Family;
 import io.fbnet.engine.cuda.CudaProduct.Operand;
 import io.fbnet.foreign.CudaArguments;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
@@ -195,7 +191,7 @@ final class BankProduct {
         .pointer(stored ? d.memory() : null)
         .i32(Math.toIntExact(d.leading()))
         .i32(Math.toIntExact(d.rows()))
-        .pointer(upload(table))
+        .pointer(context.upload(table))
         .i32(factors.size())
         .pointer(summed ? context.scratch("partial", 8L * most() * columns) : null)
         // A ticket for each eight columns: tiles may begin at any of them.
@@ -206,14 +202,6 @@ final class BankProduct {
   static int place(Operand of, Operand whole) {
     return Math.toIntExact(
         (of.memory().address() - whole.memory().address()) / whole.type().bytes());
-  }
-
-  private MemorySegment upload(int[] table) {
-    MemorySegment device = context.own((long) Integer.BYTES * table.length);
-    try (Arena arena = Arena.ofConfined()) {
-      context.backend.copyIn(arena.allocateFrom(JAVA_INT, table), device, table.length);
-    }
-    return device;
   }
 
   /**

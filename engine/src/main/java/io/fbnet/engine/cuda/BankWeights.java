@@ -1,12 +1,9 @@
 package io.fbnet.engine.cuda;
 
-import static java.lang.foreign.ValueLayout.JAVA_INT;
-
 import io.fbnet.engine.cuda.CudaProduct.Operand;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.foreign.CublasLtMatmul;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
@@ -328,25 +325,20 @@ final class BankWeights {
     boolean moves = first.momentum() != null;
     MemorySegment gamma = memory.apply(first.gamma());
     MemorySegment running = moves ? memory.apply(first.runningMean()) : null;
-    MemorySegment device = context.own((long) NORM_NUMBERS * Integer.BYTES * all);
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment host = arena.allocate(JAVA_INT, (long) NORM_NUMBERS * all);
-      int at = 0;
-      for (BankCandidate c : bank.candidates()) {
-        Op.BatchNorm bn = norm.apply(c);
-        Value[] numbers = {bn.gamma(), bn.beta(), bn.runningMean(), bn.runningVariance()};
-        for (int channel = 0; channel < channels.apply(c); channel++) {
-          int own = order.apply(c).applyAsInt(channel);
-          for (int i = 0; i < (moves ? NORM_NUMBERS : 2); i++) {
-            long place = memory.apply(numbers[i]).address() - (i < 2 ? gamma : running).address();
-            host.setAtIndex(
-                JAVA_INT, (long) i * all + at, Math.toIntExact(place / Float.BYTES + own));
-          }
-          at++;
+    int[] table = new int[NORM_NUMBERS * all];
+    int at = 0;
+    for (BankCandidate c : bank.candidates()) {
+      Op.BatchNorm bn = norm.apply(c);
+      Value[] numbers = {bn.gamma(), bn.beta(), bn.runningMean(), bn.runningVariance()};
+      for (int channel = 0; channel < channels.apply(c); channel++) {
+        int own = order.apply(c).applyAsInt(channel);
+        for (int i = 0; i < (moves ? NORM_NUMBERS : 2); i++) {
+          long place = memory.apply(numbers[i]).address() - (i < 2 ? gamma : running).address();
+          table[i * all + at] = Math.toIntExact(place / Float.BYTES + own);
         }
+        at++;
       }
-      context.backend.copyIn(host, device, (long) NORM_NUMBERS * all);
     }
-    return new Places(device, gamma, running);
+    return new Places(context.upload(table), gamma, running);
   }
 }

@@ -1,5 +1,7 @@
 package io.fbnet.engine.cuda;
 
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+
 import io.fbnet.engine.backend.Kernel;
 import io.fbnet.engine.backend.Launch;
 import io.fbnet.engine.backend.Precision;
@@ -12,6 +14,7 @@ import io.fbnet.foreign.CudaArguments;
 import io.fbnet.foreign.CudaFunction;
 import io.fbnet.foreign.CudaLaunch;
 import io.fbnet.foreign.CudaStream;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -228,6 +231,20 @@ final class CudaContext extends Workspace {
   <T extends AutoCloseable> T keep(T needed) {
     kept.push(needed);
     return needed;
+  }
+
+  /** {@return memory of the graph's own with what the host has, whole words} */
+  MemorySegment upload(MemorySegment host) {
+    MemorySegment device = own(host.byteSize());
+    backend.copyIn(host, device, host.byteSize() / Integer.BYTES);
+    return device;
+  }
+
+  /** {@return a table for kernels} */
+  MemorySegment upload(int[] table) {
+    try (Arena arena = Arena.ofConfined()) {
+      return upload(arena.allocateFrom(JAVA_INT, table));
+    }
   }
 
   /** The kernel that changes the order of images between rows and channels-last. */

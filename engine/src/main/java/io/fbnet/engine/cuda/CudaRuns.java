@@ -94,7 +94,6 @@ final class CudaRuns {
 
   private MemorySegment upload(CudaContext context) {
     long bytes = BYTES * runs.size();
-    MemorySegment device = context.own(bytes);
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment host = arena.allocate(bytes, Long.BYTES);
       for (int i = 0; i < runs.size(); i++) {
@@ -107,8 +106,7 @@ final class CudaRuns {
         host.set(JAVA_INT, at + 24, run.parts());
         host.set(JAVA_INT, at + 28, run.apart());
       }
-      context.backend.copyIn(host, device, bytes / Float.BYTES);
+      return context.upload(host);
     }
-    return device;
   }
 }

@@ -325,15 +325,13 @@ final class CudaVectors {
 
   /** Constants in device memory that lives as long as the graph. */
   static MemorySegment constants(CudaContext context, Constants constants) {
-    MemorySegment memory = context.own(4L * constants.size());
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment host = arena.allocate(4L * constants.size(), 64);
       for (int i = 0; i < constants.size(); i++) {
         host.setAtIndex(JAVA_FLOAT, i, constants.get(i));
       }
-      context.backend.copyIn(host, memory, constants.size());
+      return context.upload(host);
     }
-    return memory;
   }
 
   private static Kernel dotConstants(

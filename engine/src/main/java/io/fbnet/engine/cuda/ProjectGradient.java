@@ -1,13 +1,10 @@
 package io.fbnet.engine.cuda;
 
-import static java.lang.foreign.ValueLayout.JAVA_INT;
-
 import io.fbnet.engine.backend.Kernel;
 import io.fbnet.engine.backend.Launch.Family;
 import io.fbnet.engine.cuda.BankProduct.Factor;
 import io.fbnet.engine.cuda.CudaProduct.Operand;
 import io.fbnet.foreign.CudaArguments;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 
@@ -162,10 +159,6 @@ final class ProjectGradient {
       System.arraycopy(row, 0, table, i * INTS_OF_CANDIDATE, INTS_OF_CANDIDATE);
       blocks += parts * tiles(f);
     }
-    MemorySegment device = context.own((long) Integer.BYTES * table.length);
-    try (Arena arena = Arena.ofConfined()) {
-      context.backend.copyIn(arena.allocateFrom(JAVA_INT, table), device, table.length);
-    }
-    return device;
+    return context.upload(table);
   }
 }

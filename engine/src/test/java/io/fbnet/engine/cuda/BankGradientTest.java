@@ -8,17 +8,14 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.fbnet.engine.backend.Kernel;
-import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.cuda.BankProductTest.Case;
 import io.fbnet.engine.cuda.CudaProduct.Operand;
 import io.fbnet.engine.program.Devices;
 import io.fbnet.foreign.CublasLtMatmul;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Map;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -60,12 +57,7 @@ class BankGradientTest {
   }
 
   private static void check(Case c) {
-    try (CudaBackend backend = Devices.cuda(new CudaOptions(Precision.BF16, true, true, true));
-        Arena arena = Arena.ofConfined()) {
-      CudaContext context = new CudaContext(backend, List.of(), Map.of());
-      new Check(c, context, new DeviceArrays(backend, arena)).run();
-      context.close();
-    }
+    DeviceArrays.inBf16((context, arrays) -> new Check(c, context, arrays).run());
   }
 
   /** One case on one device. */

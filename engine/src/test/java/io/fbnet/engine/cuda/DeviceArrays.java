@@ -4,8 +4,13 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
+import io.fbnet.engine.backend.Precision;
+import io.fbnet.engine.program.Devices;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.List;
+import java.util.Map;
+import java.util.function.BiConsumer;
 
 /** Arrays on the device, for tests of kernels on memory of their own. */
 final class DeviceArrays {
@@ -18,6 +23,16 @@ final class DeviceArrays {
   DeviceArrays(CudaBackend backend, Arena arena) {
     this.backend = backend;
     this.arena = arena;
+  }
+
+  /** Runs a test of kernels in bf16 on a device of its own. */
+  static void inBf16(BiConsumer<CudaContext, DeviceArrays> test) {
+    try (CudaBackend backend = Devices.cuda(new CudaOptions(Precision.BF16, true, true, true));
+        Arena arena = Arena.ofConfined()) {
+      CudaContext context = new CudaContext(backend, List.of(), Map.of());
+      test.accept(context, new DeviceArrays(backend, arena));
+      context.close();
+    }
   }
 
   /** To nearest, ties to even. */

@@ -295,8 +295,7 @@ class ThetaGradientsTest {
         firstOrder = step.store.readAll(SupernetGraphs.THETA, Storage.Flat.GRADIENTS);
       }
       // Loosely, and along the gradient: the loss ahead has a kink wherever theta goes. A wrong
-      // sign
-      // or factor of the second order is farther away.
+      // sign or factor of the second order is farther away.
       double length = Math.sqrt(dot(actual, actual));
       double slope = 0;
       for (int sign : new int[] {-1, 1}) {
