@@ -103,11 +103,25 @@ final class ThreadTeam implements AutoCloseable {
     return (int) ((long) n * share / shares);
   }
 
+  /** Ends the helpers; none is left when it returns. */
   @Override
   public void close() {
     closed = true;
+    boolean interrupted = false;
     for (Helper helper : helpers) {
       LockSupport.unpark(helper);
+    }
+    for (Helper helper : helpers) {
+      while (helper.isAlive()) {
+        try {
+          helper.join();
+        } catch (InterruptedException e) {
+          interrupted = true;
+        }
+      }
+    }
+    if (interrupted) {
+      Thread.currentThread().interrupt();
     }
   }
 
