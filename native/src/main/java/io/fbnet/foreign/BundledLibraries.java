@@ -12,6 +12,7 @@ import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.List;
+import java.util.UUID;
 import java.util.zip.CRC32;
 
 /**
@@ -83,12 +84,13 @@ final class BundledLibraries {
     if (isWhole(file, size, checksum)) {
       return file;
     }
-    Path part = Files.createTempFile(folder, "part", ".so");
+    // Named here, so that it is removed even where only closing it failed.
+    Path part = folder.resolve("part" + UUID.randomUUID() + ".so");
     try {
       // A connection gives its stream once; the next file of the list asks again.
       URLConnection again = jar.getURL().openConnection();
       try (InputStream in = again.getInputStream()) {
-        Files.copy(in, part, StandardCopyOption.REPLACE_EXISTING);
+        Files.copy(in, part);
       }
       if (!isWhole(part, size, checksum)) {
         throw new IOException(jar.getURL() + " is damaged: its checksum is not the jar's");

@@ -9,7 +9,9 @@ public final class OutOfDeviceMemory extends RuntimeException {
   private final String device;
   private final long asked;
   private final long free;
-  private final boolean ofParameters;
+
+  /** Whether the plan of a step says nothing of it. */
+  private final boolean apart;
 
   /**
    * Says how much was asked for.
@@ -30,24 +32,43 @@ public final class OutOfDeviceMemory extends RuntimeException {
   }
 
   private OutOfDeviceMemory(
-      String message, long asked, long free, String device, boolean ofParameters, Throwable cause) {
+      String message, long asked, long free, String device, boolean apart, Throwable cause) {
     super(message, cause);
     this.device = device;
     this.asked = asked;
     this.free = free;
-    this.ofParameters = ofParameters;
+    this.apart = apart;
+  }
+
+  /**
+   * {@return that the host has no more page-locked memory}
+   *
+   * @param asked bytes of the allocation that failed, 0 where nobody knows
+   * @param cause what the driver reported
+   */
+  public static OutOfDeviceMemory pageLocked(long asked, Throwable cause) {
+    String host = "the host (page-locked memory)";
+    return new OutOfDeviceMemory(
+        what(asked, host)
+            + ": free some of it, raise the limit of locked memory (ulimit -l), or choose a smaller"
+            + " batch",
+        asked,
+        -1,
+        host,
+        true,
+        cause);
   }
 
   /**
    * {@return the same with what a step plans to use, and this as its cause; this itself where the
-   * parameters did not fit, which no batch changes}
+   * parameters or the host's memory did not fit, of which that plan says nothing}
    *
    * @param planned bytes of the whole step
    * @param held bytes of them that the step had already got
    * @param batch images of the step, 0 where it has none
    */
   public OutOfDeviceMemory during(long planned, long held, int batch) {
-    if (ofParameters) {
+    if (apart) {
       return this;
     }
     String words = what(asked, device) + ": the step plans " + mib(planned) + left(free);
@@ -89,7 +110,7 @@ public final class OutOfDeviceMemory extends RuntimeException {
 
   private static String what(long asked, String device) {
     return asked > 0
-        ? "cannot allocate " + mib(asked) + " on " + device
+        ? "cannot allocate " + Math.ceilDiv(asked, 1L << 20) + " MiB on " + device
         : "out of memory on " + device;
   }
 

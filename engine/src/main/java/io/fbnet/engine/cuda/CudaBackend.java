@@ -218,7 +218,7 @@ public final class CudaBackend implements Backend {
       return calls.get();
     } catch (ForeignException e) {
       if (e.function().equals("cuMemHostAlloc")) {
-        throw new OutOfDeviceMemory(asked, -1, "the host (page-locked memory)", e);
+        throw OutOfDeviceMemory.pageLocked(asked, e);
       }
       if (CudaDevice.isOutOfMemory(e)) {
         throw new OutOfDeviceMemory(asked, freeMemory(), device.name(), e);

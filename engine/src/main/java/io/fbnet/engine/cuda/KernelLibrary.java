@@ -24,6 +24,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.UUID;
 import java.util.function.Consumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -137,12 +138,11 @@ final class KernelLibrary implements AutoCloseable {
   }
 
   private void keep(Path kept, byte[] cubin) {
-    Path part = null;
+    // Named here, so that it is removed even where only closing it failed.
+    Path part = cache.resolve("kernel" + UUID.randomUUID() + ".part");
     try {
-      part = Files.createTempFile(cache, "kernel", ".part");
       Files.write(part, cubin);
       Files.move(part, kept, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-      part = null;
     } catch (IOException e) {
       sayUnkept(e);
     } finally {
@@ -151,12 +151,10 @@ final class KernelLibrary implements AutoCloseable {
   }
 
   private static void remove(Path part) {
-    if (part != null) {
-      try {
-        Files.deleteIfExists(part);
-      } catch (IOException e) {
-        // A few kilobytes in a cache.
-      }
+    try {
+      Files.deleteIfExists(part);
+    } catch (IOException e) {
+      // A few kilobytes in a cache.
     }
   }
 

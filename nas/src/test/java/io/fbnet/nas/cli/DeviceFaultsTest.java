@@ -125,7 +125,7 @@ class DeviceFaultsTest {
   }
 
   private static boolean tellsOfAnError(String line) {
-    return line.matches("fbnet: .*(cannot allocate| failed| is lost).*");
+    return line.matches("fbnet: .*(cannot allocate|out of memory| failed| is lost).*");
   }
 
   private String[] search(SmallRuns runs) {

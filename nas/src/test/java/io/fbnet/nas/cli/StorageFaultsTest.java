@@ -66,7 +66,7 @@ class StorageFaultsTest {
       delete(folder);
       String last = sweep(0, "start", Integer.toString(nth)).lines().toList().getLast();
       System.out.println(last);
-      assertTrue(last.contains("native") && last.endsWith("exit code 0"), last);
+      assertTrue(last.contains(folder + "/cache") && last.endsWith("exit code 0"), last);
       try (Stream<Path> files = Files.walk(folder)) {
         List<Path> parts =
             files.filter(f -> f.getFileName().toString().startsWith("part")).toList();
