@@ -1,6 +1,7 @@
 // Gumbel-softmax over the candidates of each layer: m = softmax((theta + g) / tau) for [rows, layers,
 // candidates], theta shared by the rows, and its gradient in theta; and the one-hot of the largest, for hard
-// samples. A stream below 0 means no noise: a plain softmax.
+// samples. A stream below 0 means no noise: a plain softmax. `before` is the index of the first element among
+// those of all ranks.
 //
 // The noise g equals the Java engine's bit for bit: Philox 4x32-10 of (seed, stream, step, index) and a
 // logarithm of plain f32 operations. Every operation of it is an __f*_rn intrinsic, which the compiler never
@@ -63,7 +64,8 @@ INLINE float gumbelOf(unsigned word) {
 
 KERNEL gumbel_softmax_forward(const float* __restrict__ theta, const float* __restrict__ tau,
                               const long long* __restrict__ seed, const long long* __restrict__ step,
-                              float* m, int rows, int layers, int candidates, int stream) {
+                              float* m, int rows, int layers, int candidates, int stream,
+                              long long before) {
   const int lane = (int)(threadIdx.x & 31u);
   const float temperature = tau[0];
   for (long long pair = threadOfGrid() >> 5; pair < (long long)rows * layers;
@@ -76,7 +78,7 @@ KERNEL gumbel_softmax_forward(const float* __restrict__ theta, const float* __re
       float noise = 0.0f;
       if (stream >= 0) {
         noise = gumbelOf(philoxWord((unsigned long long)seed[0], stream, (unsigned long long)step[0],
-                                    (unsigned long long)(pair * candidates + i)));
+                                    (unsigned long long)(before + pair * candidates + i)));
       }
       const float v = (own[i] + noise) / temperature;
       out[i] = v;

@@ -11,6 +11,7 @@ module io.fbnet {
   exports io.fbnet.engine.cuda;
   exports io.fbnet.engine.graph;
   exports io.fbnet.engine.program;
+  exports io.fbnet.engine.ranks;
   exports io.fbnet.engine.reference;
   exports io.fbnet.nas;
   exports io.fbnet.nas.budget;

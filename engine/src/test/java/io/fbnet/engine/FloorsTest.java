@@ -64,6 +64,18 @@ class FloorsTest {
           .dependOnClassesThat(resideInAPackage("io.fbnet.engine.reference.."));
 
   @ArchTest
+  static final ArchRule ranksKnowNoDevice =
+      noClasses()
+          .that()
+          .resideInAPackage("io.fbnet.engine.ranks..")
+          .should()
+          .dependOnClassesThat(
+              resideInAPackage("io.fbnet.engine..")
+                  .and(
+                      JavaClass.Predicates.resideOutsideOfPackages(
+                          "io.fbnet.engine.ranks..", "io.fbnet.engine.backend..")));
+
+  @ArchTest
   static final ArchRule theEngineDoesNotKnowWhatASupernetIs =
       noClasses()
           .that(resideInAnyPackage("io.fbnet.engine..", "io.fbnet.foreign.."))

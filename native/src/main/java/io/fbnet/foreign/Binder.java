@@ -70,6 +70,15 @@ final class Binder {
     return symbols.find(name).isPresent();
   }
 
+  /** The address of an object of the library, 0 and noted as missing where it lacks it. */
+  long object(String name) {
+    Optional<MemorySegment> symbol = symbols.find(name);
+    if (symbol.isEmpty()) {
+      missing.add(name);
+    }
+    return symbol.map(MemorySegment::address).orElse(0L);
+  }
+
   /** The functions that were bound, by name. */
   Map<String, FunctionDescriptor> bound() {
     return Map.copyOf(bound);

@@ -7,13 +7,14 @@ import java.util.List;
 import java.util.function.Function;
 import java.util.function.Supplier;
 
-/** One of the CUDA libraries: found and loaded once a process, on the first question. */
+/**
+ * A library of the system, such as CUDA's: found and loaded once a process, on the first question.
+ */
 final class NativeLibrary {
   private static final int LONGEST_TEXT = 512;
 
   private final String name;
-  private final Supplier<List<String>> sonames;
-  private final String companions;
+  private final Supplier<LibrarySearch.Found> search;
   private final String remedy;
   private final Supplier<Binder> raw;
   private final Function<String, String> version;
@@ -21,7 +22,7 @@ final class NativeLibrary {
   private SymbolLookup symbols;
 
   /**
-   * Describes a library.
+   * Describes a CUDA library.
    *
    * @param sonames the names to look for, the best first
    * @param companions pattern of files beside it that must be loaded first, empty for none
@@ -35,9 +36,29 @@ final class NativeLibrary {
       String remedy,
       Supplier<Binder> raw,
       Function<String, String> version) {
+    this(
+        name,
+        () -> LibrarySearch.ofThisProcess().find(sonames.get(), companions),
+        remedy,
+        raw,
+        version);
+  }
+
+  /**
+   * Describes a library.
+   *
+   * @param search looks for it
+   * @param raw touches the class of raw handles and gives its binder
+   * @param version gives the version, from the name under which the library was found
+   */
+  NativeLibrary(
+      String name,
+      Supplier<LibrarySearch.Found> search,
+      String remedy,
+      Supplier<Binder> raw,
+      Function<String, String> version) {
     this.name = name;
-    this.sonames = sonames;
-    this.companions = companions;
+    this.search = search;
     this.remedy = remedy;
     this.raw = raw;
     this.version = version;
@@ -75,7 +96,7 @@ final class NativeLibrary {
   }
 
   private Availability tryLoad() {
-    LibrarySearch.Found found = LibrarySearch.ofThisProcess().find(sonames.get(), companions);
+    LibrarySearch.Found found = search.get();
     List<String> tried = new ArrayList<>(found.tried());
     if (found.symbols() == null) {
       return Availability.missing(name, tried, remedy);

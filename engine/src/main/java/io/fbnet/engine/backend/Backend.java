@@ -27,6 +27,13 @@ public interface Backend extends AutoCloseable {
    */
   int elementBytes();
 
+  /**
+   * {@return the ranks whose means operations take; this one alone unless it was opened with more}
+   */
+  default Communicator communicator() {
+    return Communicator.alone();
+  }
+
   /** {@return the thread and the time that the back end is for; its methods refuse others} */
   Confinement confinement();
 

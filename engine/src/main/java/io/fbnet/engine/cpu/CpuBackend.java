@@ -1,6 +1,7 @@
 package io.fbnet.engine.cpu;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Communicator;
 import io.fbnet.engine.backend.Confinement;
 import io.fbnet.engine.backend.GraphCompiler;
 import io.fbnet.engine.backend.HostMemory;
@@ -36,6 +37,7 @@ public final class CpuBackend implements Backend {
   private static final long CHUNK_BYTES = 1 << 20;
 
   private final int threads;
+  private final Communicator ranks;
   private final Dnnl dnnl;
   private final Precision precision;
   private final Loops loops;
@@ -50,7 +52,8 @@ public final class CpuBackend implements Backend {
   private long given;
   private final Confinement confinement = new Confinement("cpu");
 
-  private CpuBackend(int threads, Precision precision, boolean vectors, long chunkBytes) {
+  private CpuBackend(
+      int threads, Precision precision, boolean vectors, long chunkBytes, Communicator ranks) {
     if (threads < 1) {
       throw new IllegalArgumentException("one thread or more, not " + threads);
     }
@@ -58,6 +61,7 @@ public final class CpuBackend implements Backend {
       throw new IllegalArgumentException("a CPU has f32 and bf16, not tf32");
     }
     this.threads = threads;
+    this.ranks = ranks;
     this.precision = precision;
     this.chunkBytes = chunkBytes;
     dnnl = Dnnl.open(threads);
@@ -93,7 +97,20 @@ public final class CpuBackend implements Backend {
    * @throws IllegalArgumentException for tf32, which is a GPU's
    */
   public static CpuBackend open(int threads, Precision precision) {
-    return new CpuBackend(threads, precision, true, CHUNK_BYTES);
+    return open(threads, precision, Communicator.alone());
+  }
+
+  /**
+   * {@return the back end of one of several ranks, opened; on vectors where the JVM has them}
+   *
+   * @param threads how many compute, the calling one included, from 1 up
+   * @param precision as in {@link #open(int, Precision)}
+   * @param ranks whose means its operations take; to be closed by the caller, after this
+   * @throws IllegalStateException where {@link #availability} says that oneDNN is missing
+   * @throws IllegalArgumentException for tf32, which is a GPU's
+   */
+  public static CpuBackend open(int threads, Precision precision, Communicator ranks) {
+    return new CpuBackend(threads, precision, true, CHUNK_BYTES, ranks);
   }
 
   /**
@@ -105,12 +122,12 @@ public final class CpuBackend implements Backend {
    * @throws IllegalArgumentException for tf32
    */
   public static CpuBackend openScalar(int threads, Precision precision) {
-    return new CpuBackend(threads, precision, false, CHUNK_BYTES);
+    return new CpuBackend(threads, precision, false, CHUNK_BYTES, Communicator.alone());
   }
 
   /** The back end with chunks of another size, for tests. */
   static CpuBackend openChunked(int threads, Precision precision, long chunkBytes) {
-    return new CpuBackend(threads, precision, true, chunkBytes);
+    return new CpuBackend(threads, precision, true, chunkBytes, Communicator.alone());
   }
 
   /** {@return whether this JVM was started with the vector module} */
@@ -225,6 +242,11 @@ public final class CpuBackend implements Backend {
   @Override
   public int elementBytes() {
     return Float.BYTES;
+  }
+
+  @Override
+  public Communicator communicator() {
+    return ranks;
   }
 
   @Override

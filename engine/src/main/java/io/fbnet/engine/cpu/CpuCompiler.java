@@ -2,6 +2,7 @@ package io.fbnet.engine.cpu;
 
 import io.fbnet.engine.backend.GraphCompiler;
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.RankMeans;
 import io.fbnet.engine.backend.Step;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.Op;
@@ -120,7 +121,7 @@ final class CpuCompiler implements GraphCompiler {
    */
   private boolean byImage(Op op) {
     return op instanceof Op.NormaliseImages
-        || !(op instanceof Op.AllFinite)
+        || !(op instanceof Op.AllFinite || op instanceof Op.MeanOverRanks)
             && Stream.concat(op.inputs().stream(), op.outputs().stream()).anyMatch(this::blocked);
   }
 
@@ -131,6 +132,12 @@ final class CpuCompiler implements GraphCompiler {
       case Op.Linear l -> CpuLinear.forward(context, l, memory);
       case Op.LinearBackwardData l -> CpuLinear.backwardData(context, l, memory);
       case Op.LinearBackwardWeights l -> CpuLinear.backwardWeights(context, l, memory);
+      case Op.MeanOverRanks means ->
+          RankMeans.kernel(
+              context.backend.communicator(),
+              means.xs().stream().map(memory).toList(),
+              means.ys().stream().map(memory).toList(),
+              Float.BYTES);
       case Op.AllFinite f -> CpuUpdates.allFinite(context, f, memory);
       case Op.SgdUpdate s -> CpuUpdates.sgd(context, s, memory);
       case Op.Blend b -> CpuUpdates.blend(context, b, memory);

@@ -89,7 +89,7 @@ final class CpuVectors {
           float noise =
               g.stream() == Op.GumbelSoftmax.NO_NOISE
                   ? 0
-                  : GumbelNoise.of(Philox.word(s, g.stream(), t, at + i));
+                  : GumbelNoise.of(Philox.word(s, g.stream(), t, g.firstIndex() + at + i));
           scores[i] = ((double) get(theta, at % perRow + i) + noise) / get(tau, 0);
           max = Math.max(max, scores[i]);
         }

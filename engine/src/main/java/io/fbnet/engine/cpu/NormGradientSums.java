@@ -2,6 +2,8 @@ package io.fbnet.engine.cpu;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
+import io.fbnet.engine.backend.Communicator;
+import io.fbnet.engine.backend.RankMeans;
 import io.fbnet.engine.graph.Op;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
@@ -10,6 +12,7 @@ import java.util.Arrays;
 final class NormGradientSums extends ChannelSums {
   private final CpuNorm.Scale scale;
   private final boolean relu;
+  private final Communicator ranks;
   private final CpuContext context;
   private final Images x;
   private final Images dy;
@@ -23,6 +26,7 @@ final class NormGradientSums extends ChannelSums {
     super(maker.context().layout(bn.x()), maker.chunks().shares());
     context = maker.context();
     relu = bn.relu();
+    ranks = bn.overRanks() ? context.backend.communicator() : Communicator.alone();
     scale =
         new CpuNorm.Scale(maker, bn.gamma(), bn.beta(), bn.mean(), bn.inverseDeviation(), layout);
     x = maker.images().apply(bn.x());
@@ -62,6 +66,9 @@ final class NormGradientSums extends ChannelSums {
       addTo(first[0], first[t]);
       addTo(second[0], second[t]);
     }
+    // The gradients of the scale are of this rank's images: they are averaged with all others.
+    scaleGradients();
+    RankMeans.of(ranks, first[0], second[0]);
     combine((double) layout.batch() * layout.pixels());
     if (dgamma != null) {
       MemorySegment.copy(dgammas, 0, dgamma, JAVA_FLOAT, 0, dgammas.length);
@@ -75,6 +82,13 @@ final class NormGradientSums extends ChannelSums {
     Arrays.setAll(total, c -> total[c] + part[c]);
   }
 
+  private void scaleGradients() {
+    for (int c = 0; c < dgammas.length; c++) {
+      dgammas[c] = (float) (second[0][c] * scale.inverses[c]);
+      dbetas[c] = (float) first[0][c];
+    }
+  }
+
   private void combine(double count) {
     float[] c0 = coefficients.c0();
     float[] c1 = coefficients.c1();
@@ -82,8 +96,6 @@ final class NormGradientSums extends ChannelSums {
       double inv = scale.inverses[c];
       c0[c] = (float) (first[0][c] / count);
       c1[c] = (float) (second[0][c] * inv * inv / count);
-      dgammas[c] = (float) (second[0][c] * inv);
-      dbetas[c] = (float) first[0][c];
     }
   }
 }

@@ -2,6 +2,8 @@ package io.fbnet.engine.cpu;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
+import io.fbnet.engine.backend.Communicator;
+import io.fbnet.engine.backend.RankMeans;
 import io.fbnet.engine.graph.Op;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
@@ -13,6 +15,7 @@ import java.util.Arrays;
 final class NormStatistics extends ChannelSums {
   private final Op.BatchNorm bn;
   private final CpuContext context;
+  private final Communicator ranks;
   private final Images x;
   private final MemorySegment mean;
   private final MemorySegment inverse;
@@ -29,6 +32,7 @@ final class NormStatistics extends ChannelSums {
     super(maker.context().layout(bn.x()), maker.chunks().shares());
     this.bn = bn;
     context = maker.context();
+    ranks = bn.overRanks() ? context.backend.communicator() : Communicator.alone();
     x = maker.images().apply(bn.x());
     mean = maker.memory().apply(bn.mean());
     inverse = maker.memory().apply(bn.inverseDeviation());
@@ -77,8 +81,10 @@ final class NormStatistics extends ChannelSums {
   @Override
   public void finish() {
     combineMeans();
+    RankMeans.of(ranks, means);
     combineVariances();
-    long count = (long) layout.batch() * layout.pixels();
+    RankMeans.of(ranks, variances);
+    long count = (long) layout.batch() * layout.pixels() * ranks.size();
     if (momentum != null) {
       float p = momentum.get(JAVA_FLOAT, 0);
       move(runningMean, p, means, 1);

@@ -1,6 +1,7 @@
 package io.fbnet.engine.cuda;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Communicator;
 import io.fbnet.engine.backend.Confinement;
 import io.fbnet.engine.backend.ControlBlock;
 import io.fbnet.engine.backend.DeviceFailure;
@@ -60,11 +61,18 @@ public final class CudaBackend implements Backend {
   private boolean saidLibraryOnly;
   private Exception closeFailure;
   private final Confinement confinement = new Confinement("cuda");
+  private final Communicator ranks;
 
   private record Plan(Direction direction, Sizes sizes) {}
 
-  private CudaBackend(CudaDevice device, CudaOptions options, Path cache, Consumer<String> notes) {
+  private CudaBackend(
+      CudaDevice device,
+      CudaOptions options,
+      Path cache,
+      Consumer<String> notes,
+      Communicator ranks) {
     this.device = device;
+    this.ranks = ranks;
     this.options = options;
     this.notes = notes;
     kernels = new KernelLibrary(device, cache, notes);
@@ -115,11 +123,29 @@ public final class CudaBackend implements Backend {
    * @throws DeviceFailure where the device does not answer
    */
   public static CudaBackend open(CudaOptions options, Path cache, Consumer<String> notes) {
+    return open(options, cache, notes, Communicator.alone());
+  }
+
+  /**
+   * {@return the device of one of several ranks, opened: the ranks of a machine take the devices
+   * that the driver shows in turn}
+   *
+   * @param options how it works
+   * @param cache a folder where compiled kernels may be kept
+   * @param notes told what a person should know, such as that kernels are compiled here
+   * @param ranks whose means its operations take; to be closed by the caller, after this
+   * @throws IllegalStateException where a library is missing
+   * @throws DeviceFailure where the device does not answer
+   */
+  public static CudaBackend open(
+      CudaOptions options, Path cache, Consumer<String> notes, Communicator ranks) {
+    int number = 0;
     CudaBackend backend;
     try {
-      backend = new CudaBackend(CudaDevice.open(0), options, cache, notes);
+      number = ranks.localRank() % Math.max(1, CudaDevice.count());
+      backend = new CudaBackend(CudaDevice.open(number), options, cache, notes, ranks);
     } catch (ForeignException e) {
-      throw new DeviceFailure("GPU 0", false, e);
+      throw new DeviceFailure("GPU " + number, false, e);
     }
     try {
       backend.guarded(
@@ -317,6 +343,11 @@ public final class CudaBackend implements Backend {
   @Override
   public int elementBytes() {
     return Float.BYTES;
+  }
+
+  @Override
+  public Communicator communicator() {
+    return ranks;
   }
 
   @Override

@@ -42,9 +42,19 @@ final class CudaCompiler implements GraphCompiler {
     this.backend = backend;
     this.graph = graph;
     this.fixedParameters = fixedParameters;
+    requireOwnNorms();
     context = new CudaContext(backend, graph.ops(), graph.storage());
     readbacks = new CudaReadbacks(backend);
     CudaConvolution.reserve(context, graph.ops());
+  }
+
+  private void requireOwnNorms() {
+    boolean over =
+        graph.ops().stream().anyMatch(op -> op instanceof Op.BatchNorm n && n.overRanks());
+    if (over && backend.communicator().size() > 1) {
+      throw new IllegalArgumentException(
+          "the cuda back end has no batch norm over the images of several ranks");
+    }
   }
 
   @Override
@@ -94,6 +104,7 @@ final class CudaCompiler implements GraphCompiler {
       case Op.ChannelShuffle s -> CudaMix.channelShuffle(context, s, memory);
       case Op.GlobalPool p -> CudaMix.globalPool(context, p, memory);
       case Op.GlobalPoolBackward p -> CudaMix.globalPoolBackward(context, p, memory);
+      case Op.MeanOverRanks means -> new CudaRankMeans(context, means, memory);
       case Op.AllFinite f -> CudaUpdates.allFinite(context, f, memory);
       case Op.SgdUpdate s -> CudaUpdates.sgd(context, s, memory);
       case Op.Blend b -> CudaUpdates.blend(context, b, memory);
@@ -141,9 +152,40 @@ final class CudaCompiler implements GraphCompiler {
       }
       step = all;
       // A section may be part of what another one does.
-      result.add(all.isEmpty() ? first : new CapturedStep(backend, first, all));
+      result.add(all.isEmpty() ? first : captured(first, all));
     }
     return result;
+  }
+
+  /** The kernels as one, captured in the parts between those that need the host. */
+  private Kernel captured(Kernel first, List<Kernel> all) {
+    List<Kernel> parts = new ArrayList<>();
+    List<Kernel> part = new ArrayList<>();
+    Kernel before = first;
+    for (Kernel kernel : all) {
+      if (kernel.needsHost()) {
+        parts.add(new CapturedStep(backend, before, part));
+        parts.add(() -> backend.guard(kernel::launch));
+        part = new ArrayList<>();
+        before = () -> {};
+      } else {
+        part.add(kernel);
+      }
+    }
+    parts.add(new CapturedStep(backend, before, part));
+    return parts.size() == 1 ? parts.getFirst() : new InTurn(parts);
+  }
+
+  private record InTurn(List<Kernel> parts) implements Kernel {
+    @Override
+    public void launch() {
+      parts.forEach(Kernel::launch);
+    }
+
+    @Override
+    public void close() {
+      parts.forEach(Kernel::close);
+    }
   }
 
   @Override

@@ -160,7 +160,8 @@ final class CudaVectors {
             .i32(rows)
             .i32(layers)
             .i32(g.m().shape().get(2))
-            .i32(g.stream()));
+            .i32(g.stream())
+            .i64(g.firstIndex()));
   }
 
   private static Kernel hardMax(

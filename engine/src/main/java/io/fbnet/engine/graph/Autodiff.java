@@ -101,6 +101,7 @@ public final class Autodiff {
       case Op.BatchNorm bn -> List.of(bn.y());
       case Op.LabelRank rank -> List.of();
       case Op.AllFinite finite -> List.of();
+      case Op.MeanOverRanks means -> List.of();
       default -> op.outputs();
     };
   }
@@ -202,7 +203,8 @@ public final class Autodiff {
             fresh(bn.x()),
             freshIfNeeded(bn.gamma()),
             freshIfNeeded(bn.beta()),
-            bn.relu()));
+            bn.relu(),
+            bn.overRanks()));
   }
 
   private void weightedSum(Op.WeightedSum w, Value dy) {

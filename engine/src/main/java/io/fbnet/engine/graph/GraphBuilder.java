@@ -253,7 +253,8 @@ public final class GraphBuilder {
             mean,
             inverse,
             epsilon,
-            relu));
+            relu,
+            false));
     return y;
   }
 
@@ -443,7 +444,7 @@ public final class GraphBuilder {
     require(
         seed.type() == Type.I64 && step.type() == Type.I64, "seed and step are 64-bit integers");
     Value m = value("m", Shape.of(rows, theta.shape().get(0), theta.shape().get(1)));
-    add(new Op.GumbelSoftmax(theta, tau, seed, step, m, stream));
+    add(new Op.GumbelSoftmax(theta, tau, seed, step, m, stream, 0));
     return m;
   }
 

@@ -154,6 +154,8 @@ public sealed interface Op {
    * @param inverseDeviation 1 / sqrt(biased variance + epsilon) of the batch [C]
    * @param epsilon added to the variance under the root
    * @param relu whether a ReLU follows
+   * @param overRanks whether the batch is that of all ranks, each with as many images, and not this
+   *     one's alone
    */
   record BatchNorm(
       Value x,
@@ -166,7 +168,8 @@ public sealed interface Op {
       Value mean,
       Value inverseDeviation,
       float epsilon,
-      boolean relu)
+      boolean relu,
+      boolean overRanks)
       implements Op {
     @Override
     public List<Value> inputs() {
@@ -259,6 +262,7 @@ public sealed interface Op {
    * @param dgamma gradient of the scale [C], or null
    * @param dbeta gradient of the shift [C], or null
    * @param relu as in the batch norm
+   * @param overRanks as in the batch norm; dgamma and dbeta are of this rank's images alone
    */
   record BatchNormBackward(
       Value x,
@@ -270,7 +274,8 @@ public sealed interface Op {
       Value dx,
       Value dgamma,
       Value dbeta,
-      boolean relu)
+      boolean relu,
+      boolean overRanks)
       implements Op {
     @Override
     public List<Value> inputs() {
@@ -466,7 +471,8 @@ public sealed interface Op {
 
   /**
    * m[r,l,:] = softmax((theta[l,:] + g[r,l,:]) / tau), g Gumbel noise keyed by (seed, stream, step,
-   * index in m), or 0 where the stream is {@link #NO_NOISE}; tau [1], seed and step [1] of 64 bits.
+   * index in m of all ranks), or 0 where the stream is {@link #NO_NOISE}; tau [1], seed and step
+   * [1] of 64 bits.
    *
    * @param theta logits [L,K]
    * @param tau temperature [1], above 0
@@ -474,11 +480,18 @@ public sealed interface Op {
    * @param step number of the step [1], i64
    * @param m coefficients [R,L,K]
    * @param stream of the noise: operations of one stream draw the same; or {@link #NO_NOISE}
+   * @param before rows that ranks before this one have
    */
-  record GumbelSoftmax(Value theta, Value tau, Value seed, Value step, Value m, int stream)
+  record GumbelSoftmax(
+      Value theta, Value tau, Value seed, Value step, Value m, int stream, long before)
       implements Op {
     /** The stream of a plain softmax. */
     public static final int NO_NOISE = -1;
+
+    /** {@return the index of the noise of this rank's first element} */
+    public long firstIndex() {
+      return before * theta.shape().elements();
+    }
 
     @Override
     public List<Value> inputs() {
@@ -897,6 +910,30 @@ public sealed interface Op {
     @Override
     public List<Value> outputs() {
       return List.of(y);
+    }
+  }
+
+  /**
+   * ys[i] = the mean of xs[i] over all ranks, in one exchange: the same bits on each of them.
+   *
+   * @param xs f32 of any shapes, of the same ones on every rank
+   * @param ys of the same shapes; the xs themselves where they change in place
+   */
+  record MeanOverRanks(List<Value> xs, List<Value> ys) implements Op {
+    /** Copies the lists. */
+    public MeanOverRanks {
+      xs = List.copyOf(xs);
+      ys = List.copyOf(ys);
+    }
+
+    @Override
+    public List<Value> inputs() {
+      return xs;
+    }
+
+    @Override
+    public List<Value> outputs() {
+      return ys;
     }
   }
 

@@ -148,7 +148,8 @@ public final class Recompute {
                   bn.dx(),
                   bn.dgamma(),
                   bn.dbeta(),
-                  bn.relu());
+                  bn.relu(),
+                  bn.overRanks());
             }
             case Op.WeightedSumBackwardCoefficients w ->
                 new Op.WeightedSumBackwardCoefficients(

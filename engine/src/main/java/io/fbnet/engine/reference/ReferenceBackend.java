@@ -4,11 +4,13 @@ import static java.lang.foreign.ValueLayout.JAVA_DOUBLE;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Communicator;
 import io.fbnet.engine.backend.Confinement;
 import io.fbnet.engine.backend.GraphCompiler;
 import io.fbnet.engine.backend.HostMemory;
 import io.fbnet.engine.backend.Kernel;
 import io.fbnet.engine.backend.OutOfDeviceMemory;
+import io.fbnet.engine.backend.RankMeans;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Type;
@@ -21,9 +23,26 @@ import java.util.function.Function;
 /** The back end that is right by being simple: row-major doubles on the Java heap, one thread. */
 public final class ReferenceBackend implements Backend {
   private final Confinement confinement = new Confinement("reference");
+  private final Communicator ranks;
 
   /** Holds nothing; any number may be open at once. */
-  public ReferenceBackend() {}
+  public ReferenceBackend() {
+    this(Communicator.alone());
+  }
+
+  /**
+   * One of several ranks.
+   *
+   * @param ranks whose means its operations take; to be closed by the caller, after this
+   */
+  public ReferenceBackend(Communicator ranks) {
+    this.ranks = ranks;
+  }
+
+  @Override
+  public Communicator communicator() {
+    return ranks;
+  }
 
   @Override
   public String name() {
@@ -93,7 +112,7 @@ public final class ReferenceBackend implements Backend {
   @Override
   public GraphCompiler compiler(Graph graph, boolean fixedParameters) {
     confinement.require();
-    return new Compiler();
+    return new Compiler(ranks);
   }
 
   @Override
@@ -109,6 +128,12 @@ public final class ReferenceBackend implements Backend {
   }
 
   private static final class Compiler implements GraphCompiler {
+    private final Communicator ranks;
+
+    Compiler(Communicator ranks) {
+      this.ranks = ranks;
+    }
+
     @Override
     public long bytes(Value value) {
       int element = value.type() == Type.F32 ? Double.BYTES : value.type().bytes();
@@ -118,7 +143,14 @@ public final class ReferenceBackend implements Backend {
     @Override
     public Kernel prepare(Op op, Function<Value, MemorySegment> memory) {
       Function<Value, Tensor> tensors = v -> new Tensor(v, memory.apply(v));
-      Kernel images = ReferenceImages.prepare(op, tensors);
+      if (op instanceof Op.MeanOverRanks means) {
+        return RankMeans.kernel(
+            ranks,
+            means.xs().stream().map(memory).toList(),
+            means.ys().stream().map(memory).toList(),
+            Double.BYTES);
+      }
+      Kernel images = ReferenceImages.prepare(op, tensors, ranks);
       return images != null ? images : ReferenceVectors.prepare(op, tensors);
     }
 

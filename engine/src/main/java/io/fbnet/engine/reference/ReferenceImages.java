@@ -1,6 +1,8 @@
 package io.fbnet.engine.reference;
 
+import io.fbnet.engine.backend.Communicator;
 import io.fbnet.engine.backend.Kernel;
+import io.fbnet.engine.backend.RankMeans;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Value;
 import java.util.Arrays;
@@ -12,7 +14,7 @@ final class ReferenceImages {
   private ReferenceImages() {}
 
   /** The kernel of an image operation, or null for any other. */
-  static Kernel prepare(Op op, Function<Value, Tensor> t) {
+  static Kernel prepare(Op op, Function<Value, Tensor> t, Communicator ranks) {
     return switch (op) {
       case Op.NormaliseImages p -> normaliseImages(p, t);
       case Op.Convolution c -> {
@@ -30,10 +32,10 @@ final class ReferenceImages {
             new Taps(t.apply(c.x()), t.apply(c.dw()), t.apply(c.dy()), c.stride(), c.groups());
         yield taps::backwardWeights;
       }
-      case Op.BatchNorm bn -> batchNorm(bn, t);
+      case Op.BatchNorm bn -> batchNorm(bn, t, ranks);
       case Op.BatchNormApply bn -> batchNormApply(bn, t);
       case Op.BatchNormInference bn -> batchNormInference(bn, t);
-      case Op.BatchNormBackward bn -> batchNormBackward(bn, t);
+      case Op.BatchNormBackward bn -> batchNormBackward(bn, t, ranks);
       case Op.ChannelShuffle s -> channelShuffle(t.apply(s.x()), t.apply(s.y()), s.groups());
       case Op.WeightedSum w -> weightedSum(w, t);
       case Op.WeightedSumBackwardInput w ->
@@ -139,7 +141,7 @@ final class ReferenceImages {
     }
   }
 
-  private static Kernel batchNorm(Op.BatchNorm bn, Function<Value, Tensor> t) {
+  private static Kernel batchNorm(Op.BatchNorm bn, Function<Value, Tensor> t, Communicator ranks) {
     Tensor x = t.apply(bn.x());
     Tensor gamma = t.apply(bn.gamma());
     Tensor beta = t.apply(bn.beta());
@@ -150,21 +152,26 @@ final class ReferenceImages {
     Tensor runningMean = moves ? t.apply(bn.runningMean()) : null;
     Tensor runningVariance = moves ? t.apply(bn.runningVariance()) : null;
     Tensor momentum = moves ? t.apply(bn.momentum()) : null;
-    int count = x.size() / x.dim(1);
+    Communicator all = bn.overRanks() ? ranks : Communicator.alone();
+    int own = x.size() / x.dim(1);
+    long count = (long) own * all.size();
     return () -> {
       for (int c = 0; c < x.dim(1); c++) {
-        double[] sums = new double[2];
-        eachOfChannel(x, c, i -> sums[0] += x.get(i));
-        double m = sums[0] / count;
-        eachOfChannel(x, c, i -> sums[1] += (x.get(i) - m) * (x.get(i) - m));
-        double variance = sums[1] / count;
+        double[] sum = new double[1];
+        eachOfChannel(x, c, i -> sum[0] += x.get(i));
+        RankMeans.of(all, sum);
+        double m = sum[0] / own;
+        double[] squares = new double[1];
+        eachOfChannel(x, c, i -> squares[0] += (x.get(i) - m) * (x.get(i) - m));
+        RankMeans.of(all, squares);
+        double variance = squares[0] / own;
         double inv = 1 / Math.sqrt(variance + bn.epsilon());
         mean.set(c, m);
         inverse.set(c, inv);
         normalise(x, c, m, inv, gamma.get(c), beta.get(c), bn.relu(), y);
         if (moves) {
           double p = momentum.get(0);
-          double unbiased = count > 1 ? sums[1] / (count - 1) : variance;
+          double unbiased = count > 1 ? variance * count / (count - 1) : variance;
           runningMean.set(c, (1 - p) * runningMean.get(c) + p * m);
           runningVariance.set(c, (1 - p) * runningVariance.get(c) + p * unbiased);
         }
@@ -219,7 +226,8 @@ final class ReferenceImages {
     };
   }
 
-  private static Kernel batchNormBackward(Op.BatchNormBackward bn, Function<Value, Tensor> t) {
+  private static Kernel batchNormBackward(
+      Op.BatchNormBackward bn, Function<Value, Tensor> t, Communicator ranks) {
     Tensor x = t.apply(bn.x());
     Tensor dy = t.apply(bn.dy());
     Tensor gamma = t.apply(bn.gamma());
@@ -229,6 +237,7 @@ final class ReferenceImages {
     Tensor dx = t.apply(bn.dx());
     Tensor dgamma = bn.dgamma() == null ? null : t.apply(bn.dgamma());
     Tensor dbeta = bn.dbeta() == null ? null : t.apply(bn.dbeta());
+    Communicator all = bn.overRanks() ? ranks : Communicator.alone();
     int count = x.size() / x.dim(1);
     return () -> {
       for (int c = 0; c < x.dim(1); c++) {
@@ -246,13 +255,15 @@ final class ReferenceImages {
               sums[0] += d;
               sums[1] += d * normal;
             });
+        double[] of = sums.clone();
+        RankMeans.of(all, of);
         eachOfChannel(
             x,
             c,
             i -> {
               double normal = (x.get(i) - m) * inv;
               double d = bn.relu() && normal * g + b <= 0 ? 0 : dy.get(i);
-              dx.set(i, g * inv * (d - sums[0] / count - normal * sums[1] / count));
+              dx.set(i, g * inv * (d - of[0] / count - normal * of[1] / count));
             });
         if (dgamma != null) {
           dgamma.set(c, sums[1]);

@@ -93,7 +93,9 @@ final class ReferenceVectors {
           double noise =
               g.stream() == Op.GumbelSoftmax.NO_NOISE
                   ? 0
-                  : GumbelNoise.of(Philox.word(seed.word64(), g.stream(), step.word64(), at + i));
+                  : GumbelNoise.of(
+                      Philox.word(
+                          seed.word64(), g.stream(), step.word64(), g.firstIndex() + at + i));
           double v = (theta.get(at % perRow + i) + noise) / tau.get(0);
           m.set(at + i, v);
           max = Math.max(max, v);

@@ -32,7 +32,7 @@ class OperationsDocumentTest {
           + " `grouped_weights` are newer and have not run on a real GPU yet, nor have those in"
           + " which a search layer's candidates run side by side: `bank`, `bank_fold`,"
           + " `bank_product`, `project_gradient`, `depthwise_gradient` and `runs`, and"
-          + " `pixels`** (decisions"
+          + " `pixels` and `gumbel_softmax`** (decisions"
           + " [017](decisions/017-depthwise-on-cuda.md),"
           + " [020](decisions/020-own-products-in-banks.md) and"
           + " [021](decisions/021-banks.md)). All are compiled by nvcc for"
@@ -67,6 +67,7 @@ class OperationsDocumentTest {
     how.put(Op.AllFinite.class, VECTORS);
     how.put(Op.SgdUpdate.class, VECTORS);
     how.put(Op.Blend.class, VECTORS);
+    how.put(Op.MeanOverRanks.class, "between processes");
     for (Class<? extends Op> op :
         List.of(
             Op.GumbelSoftmax.class,
@@ -107,7 +108,7 @@ class OperationsDocumentTest {
     if (name.startsWith("Linear")) {
       return "cuBLASLt, f32" + (op == Op.LinearBackwardData.class ? "" : "; bias: `linear`");
     }
-    return "`" + kernelFile(name) + "`";
+    return op == Op.MeanOverRanks.class ? "by way of the host" : "`" + kernelFile(name) + "`";
   }
 
   private static String kernelFile(String operation) {
@@ -141,6 +142,9 @@ class OperationsDocumentTest {
     if (op == Op.LabelRank.class || op == Op.AllFinite.class) {
       return "none: a count";
     }
+    if (op == Op.MeanOverRanks.class) {
+      return "none: comes after the gradients";
+    }
     if (op == Op.SgdUpdate.class || op == Op.AdamUpdate.class || op == Op.Blend.class) {
       return "none: the end of a step";
     }
@@ -164,6 +168,9 @@ class OperationsDocumentTest {
     }
     if (op == Op.Blend.class) {
       return "`BlendTest`";
+    }
+    if (op == Op.MeanOverRanks.class) {
+      return "`RanksTest`";
     }
     if (op == Op.Fill.class) {
       return "`SmallSupernetTest`";

@@ -10,6 +10,7 @@ import io.fbnet.engine.backend.OutOfDeviceMemory;
 import io.fbnet.engine.cpu.CpuBackend;
 import io.fbnet.engine.cuda.CudaBackend;
 import io.fbnet.engine.cuda.CudaOptions;
+import io.fbnet.engine.ranks.Ranks;
 import io.fbnet.engine.reference.ReferenceBackend;
 import io.fbnet.foreign.Availability;
 import io.fbnet.nas.ExitCode;
@@ -57,6 +58,7 @@ final class DoctorCommand implements Callable<Integer> {
     ArrayNode libraries = report.putArray("libraries");
     libraries.add(library(CpuBackend.availability()));
     CudaBackend.libraries().forEach(l -> libraries.add(library(l)));
+    libraries.add(library(Ranks.library()));
     ArrayNode backends = report.putArray("backends");
     try (Backend reference = new ReferenceBackend()) {
       backends.addObject().put("name", "reference").put("device", reference.device());

@@ -101,13 +101,19 @@ class CudaCommandsIT {
     assertEquals("cuda", tree.at("/backends/2/name").asText());
     assertTrue(tree.at("/backends/2/works").asBoolean(), tree.toString());
     assertTrue(tree.at("/backends/2/note").asText().contains("no GPU"), tree.toString());
-    assertEquals(5, tree.path("libraries").size());
+    assertEquals(6, tree.path("libraries").size());
   }
 
   @Test
   void doctorSaysWhatWasTriedAndWhatToInstall() throws Exception {
     fbnet.cudaPath(folder.resolve("nothing-here"));
+    fbnet.environment("FBNET_MPI_PATH", folder.resolve("nothing-here").toString());
     JsonNode tree = JSON.readTree(fbnet.run("doctor", "--json").out());
+    JsonNode mpi = tree.at("/libraries/5");
+    assertEquals("MPI", mpi.path("name").asText());
+    assertFalse(mpi.path("found").asBoolean());
+    assertTrue(mpi.path("tried").toString().contains("nothing-here"), mpi.toString());
+    assertTrue(mpi.path("remedy").asText().startsWith("install Open MPI or MPICH"), mpi.toString());
     JsonNode driver = tree.at("/libraries/1");
     assumeTrue(!driver.path("found").asBoolean(), "this machine has an NVIDIA driver");
     assertTrue(driver.path("tried").toString().contains("libcuda.so.1"), driver.toString());

@@ -1,0 +1,92 @@
+package io.fbnet.engine.backend;
+
+import static java.lang.foreign.ValueLayout.JAVA_DOUBLE;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Several pieces of the host's memory as one exchange between ranks. */
+public final class RankMeans {
+  private final Communicator ranks;
+  private final List<MemorySegment> xs;
+  private final List<MemorySegment> ys;
+  private final int elementBytes;
+  private final MemorySegment together;
+
+  private RankMeans(
+      Communicator ranks, List<MemorySegment> xs, List<MemorySegment> ys, int elementBytes) {
+    this.ranks = ranks;
+    this.xs = List.copyOf(xs);
+    this.ys = List.copyOf(ys);
+    this.elementBytes = elementBytes;
+    boolean oneInPlace = xs.size() == 1 && xs.equals(ys) && xs.getFirst().isNative();
+    long bytes = xs.stream().mapToLong(MemorySegment::byteSize).sum();
+    together = oneInPlace ? xs.getFirst() : Arena.ofAuto().allocate(bytes, 64);
+  }
+
+  /**
+   * {@return what replaces ys by the means of xs over the ranks}
+   *
+   * @param ranks all of which run it
+   * @param xs f32 or f64 of the host
+   * @param ys of the same sizes; the xs themselves where they change in place
+   * @param elementBytes 4 or 8
+   */
+  public static Kernel kernel(
+      Communicator ranks, List<MemorySegment> xs, List<MemorySegment> ys, int elementBytes) {
+    return new RankMeans(ranks, xs, ys, elementBytes)::run;
+  }
+
+  private void run() {
+    boolean apart = !together.equals(xs.getFirst());
+    if (apart) {
+      long at = 0;
+      for (MemorySegment x : xs) {
+        MemorySegment.copy(x, 0, together, at, x.byteSize());
+        at += x.byteSize();
+      }
+    }
+    ranks.mean(together, elementBytes);
+    if (apart) {
+      long at = 0;
+      for (MemorySegment y : ys) {
+        MemorySegment.copy(together, at, y, 0, y.byteSize());
+        at += y.byteSize();
+      }
+    }
+  }
+
+  /**
+   * Replaces each number by its mean over the ranks.
+   *
+   * @param ranks all of which call this
+   * @param numbers as many on every rank, in arrays of as many
+   */
+  public static void of(Communicator ranks, double[]... numbers) {
+    if (ranks.size() == 1) {
+      return;
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      List<MemorySegment> parts = new ArrayList<>();
+      long count = 0;
+      for (double[] array : numbers) {
+        parts.add(MemorySegment.ofArray(array));
+        count += array.length;
+      }
+      MemorySegment all = arena.allocate(JAVA_DOUBLE, count);
+      long at = 0;
+      for (MemorySegment part : parts) {
+        MemorySegment.copy(part, 0, all, at, part.byteSize());
+        at += part.byteSize();
+      }
+      ranks.mean(all, Double.BYTES);
+      at = 0;
+      for (MemorySegment part : parts) {
+        MemorySegment.copy(all, at, part, 0, part.byteSize());
+        at += part.byteSize();
+      }
+    }
+  }
+}
