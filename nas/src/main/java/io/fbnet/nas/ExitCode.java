@@ -16,6 +16,8 @@ public enum ExitCode {
   STORAGE(5),
   /** The training diverged: a loss or gradient was no number. */
   DIVERGED(6),
+  /** Another process of the same command failed or does not answer. */
+  RANKS(7),
   /** Interrupted by SIGINT: 128 + 2. */
   INTERRUPTED(130),
   /** Terminated by SIGTERM: 128 + 15. */

@@ -8,6 +8,7 @@ import io.fbnet.nas.run.Checkpoints;
 import io.fbnet.nas.run.MetricsLog;
 import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.train.RankShare;
 import io.fbnet.nas.train.Recipe;
 import io.fbnet.nas.train.TrainLoop;
 import io.fbnet.nas.train.TrainObserver;
@@ -69,12 +70,16 @@ final class ChildTraining {
       String what) {
     try (Trainer trainer = new Trainer(backend, architecture, data.normalisation(), recipe)) {
       TrainLoop loop = new TrainLoop(backend, trainer, data);
-      Checkpoints.requireFreeSpace(folder.root(), CHECKPOINTS_ON_DISK * trainer.checkpointBytes());
+      if (trainer.share().writes()) {
+        Checkpoints.requireFreeSpace(
+            folder.root(), CHECKPOINTS_ON_DISK * trainer.checkpointBytes());
+      }
       restore(folder, loop);
       say(folder, loop);
       trainer.slowKernels().forEach(console::warn);
       boolean finished;
-      try (MetricsLog metrics = MetricsLog.open(folder.metrics())) {
+      try (MetricsLog metrics =
+          trainer.share().writes() ? MetricsLog.open(folder.metrics()) : MetricsLog.none()) {
         finished =
             continuation.of(() -> loop.run(folder, metrics, new Watcher(progress, signals, what)));
       } catch (UserException e) {
@@ -84,7 +89,7 @@ final class ChildTraining {
       progress.clear();
       if (!finished) {
         throw new UserException(
-            signals.received(),
+            signals.receivedHereOrElsewhere(),
             String.format(
                 Locale.ROOT,
                 "stopped and saved after step %d of %d; continue with: %s",
@@ -101,11 +106,13 @@ final class ChildTraining {
         folder.checkpoints(Checkpoints.LEAST_KEPT).newestValid(console::warn);
     if (found.isPresent()) {
       found.get().requireData(data.fingerprint(), changedData, console::warn);
-      found.get().differences(backend.fingerprint()).forEach(console::warn);
+      found.get().differences(RankShare.environment(backend)).forEach(console::warn);
       loop.restore(found.get());
       console.note("resumed after step " + loop.stepsDone());
     }
-    MetricsLog.truncateAfter(folder.metrics(), loop.stepsDone());
+    if (backend.communicator().rank() == 0) {
+      MetricsLog.truncateAfter(folder.metrics(), loop.stepsDone());
+    }
   }
 
   private void say(RunFolder folder, TrainLoop loop) {

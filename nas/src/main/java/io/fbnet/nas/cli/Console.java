@@ -39,7 +39,7 @@ record Console(CommandSpec spec, boolean quiet) {
   }
 
   private void say(String sentence) {
-    spec.commandLine().getErr().println(Main.PREFIX + UserException.plain(sentence));
+    spec.commandLine().getErr().println(Main.prefix() + UserException.plain(sentence));
   }
 
   /** Prints a warning to standard error. */

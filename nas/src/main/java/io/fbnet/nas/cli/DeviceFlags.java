@@ -1,6 +1,7 @@
 package io.fbnet.nas.cli;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Communicator;
 import io.fbnet.engine.backend.DeviceFailure;
 import io.fbnet.engine.backend.OutOfDeviceMemory;
 import io.fbnet.engine.backend.Precision;
@@ -38,7 +39,9 @@ final class DeviceFlags {
   @Option(
       names = "--threads",
       paramLabel = "N",
-      description = "CPU threads. Default: as many as processors.")
+      description =
+          "CPU threads. Default: as many as processors; under mpirun a machine's processes share"
+              + " them.")
   Integer threads;
 
   @Option(
@@ -60,8 +63,18 @@ final class DeviceFlags {
     return Ranges.threads(threads);
   }
 
+  /** The same for one of several ranks: those of a machine share its processors. */
+  int threads(Communicator ranks) {
+    return threads == null ? Math.max(1, threads() / ranks.localSize()) : threads();
+  }
+
   /** Opens the device and says which it is. */
   Backend open(Console console) {
+    return open(console, Communicator.alone());
+  }
+
+  /** The same for one of several ranks, each on a device of its own where there are enough. */
+  Backend open(Console console, Communicator ranks) {
     return switch (device) {
       case CUDA -> {
         String obstacle = CudaBackend.obstacle();
@@ -70,31 +83,31 @@ final class DeviceFlags {
               ExitCode.DEVICE_OR_MEMORY,
               String.format(Locale.ROOT, "--device cuda needs a GPU, but %s", obstacle));
         }
-        Backend backend = cuda(options(), console::note);
+        Backend backend = cuda(options(), console::note, ranks);
         console.note("device: " + backend.device());
         yield backend;
       }
       case CPU -> {
         refuseTf32("--device cpu");
-        yield cpu(console, "");
+        yield cpu(console, "", ranks);
       }
       case REFERENCE -> {
         refuseTf32("--device reference");
         refuseBf16("--device reference");
-        yield new ReferenceBackend();
+        yield new ReferenceBackend(ranks);
       }
-      case AUTO -> auto(console);
+      case AUTO -> auto(console, ranks);
     };
   }
 
-  private Backend auto(Console console) {
+  private Backend auto(Console console, Communicator ranks) {
     String obstacle = CudaBackend.obstacle();
     if (obstacle.isEmpty()) {
       try {
-        CudaBackend gpu = cuda(CudaOptions.DEFAULT, console::note);
+        CudaBackend gpu = cuda(CudaOptions.DEFAULT, console::note, ranks);
         obstacle = unfit(gpu.device(), () -> DeviceCheck.error(gpu));
         if (obstacle.isEmpty()) {
-          return chosen(gpu, console);
+          return chosen(gpu, console, ranks);
         }
         gpu.close();
       } catch (DeviceFailure | OutOfDeviceMemory e) {
@@ -103,7 +116,7 @@ final class DeviceFlags {
     }
     refuseTf32("the CPU, which serves because " + obstacle + ",");
     if (CpuBackend.availability().found()) {
-      return cpu(console, " (no GPU: " + obstacle + ")");
+      return cpu(console, " (no GPU: " + obstacle + ")", ranks);
     }
     refuseBf16("the reference back end, which serves because oneDNN was not found,");
     console.warn(
@@ -113,14 +126,14 @@ final class DeviceFlags {
                 + " %s",
             String.join("; ", CpuBackend.availability().tried()),
             CpuBackend.availability().remedy()));
-    return new ReferenceBackend();
+    return new ReferenceBackend(ranks);
   }
 
   /** The GPU that was checked, or the same with other options; it is never let go in between. */
-  private Backend chosen(CudaBackend checked, Console console) {
+  private Backend chosen(CudaBackend checked, Console console, Communicator ranks) {
     Backend backend = checked;
     if (!options().equals(CudaOptions.DEFAULT)) {
-      backend = cuda(options(), console::note);
+      backend = cuda(options(), console::note, ranks);
       checked.close();
     }
     console.note("device: " + backend.device());
@@ -162,11 +175,15 @@ final class DeviceFlags {
 
   /** Opens the GPU, with a folder of the user's cache for kernels that are compiled here. */
   static CudaBackend cuda(CudaOptions options, Consumer<String> notes) {
-    Path cache = CacheDirectory.ofUser(System.getenv()).resolve("kernels");
-    return CudaBackend.open(options, cache, notes);
+    return cuda(options, notes, Communicator.alone());
   }
 
-  private Backend cpu(Console console, String why) {
+  private static CudaBackend cuda(CudaOptions options, Consumer<String> notes, Communicator ranks) {
+    Path cache = CacheDirectory.ofUser(System.getenv()).resolve("kernels");
+    return CudaBackend.open(options, cache, notes, ranks);
+  }
+
+  private Backend cpu(Console console, String why, Communicator ranks) {
     if (!CpuBackend.availability().found()) {
       throw new UserException(
           ExitCode.DEVICE_OR_MEMORY,
@@ -176,7 +193,7 @@ final class DeviceFlags {
               String.join("; ", CpuBackend.availability().tried()),
               CpuBackend.availability().remedy()));
     }
-    CpuBackend backend = CpuBackend.open(threads(), precision);
+    CpuBackend backend = CpuBackend.open(threads(), precision, ranks);
     console.note("device: " + backend.device() + why);
     if (precision == Precision.BF16 && !backend.multipliesBf16()) {
       console.note(

@@ -172,7 +172,8 @@ final class EvaluatedRun implements AutoCloseable {
         flags.weightDecay,
         0,
         0,
-        new Augmentation(flags.cropPadding, flags.flip));
+        new Augmentation(flags.cropPadding, flags.flip),
+        false);
   }
 
   /** What every training is, in the form of a training's own configuration. */

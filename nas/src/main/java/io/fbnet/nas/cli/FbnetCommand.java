@@ -28,6 +28,7 @@ import picocli.CommandLine.ScopeType;
       "  4:no such device, or not enough memory",
       "  5:storage: full, unwritable or in use",
       "  6:the training diverged",
+      "  7:another process of the same mpirun failed or does not answer",
       "130:interrupted (SIGINT)",
       "143:terminated (SIGTERM)"
     },

@@ -2,6 +2,7 @@ package io.fbnet.nas.cli;
 
 import io.fbnet.engine.backend.DeviceFailure;
 import io.fbnet.engine.backend.OutOfDeviceMemory;
+import io.fbnet.engine.backend.RankFailure;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
 import java.io.FileDescriptor;
@@ -24,7 +25,20 @@ public final class Main {
   static final String PREFIX = "fbnet: ";
   private static final String DEBUG = "FBNET_DEBUG";
 
+  /** Who speaks, where several processes do. */
+  private static volatile String speaker = "";
+
   private Main() {}
+
+  /** What a sentence to the user begins with. */
+  static String prefix() {
+    return PREFIX + speaker;
+  }
+
+  /** Has every sentence from now on name the one of several processes that says it. */
+  static void speakAs(String who) {
+    speaker = who + ": ";
+  }
 
   /** Runs the verb that the arguments name and ends the process with its exit code. */
   public static void main(String[] arguments) {
@@ -62,6 +76,7 @@ public final class Main {
     root.setExecutionExceptionHandler((e, command, result) -> report(e, err, debug));
     try {
       Names.requireReadable(arguments);
+      RankFlags.requireShared(arguments);
       return root.execute(ConfigFile.apply(root, RunConfig.expandResume(arguments)));
     } catch (Throwable e) {
       // picocli lets errors, such as a full heap, through.
@@ -78,7 +93,7 @@ public final class Main {
     if (e.getCause() instanceof UserException cause) {
       return report(cause, err, debug);
     }
-    err.println(PREFIX + UsageSentence.of(e));
+    err.println(prefix() + UsageSentence.of(e));
     printTrace(e, err, debug);
     return ExitCode.USAGE.code();
   }
@@ -113,6 +128,10 @@ public final class Main {
         code = ExitCode.DEVICE_OR_MEMORY;
         sentence = full.getMessage() + " (--batch; a search also has --memory lean)";
       }
+      case RankFailure failure -> {
+        code = ExitCode.RANKS;
+        sentence = oneLine(failure.getMessage());
+      }
       case DeviceFailure failure -> {
         code = ExitCode.DEVICE_OR_MEMORY;
         sentence = oneLine(failure.getMessage());
@@ -122,7 +141,7 @@ public final class Main {
         sentence = "internal error: " + oneLine(e) + (debug ? "" : "; " + whereTheTraceIs(e));
       }
     }
-    err.println(PREFIX + sentence);
+    err.println(prefix() + sentence);
     printTrace(e, err, debug);
     return code.code();
   }

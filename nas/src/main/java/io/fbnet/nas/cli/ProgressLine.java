@@ -1,6 +1,7 @@
 package io.fbnet.nas.cli;
 
 import java.io.PrintWriter;
+import java.io.Writer;
 import java.util.Locale;
 import java.util.function.LongSupplier;
 
@@ -25,6 +26,11 @@ final class ProgressLine implements AutoCloseable {
   /** Progress to this stream, rewritten in place if standard error is a terminal. */
   ProgressLine(PrintWriter err) {
     this(err, Libc.isTerminal(2) && !"dumb".equals(System.getenv("TERM")), System::nanoTime);
+  }
+
+  /** Progress that nobody sees. */
+  static ProgressLine silent() {
+    return new ProgressLine(new PrintWriter(Writer.nullWriter()), false, System::nanoTime);
   }
 
   ProgressLine(PrintWriter err, boolean terminal, LongSupplier nanoTime) {

@@ -188,6 +188,7 @@ final class RecipeFlags {
         weightDecay,
         labelSmoothing,
         ema,
-        new Augmentation(cropPadding, flip));
+        new Augmentation(cropPadding, flip),
+        false);
   }
 }

@@ -44,7 +44,14 @@ final class RunConfig {
   /** Flags that do not change what a run computes, or are checked against its checkpoint. */
   private static final Set<String> MAY_CHANGE =
       Set.of(
-          RESUME, "--device", "--threads", "--data", "--data-dir", "--offline", ChangedData.NAME);
+          RESUME,
+          "--device",
+          "--threads",
+          "--data",
+          "--data-dir",
+          "--offline",
+          "--rank-timeout",
+          ChangedData.NAME);
 
   private static final Set<String> WITHOUT_VALUE = Set.of("--offline", ChangedData.NAME);
 

@@ -48,10 +48,13 @@ final class SearchCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    Console console = new Console(spec);
     if (changedData.accepted && resume == null) {
       throw UserException.usage("%s needs --resume", ChangedData.NAME);
     }
+    return flags.ranks.together(spec, this::search);
+  }
+
+  private int search(Console console) {
     if (flags.strategy.evaluator().kind() != EvaluatorChoice.Kind.SUPERNET) {
       return withoutSupernet(console);
     }
@@ -76,6 +79,7 @@ final class SearchCommand implements Callable<Integer> {
           "--dry-run tries the steps of a supernet, and --evaluator %s trains none",
           flags.strategy.evaluator().text());
     }
+    flags.ranks.requireOne("a search whose evaluator trains no supernet");
     if (resume == null) {
       flags.resolve();
     }
@@ -111,16 +115,16 @@ final class SearchCommand implements Callable<Integer> {
   }
 
   private ProgressLine progress() {
-    return new ProgressLine(spec.commandLine().getErr());
+    return flags.ranks.progress(spec);
   }
 
   private int begin(Console console) {
     flags.resolve();
-    try (RunFolder folder = RunConfig.newFolder(out, spaceName());
+    try (RunFolder folder = flags.ranks.folder(() -> RunConfig.newFolder(out, spaceName()));
         ProgressLine progress = progress();
         SearchSession session = new SearchSession(flags, Optional.empty(), console, progress)) {
       SearchRun run = run(session.search, folder, console, progress);
-      run.begin(ConfigFile.resolved(spec, SearchRun.NOT_OF_THE_RUN));
+      flags.ranks.first(() -> run.begin(ConfigFile.resolved(spec, SearchRun.NOT_OF_THE_RUN)));
       return run.toTheEnd();
     }
   }
@@ -132,12 +136,12 @@ final class SearchCommand implements Callable<Integer> {
         flags,
         console,
         progress,
-        StopSignals.take(console),
+        flags.ranks.signals(console),
         new Continuation("fbnet search --resume " + folder.root()));
   }
 
   private int resume(Console console) {
-    try (RunFolder folder = RunFolder.open(resume);
+    try (RunFolder folder = flags.ranks.folder(() -> RunFolder.open(resume));
         ProgressLine progress = progress();
         SearchSession session =
             new SearchSession(flags, Optional.of(folder.files()), console, progress)) {

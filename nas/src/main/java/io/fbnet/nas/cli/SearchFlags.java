@@ -44,6 +44,7 @@ final class SearchFlags {
   @Mixin DataFlags data;
   @Mixin DeviceFlags device;
   @Mixin BudgetFlags budget;
+  @Mixin RankFlags ranks;
 
   @Option(
       names = "--seed",
@@ -249,7 +250,7 @@ final class SearchFlags {
     }
     Preset preset = Preset.of(loaded);
     data.resolve(preset.data());
-    device.threads = device.threads();
+    device.threads = device.threads(ranks.ranks());
     epochs = epochs == null ? (Integer) preset.epochs() : epochs;
     warmupEpochs = warmupEpochs == null ? (Integer) preset.warmupEpochs() : warmupEpochs;
     batch = batch == null ? (Integer) preset.batch() : batch;
@@ -321,6 +322,7 @@ final class SearchFlags {
         .augmentation(new Augmentation(cropPadding, flip))
         .loss(loss)
         .lean(memory == Memory.LEAN)
+        .sharedNorms(ranks.syncBn)
         .build();
   }
 

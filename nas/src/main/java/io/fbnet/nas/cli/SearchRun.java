@@ -107,7 +107,7 @@ final class SearchRun {
             String.format(Locale.ROOT, "after step %d of %d", loop.stepsDone(), loop.totalSteps());
         throw stopped(done);
       }
-      if (!search.strategy().trainsTheta()) {
+      if (!search.strategy().trainsTheta() && search.supernet().share().writes()) {
         explored = continuation.of(() -> explore(watcher));
         if (explored.isEmpty()) {
           throw stopped("between the networks that are scored");
@@ -118,6 +118,13 @@ final class SearchRun {
       throw e;
     }
     progress.close();
+    if (!search.supernet().share().writes()) {
+      // Ranks share the scoring of draws; what a controller proposes rank 0 scores alone.
+      if (search.strategy().trainsTheta()) {
+        var _ = search.select(flags.samples);
+      }
+      return 0;
+    }
     if (explored.isPresent()) {
       SampleReport.write(search, folder, explored.get(), console);
     } else {
@@ -139,7 +146,7 @@ final class SearchRun {
 
   private UserException stopped(String done) {
     return new UserException(
-        signals.received(),
+        signals.receivedHereOrElsewhere(),
         String.format(
             Locale.ROOT, "stopped and saved %s; continue with: %s", done, continuation.command()));
   }

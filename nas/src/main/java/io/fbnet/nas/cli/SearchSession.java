@@ -36,7 +36,11 @@ final class SearchSession implements AutoCloseable {
    */
   SearchSession(SearchFlags flags, Optional<RunFiles> run, Console console, ProgressLine progress) {
     SearchSpace named = run.isPresent() ? spaceOf(run.get(), flags) : flags.resolve();
-    data = flags.data.open(named, flags.data.data, flags.seed, flags.device.threads(), console);
+    data =
+        flags.ranks.inTurn(
+            () ->
+                flags.data.open(
+                    named, flags.data.data, flags.seed, flags.device.threads(), console));
     boolean opened = false;
     Backend device = null;
     try {
@@ -53,14 +57,17 @@ final class SearchSession implements AutoCloseable {
                 space.classes()));
       }
       CostAmount cost = flags.cost == null ? null : CostAmount.parse("--cost", flags.cost);
+      if (cost != null && cost.unit() == CostAmount.Unit.SECONDS) {
+        flags.ranks.requireOne("planning a --cost in time, which measures a step,");
+      }
       if (cost != null && cost.unit() != CostAmount.Unit.SECONDS) {
         plan(flags, space, cost, console);
       }
-      device = flags.device.open(console);
+      device = flags.device.open(console, flags.ranks.ranks());
       backend = device;
       LatencyTable table = tableOf(run);
       if (table == null) {
-        table = TableSource.open(flags.lut, space, backend, console, progress);
+        table = opened(flags, space, console, progress);
       }
       warnOfUnit(table, console);
       if (cost != null && cost.unit() == CostAmount.Unit.SECONDS) {
@@ -85,6 +92,22 @@ final class SearchSession implements AutoCloseable {
         data.close();
       }
     }
+  }
+
+  /** The table that the flags name or rank 0 measures. */
+  private LatencyTable opened(
+      SearchFlags flags, SearchSpace space, Console console, ProgressLine progress) {
+    if (backend.communicator().size() == 1) {
+      return TableSource.open(flags.lut, space, backend, console, progress);
+    }
+    LatencyTable[] own = new LatencyTable[1];
+    String json =
+        flags.ranks.ofFirst(
+            () -> {
+              own[0] = TableSource.open(flags.lut, space, backend, console, progress);
+              return own[0].json().toString();
+            });
+    return own[0] != null ? own[0] : LatencyTable.parse(json, "the table of rank 0");
   }
 
   /** Lets a cost decide how many epochs there are. */

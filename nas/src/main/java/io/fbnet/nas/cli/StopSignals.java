@@ -48,6 +48,12 @@ final class StopSignals {
     }
   }
 
+  /** The same of a stop: where another rank's signal is its cause, that of an interruption. */
+  ExitCode receivedHereOrElsewhere() {
+    ExitCode here = received.get();
+    return here == null ? ExitCode.INTERRUPTED : here;
+  }
+
   /** The exit code of the signal that came, or null. */
   ExitCode received() {
     return received.get();

@@ -57,6 +57,7 @@ final class TrainCommand implements Callable<Integer> {
   @Mixin DeviceFlags device;
   @Mixin RecipeFlags recipe;
   @Mixin ChangedData changedData;
+  @Mixin RankFlags ranks;
 
   @Option(
       names = "--hold-out",
@@ -106,7 +107,6 @@ final class TrainCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    Console console = new Console(spec);
     if (changedData.accepted && resume == null) {
       throw UserException.usage("%s needs --resume", ChangedData.NAME);
     }
@@ -130,20 +130,22 @@ final class TrainCommand implements Callable<Integer> {
     Architecture read = architecture.load();
     Preset preset = Preset.of(read.space());
     dataFlags.resolve(preset.data());
-    device.threads = device.threads();
     lut = RunConfig.anchored(lut, LatencyTable.builtIns());
-    Recipe how = recipe.recipe(new HoldOut(holdOut, splitSeed, of));
-    try (RunFolder folder = resume == null ? create(read) : RunFolder.open(resume);
-        Dataset data = opened(read, how, console);
-        Backend backend = device.open(console);
-        ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
+    Recipe how = recipe.recipe(new HoldOut(holdOut, splitSeed, of)).withSharedNorms(ranks.syncBn);
+    return ranks.together(spec, console -> train(read, how, console));
+  }
+
+  private int train(Architecture read, Recipe how, Console console) {
+    device.threads = device.threads(ranks.ranks());
+    try (RunFolder folder =
+            ranks.folder(() -> resume == null ? create(read) : RunFolder.open(resume));
+        Dataset data = ranks.inTurn(() -> opened(read, how, console));
+        Backend backend = device.open(console, ranks.ranks());
+        ProgressLine progress = ranks.progress(spec)) {
       Architecture network = forData(read, data);
       Optional<LatencyTable> table = table(network, folder, console);
       if (resume == null) {
-        table.ifPresent(t -> t.write(folder.latency()));
-        // The configuration last: it is what makes the folder a run that can be resumed.
-        network.write(folder.architecture());
-        AtomicFile.writeText(folder.config(), ConfigFile.resolved(spec, NOT_OF_THE_RUN));
+        ranks.first(() -> begin(folder, network, table));
       }
       Optional<TrainedNetwork.Latency> latency =
           table.map(t -> new TrainedNetwork.Latency(t.device(), t.latencyOf(network), lut));
@@ -156,12 +158,21 @@ final class TrainCommand implements Callable<Integer> {
                   changedData.accepted,
                   console,
                   progress,
-                  StopSignals.take(console),
+                  ranks.signals(console),
                   continuation)
               .train(folder, network, latency, "");
-      continuation.of(() -> report(folder, trained, how, backend, data, console));
+      if (ranks.ranks().rank() == 0) {
+        continuation.of(() -> report(folder, trained, how, backend, data, console));
+      }
     }
     return 0;
+  }
+
+  private void begin(RunFolder folder, Architecture network, Optional<LatencyTable> table) {
+    table.ifPresent(t -> t.write(folder.latency()));
+    // The configuration last: it is what makes the folder a run that can be resumed.
+    network.write(folder.architecture());
+    AtomicFile.writeText(folder.config(), ConfigFile.resolved(spec, NOT_OF_THE_RUN));
   }
 
   private RunFolder create(Architecture read) {

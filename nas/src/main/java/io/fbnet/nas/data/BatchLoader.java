@@ -23,6 +23,7 @@ import java.util.Optional;
 public final class BatchLoader implements AutoCloseable {
   private final int[] images;
   private final int batchSize;
+  private final int first;
   private final boolean shuffle;
   private final boolean manualRelease;
   private final int batches;
@@ -38,6 +39,8 @@ public final class BatchLoader implements AutoCloseable {
   private BatchLoader(Builder builder) {
     images = builder.images;
     batchSize = builder.batchSize;
+    int own = batchSize / builder.ranks;
+    first = builder.rank * own;
     shuffle = builder.shuffle;
     manualRelease = builder.manualRelease;
     batches = builder.dropLast ? images.length / batchSize : Math.ceilDiv(images.length, batchSize);
@@ -46,7 +49,7 @@ public final class BatchLoader implements AutoCloseable {
     SegmentAllocator allocator = builder.allocator.orElseGet(ownArena::orElseThrow);
     try {
       for (int i = 0; i < builder.slots; i++) {
-        slots.add(new BatchSlot(allocator, batchSize, builder.set.shape()));
+        slots.add(new BatchSlot(allocator, own, builder.set.shape()));
       }
     } catch (OutOfMemoryError e) {
       ownArena.ifPresent(Arena::close);
@@ -84,7 +87,7 @@ public final class BatchLoader implements AutoCloseable {
     return Math.min(images.length, batches * batchSize);
   }
 
-  /** {@return images in every batch, padding included} */
+  /** {@return images in every batch of all ranks together, padding included} */
   public int batchSize() {
     return batchSize;
   }
@@ -150,7 +153,7 @@ public final class BatchLoader implements AutoCloseable {
       if (order[0] == null) {
         order[0] = shuffle ? filler.order(images, epoch) : images;
       }
-      return filler.fill(slot, order[0], batch * batchSize, epoch);
+      return filler.fill(slot, order[0], batch * batchSize + first, epoch);
     };
   }
 
@@ -172,6 +175,8 @@ public final class BatchLoader implements AutoCloseable {
     private boolean dropLast;
     private boolean manualRelease;
     private int slots = 3;
+    private int rank;
+    private int ranks = 1;
     private Optional<SegmentAllocator> allocator = Optional.empty();
 
     private Builder(ImageSet set, int[] imageNumbers) {
@@ -270,6 +275,21 @@ public final class BatchLoader implements AutoCloseable {
     }
 
     /**
+     * Sets which part of every batch is read; all of it unless set. The parts are equal and in
+     * order.
+     *
+     * @param ofRank the part, from 0
+     * @param ofRanks how many parts there are; divides the batch size
+     * @return this
+     */
+    @CanIgnoreReturnValue
+    public Builder share(int ofRank, int ofRanks) {
+      rank = ofRank;
+      ranks = ofRanks;
+      return this;
+    }
+
+    /**
      * Sets where slots are allocated, such as memory that a device copies from. Without one the
      * loader owns its memory.
      *
@@ -288,12 +308,18 @@ public final class BatchLoader implements AutoCloseable {
      * @return the loader; the caller closes it
      * @throws UserException (exit code 3) where the images do not fill one batch and the last is to
      *     be left out, (exit code 4) where there is no memory
-     * @throws IllegalArgumentException where the batch size is below 1 or the slots below 2
+     * @throws IllegalArgumentException where the batch size is below 1 or the slots below 2, or
+     *     where there are parts that do not divide the batch, or may be missing in the last one
      */
     public BatchLoader build() {
       if (batchSize < 1 || slots < 2) {
         throw new IllegalArgumentException("a batch of 1 or more and 2 slots or more");
       }
+      if (ranks < 1 || batchSize % ranks != 0 || ranks > 1 && !dropLast) {
+        throw new IllegalArgumentException(
+            "a batch of " + batchSize + " images has no " + ranks + " equal parts");
+      }
+      Objects.checkIndex(rank, ranks);
       if (dropLast && images.length < batchSize) {
         throw UserException.data(
             "The %s images hold only %d for this step, fewer than one batch of %d; lower the batch"

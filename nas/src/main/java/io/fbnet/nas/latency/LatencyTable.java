@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.errorprone.annotations.CanIgnoreReturnValue;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.file.Document;
 import io.fbnet.nas.file.JsonText;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.BlockType;
@@ -162,6 +163,17 @@ public final class LatencyTable {
    */
   public static LatencyTable load(String nameOrPath) {
     return LatencyFile.load(nameOrPath);
+  }
+
+  /**
+   * {@return a table of what {@link #json} gave}
+   *
+   * @param json the text of it
+   * @param source what it is called in messages
+   * @throws UserException (exit code 3) if it is wrong
+   */
+  public static LatencyTable parse(String json, String source) {
+    return LatencyFile.parse(Document.json(source, json), source);
   }
 
   /** {@return the names of the tables that come with the program} */

@@ -85,6 +85,19 @@ public final class MultiplyAdds {
   }
 
   /**
+   * {@return so many runs}
+   *
+   * @param runs how many
+   */
+  public MultiplyAdds times(int runs) {
+    long[][] multiplied = new long[alternatives.length][];
+    for (int l = 0; l < multiplied.length; l++) {
+      multiplied[l] = Arrays.stream(alternatives[l]).map(macs -> macs * runs).toArray();
+    }
+    return new MultiplyAdds(always * runs, multiplied);
+  }
+
+  /**
    * {@return what a run takes}
    *
    * @param path one alternative of each choice

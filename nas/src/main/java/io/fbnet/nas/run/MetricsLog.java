@@ -57,6 +57,11 @@ public final class MetricsLog implements AutoCloseable {
     }
   }
 
+  /** {@return a log that keeps nothing: of a process beside the one that writes} */
+  public static MetricsLog none() {
+    return new MetricsLog(null, null);
+  }
+
   /**
    * Writes the numbers of every line from now on to an event file too.
    *
@@ -93,6 +98,9 @@ public final class MetricsLog implements AutoCloseable {
     ObjectNode line = JsonNodeFactory.instance.objectNode();
     line.put("format", FORMAT).put("step", step);
     fields.forEach((name, value) -> line.set(name, tree(name, value)));
+    if (channel == null) {
+      return;
+    }
     ByteBuffer bytes = ByteBuffer.wrap((line + "\n").getBytes(StandardCharsets.UTF_8));
     try {
       while (bytes.hasRemaining()) {
@@ -125,7 +133,9 @@ public final class MetricsLog implements AutoCloseable {
    */
   public synchronized void force() {
     try {
-      channel.force(false);
+      if (channel != null) {
+        channel.force(false);
+      }
     } catch (IOException e) {
       throw AtomicFile.unwritable(path, e);
     }
@@ -134,7 +144,9 @@ public final class MetricsLog implements AutoCloseable {
   @Override
   public synchronized void close() {
     try {
-      channel.close();
+      if (channel != null) {
+        channel.close();
+      }
     } catch (IOException e) {
       throw AtomicFile.unwritable(path, e);
     }

@@ -129,6 +129,15 @@ public final class RunFolder implements AutoCloseable {
     return lock(RunFiles.existing(root).root());
   }
 
+  /**
+   * {@return a run's folder for a rank that writes nothing, beside the one that holds it}
+   *
+   * @param root the folder
+   */
+  public static RunFolder beside(Path root) {
+    return new RunFolder(root, null, null, null);
+  }
+
   /** Whether a run writes it before its configuration makes it one. */
   private static boolean isOfABeginning(String name) {
     return name.equals(LOCK)
@@ -265,6 +274,9 @@ public final class RunFolder implements AutoCloseable {
   /** Releases the lock; harmless a second time. A folder that never became a run goes. */
   @Override
   public void close() {
+    if (lock == null) {
+      return;
+    }
     if (lock.isValid() && !Files.exists(config())) {
       try {
         List<Path> entries = Folder.entries(root);

@@ -29,7 +29,6 @@ public final class ArchitectureScorer implements Evaluator, AutoCloseable {
 
   private final Backend backend;
   private final Dataset data;
-  private final LatencyTable table;
   private final SearchSettings settings;
   private final SearchCosts costs;
   private final BatchLoader calibrated;
@@ -59,13 +58,11 @@ public final class ArchitectureScorer implements Evaluator, AutoCloseable {
       Supernet supernet,
       Dataset data,
       Splits splits,
-      LatencyTable table,
       SearchSettings settings,
       SearchCosts costs) {
     this.costs = costs;
     this.backend = backend;
     this.data = data;
-    this.table = table;
     this.settings = settings;
     int batch = settings.batch();
     PathGraphs graphs = supernet.pathGraphs();
@@ -103,16 +100,16 @@ public final class ArchitectureScorer implements Evaluator, AutoCloseable {
         quality.accuracy(), quality.crossEntropy(), new Spent(1, costs.scoring(choice), seconds));
   }
 
-  /** The same, with what the table and the settings make of it. */
-  Score score(Architecture architecture) {
-    return score(architecture, judge(architecture.choice()), table, settings);
-  }
-
+  /** What table and settings make of what was found of an architecture. */
   static Score score(
-      Architecture architecture, Judgement found, LatencyTable table, SearchSettings settings) {
+      Architecture architecture,
+      double accuracy,
+      double crossEntropy,
+      LatencyTable table,
+      SearchSettings settings) {
     double ms = table.latencyOf(architecture);
-    double ce = found.crossEntropy();
-    return new Score(architecture, ms, found.accuracy(), ce, Objective.loss(settings, ce, ms));
+    double loss = Objective.loss(settings, crossEntropy, ms);
+    return new Score(architecture, ms, accuracy, crossEntropy, loss);
   }
 
   /** Calibrates an architecture and reads the test images, once. */

@@ -16,8 +16,10 @@ import io.fbnet.nas.search.ArchitectureScorer.Score;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.SearchSpace;
 import io.fbnet.nas.strategy.Controller;
+import io.fbnet.nas.strategy.Evaluator;
 import io.fbnet.nas.strategy.Problem;
 import io.fbnet.nas.train.Evaluation;
+import io.fbnet.nas.train.RankShare;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -204,7 +206,7 @@ public final class Search implements AutoCloseable {
     found.ifPresent(
         checkpoint -> {
           checkpoint.requireData(data.fingerprint(), changedData, warnings);
-          checkpoint.differences(backend.fingerprint()).forEach(warnings);
+          checkpoint.differences(RankShare.environment(backend)).forEach(warnings);
           loop.restore(checkpoint, warnings);
         });
     return found.isPresent();
@@ -221,6 +223,9 @@ public final class Search implements AutoCloseable {
    *     the folder cannot be written
    */
   public boolean run(RunFolder folder, SearchObserver observer) {
+    if (!supernet.share().writes()) {
+      return loop.run(folder, MetricsLog.none(), observer);
+    }
     table.write(folder.latency());
     MetricsLog.truncateAfter(folder.metrics(), loop.stepsDone());
     try (EventFile events = EventFile.begin(folder.root(), loop.stepsDone() + 1);
@@ -232,7 +237,7 @@ public final class Search implements AutoCloseable {
 
   /**
    * Scores theta's most likely architecture and draws from theta within the budget with the
-   * supernet's weights, and reads the test images once, for the best.
+   * supernet's weights, and reads the test images once, for the best. Ranks share the scoring.
    *
    * @param count how many to score
    * @return the best and the others
@@ -261,16 +266,26 @@ public final class Search implements AutoCloseable {
       if (uniform) {
         choices.addAll(drawUniformly(drawn));
       }
-      double spent = loop.spent();
-      for (int[] choice : choices) {
-        Score score = scorer.score(Architecture.of("", space, choice));
-        scores.add(score);
-        spent += loop.costs().scoring(choice);
-        if (loop.log() != null) {
-          loop.log().scored(scores.size(), spent, score.accuracy());
-        }
-        scored.accept(scores.size());
-      }
+      double[] spent = {loop.spent()};
+      supernet
+          .share()
+          .divide(
+              choices.size(),
+              i -> {
+                Evaluator.Judgement found = scorer.judge(choices.get(i));
+                return new double[] {found.accuracy(), found.crossEntropy()};
+              },
+              (found, i) -> {
+                Architecture network = Architecture.of("", space, choices.get(i));
+                Score score =
+                    ArchitectureScorer.score(network, found[0], found[1], table, settings);
+                scores.add(score);
+                spent[0] += loop.costs().scoring(choices.get(i));
+                if (loop.log() != null) {
+                  loop.log().scored(scores.size(), spent[0], score.accuracy());
+                }
+                scored.accept(scores.size());
+              });
       Score best = objective().least(scores.subList(0, drawn));
       return new Selection(
           SamplesFile.THETA,
@@ -314,7 +329,9 @@ public final class Search implements AutoCloseable {
               evaluations,
               Double.POSITIVE_INFINITY,
               scorer,
-              (network, found) -> ArchitectureScorer.score(network, found, table, settings),
+              (network, found) ->
+                  ArchitectureScorer.score(
+                      network, found.accuracy(), found.crossEntropy(), table, settings),
               (score, spent) -> {
                 if (loop.log() != null) {
                   int number = exploration.scores().size();
@@ -355,8 +372,7 @@ public final class Search implements AutoCloseable {
 
   /** What scores architectures with the supernet's weights as they are. */
   ArchitectureScorer scorer() {
-    return new ArchitectureScorer(
-        backend, supernet, data, loop.splits(), table, settings, loop.costs());
+    return new ArchitectureScorer(backend, supernet, data, loop.splits(), settings, loop.costs());
   }
 
   /**

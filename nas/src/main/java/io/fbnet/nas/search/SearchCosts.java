@@ -121,17 +121,17 @@ public final class SearchCosts {
     return path.of(choice);
   }
 
-  /** Spares building a graph a second time. */
-  void weightStepIs(Graph graph) {
-    weightStep = MultiplyAdds.of(graph);
+  /** Spares building a graph a second time: one of so many equal parts of a step. */
+  void weightStepIs(Graph graph, int parts) {
+    weightStep = MultiplyAdds.of(graph).times(parts);
   }
 
-  void thetaStepIs(Graph graph) {
-    thetaStep = MultiplyAdds.of(graph);
+  void thetaStepIs(Graph graph, int parts) {
+    thetaStep = MultiplyAdds.of(graph).times(parts);
   }
 
-  void pathIs(Graph graph) {
-    path = MultiplyAdds.of(graph);
+  void pathIs(Graph graph, int parts) {
+    path = MultiplyAdds.of(graph).times(parts);
   }
 
   private MultiplyAdds recalibration() {

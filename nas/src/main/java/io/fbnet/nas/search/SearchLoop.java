@@ -19,6 +19,7 @@ import io.fbnet.nas.run.Checkpoints;
 import io.fbnet.nas.run.MetricsLog;
 import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.train.Divergence;
+import io.fbnet.nas.train.RankShare;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -61,6 +62,7 @@ public final class SearchLoop {
   /** Multiply-adds of every step so far. */
   private long spent;
 
+  private final RankShare share;
   private CostLog log;
   private long lastSave = System.nanoTime();
   private int lastLoggedEpoch = -1;
@@ -83,6 +85,7 @@ public final class SearchLoop {
     this.costs = costs;
     this.backend = backend;
     this.supernet = supernet;
+    share = supernet.share();
     this.settings = settings;
     this.strategy = strategy;
     this.table = table;
@@ -112,7 +115,7 @@ public final class SearchLoop {
     return spent;
   }
 
-  /** Where the cost is written; null before the search was run. */
+  /** Where the cost is written; null before the search was run, and on ranks that write nothing. */
   CostLog log() {
     return log;
   }
@@ -174,8 +177,8 @@ public final class SearchLoop {
   }
 
   private BatchLoader loader(int[] images, int stream, HostMemory memory) {
-    return BatchLoader.over(data.train(), images)
-        .batchSize(settings.batch())
+    return share
+        .of(BatchLoader.over(data.train(), images))
         .augmentation(settings.augmentation())
         .random(settings.seed(), stream)
         .shuffle(true)
@@ -195,9 +198,10 @@ public final class SearchLoop {
    */
   boolean run(RunFolder folder, MetricsLog metrics, SearchObserver observer) {
     root = folder.root();
-    log = new CostLog(folder.files().cost());
+    log = share.writes() ? new CostLog(folder.files().cost()) : null;
     Checkpoints checkpoints = folder.checkpoints(Checkpoints.LEAST_KEPT);
     lastLoggedEpoch = lastLoggedEpoch(folder);
+    share.requireEqual(supernet.store());
     if (position.steps() == 0) {
       save(checkpoints, metrics);
     }
@@ -223,6 +227,7 @@ public final class SearchLoop {
           position = position.atPhase(Position.Phase.THETA);
           continue;
         }
+        share.requireEqual(supernet.store());
         logEpoch(metrics, observer);
         position = position.nextEpoch();
         save(checkpoints, metrics);
@@ -247,14 +252,19 @@ public final class SearchLoop {
       // What this step finds comes later on every device, even where it has arrived already.
       ascent.move();
       inFlight = launched;
-      if (launched.results().arrived()) {
+      // Several ranks would not all find the same.
+      if (share.ranks() == 1 && launched.results().arrived()) {
         finish(metrics, observer);
       }
-      if (observer.stopRequested()) {
+      boolean[] asked =
+          share.any(
+              observer.stopRequested(),
+              System.nanoTime() - lastSave > BETWEEN_CHECKPOINTS.toNanos());
+      if (asked[0]) {
         finish(metrics, observer);
         return false;
       }
-      if (System.nanoTime() - lastSave > BETWEEN_CHECKPOINTS.toNanos()) {
+      if (asked[1]) {
         finish(metrics, observer);
         save(checkpoints, metrics);
       }
@@ -333,7 +343,8 @@ public final class SearchLoop {
     line.put("loss", results.loss());
     line.put("ce", results.ce());
     line.put("latency_ms", (float) results.latencyMs());
-    line.put("accuracy", (float) results.accuracy());
+    double accuracy = share.means(results.accuracy())[0];
+    line.put("accuracy", (float) accuracy);
     line.put("rate", (float) step.rate());
     line.put("tau", (float) step.tau());
     if (!results.finite()) {
@@ -350,7 +361,7 @@ public final class SearchLoop {
         step.position().epoch(),
         step.phase(),
         results.loss(),
-        results.accuracy(),
+        accuracy,
         results.latencyMs());
   }
 
@@ -358,7 +369,8 @@ public final class SearchLoop {
       StepInFlight step, StepInFlight.Results results, Map<String, Object> line) {
     line.put("step", step.position().steps());
     line.put("seed", settings.seed());
-    Path report = Divergence.write(root, line, supernet.store());
+    Path report =
+        share.writes() ? Divergence.write(root, line, supernet.store()) : Divergence.report(root);
     return new UserException(
         ExitCode.DIVERGED,
         String.format(
@@ -404,6 +416,10 @@ public final class SearchLoop {
   }
 
   private void save(Checkpoints checkpoints, MetricsLog metrics) {
+    if (!share.writes()) {
+      lastSave = System.nanoTime();
+      return;
+    }
     metrics.force();
     try (Arena arena = Arena.ofConfined()) {
       ObjectNode state = position.json();
@@ -417,7 +433,7 @@ public final class SearchLoop {
               position.epoch(),
               position.phase().name(),
               supernet.tensors(arena),
-              backend.fingerprint(),
+              RankShare.environment(backend),
               data.fingerprint(),
               state));
     }

@@ -24,6 +24,7 @@ import io.fbnet.nas.train.HoldOut;
  * @param loss what the steps minimise
  * @param lean whether candidates are computed twice a step, one at a time, instead of kept: the
  *     same bits in less memory and more time
+ * @param sharedNorms whether batch norms are over the images of all ranks, not over each rank's
  */
 public record SearchSettings(
     long seed,
@@ -40,7 +41,8 @@ public record SearchSettings(
     double tauEnd,
     Augmentation augmentation,
     LossSettings loss,
-    boolean lean) {
+    boolean lean,
+    boolean sharedNorms) {
   /** How the learning rate of theta goes on from its start. */
   public enum ThetaSchedule {
     /** It stays, as in the paper. */
@@ -90,6 +92,7 @@ public record SearchSettings(
     private Augmentation augmentation = new Augmentation(2, true);
     private LossSettings loss = LossSettings.PAPER;
     private boolean lean;
+    private boolean sharedNorms;
 
     private Builder() {}
 
@@ -237,6 +240,16 @@ public record SearchSettings(
     }
 
     /**
+     * {@return this, with batch norms over the images of all ranks or over each rank's}
+     *
+     * @param value whether over all
+     */
+    public Builder sharedNorms(boolean value) {
+      sharedNorms = value;
+      return this;
+    }
+
+    /**
      * {@return the settings}
      *
      * @throws IllegalArgumentException where they cannot be a search
@@ -271,7 +284,8 @@ public record SearchSettings(
           tauEnd,
           augmentation,
           loss,
-          lean);
+          lean,
+          sharedNorms);
     }
   }
 
@@ -307,7 +321,8 @@ public record SearchSettings(
         tauEnd,
         augmentation,
         minimised,
-        lean);
+        lean,
+        sharedNorms);
   }
 
   /**

@@ -16,6 +16,7 @@ import io.fbnet.nas.run.Checkpoints;
 import io.fbnet.nas.run.Safetensors;
 import io.fbnet.nas.run.Tensor;
 import io.fbnet.nas.space.SearchSpace;
+import io.fbnet.nas.train.RankShare;
 import io.fbnet.nas.train.StoreTensors;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -33,6 +34,7 @@ public final class Supernet implements AutoCloseable {
   private final SupernetGraphs graphs;
   private final PathGraphs pathGraphs;
   private final Backend backend;
+  private final RankShare share;
   private final int batch;
   private final Budget budget;
   private final SearchSettings settings;
@@ -69,7 +71,8 @@ public final class Supernet implements AutoCloseable {
     this.settings = settings;
     this.budget = budget;
     this.space = space;
-    batch = settings.batch();
+    share = new RankShare(backend, settings.batch(), settings.sharedNorms());
+    batch = share.batch();
     SupernetGraphs mixture =
         new SupernetGraphs(
             space,
@@ -104,6 +107,11 @@ public final class Supernet implements AutoCloseable {
     return budget;
   }
 
+  /** {@return the part of each step that is this process's} */
+  public RankShare share() {
+    return share;
+  }
+
   /** {@return the space it covers} */
   public SearchSpace space() {
     return space;
@@ -113,8 +121,8 @@ public final class Supernet implements AutoCloseable {
   public Program weightStep() {
     if (weightStep == null) {
       Graph graph = graphs.weightStep(batch);
-      costs.weightStepIs(graph);
-      weightStep = Program.compile(backend, graph, store);
+      costs.weightStepIs(graph, share.ranks());
+      weightStep = Program.compile(backend, share.of(graph), store);
     }
     return weightStep;
   }
@@ -130,8 +138,8 @@ public final class Supernet implements AutoCloseable {
           distils
               ? pathGraphs.distillation(batch, loss.momentum(), loss.weightDecay(), true)
               : pathGraphs.training(batch, loss.momentum(), loss.weightDecay(), true);
-      costs.pathIs(graph);
-      pathStep = Program.compile(backend, graph, store);
+      costs.pathIs(graph, share.ranks());
+      pathStep = Program.compile(backend, share.of(graph), store);
     }
     return pathStep;
   }
@@ -150,9 +158,9 @@ public final class Supernet implements AutoCloseable {
             case PATH -> graphs.thetaPathStep(batch);
           };
       if (kindOfThetaStep != SearchStrategy.ThetaStep.UNROLLED) {
-        costs.thetaStepIs(graph);
+        costs.thetaStepIs(graph, share.ranks());
       }
-      thetaStep = Program.compile(backend, graph, store);
+      thetaStep = Program.compile(backend, share.of(graph), store);
     }
     return thetaStep;
   }
@@ -161,7 +169,7 @@ public final class Supernet implements AutoCloseable {
   Program lookAhead() {
     if (lookAhead == null) {
       Graph graph = new UnrolledGraphs(graphs).weightGradients(batch);
-      lookAhead = Program.compile(backend, graph, store);
+      lookAhead = Program.compile(backend, share.of(graph), store);
     }
     return lookAhead;
   }

@@ -49,9 +49,18 @@ public final class Divergence {
         }
       }
     }
-    Path file = run.resolve(FOLDER).resolve("report.json");
+    Path file = report(run);
     AtomicFile.writeText(file, report.toPrettyString() + "\n");
     return file;
+  }
+
+  /**
+   * {@return where a run's report lies}
+   *
+   * @param run its folder
+   */
+  public static Path report(Path run) {
+    return run.resolve(FOLDER).resolve("report.json");
   }
 
   private static ObjectNode summary(

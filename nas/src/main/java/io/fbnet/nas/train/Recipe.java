@@ -24,6 +24,7 @@ import io.fbnet.nas.space.Architecture;
  * @param labelSmoothing the share of the target that goes to all classes alike
  * @param ema decay of the moving average, 0 for none
  * @param augmentation of training images
+ * @param sharedNorms whether batch norms are over the images of all ranks, not over each rank's
  */
 public record Recipe(
     long seed,
@@ -36,7 +37,8 @@ public record Recipe(
     double weightDecay,
     double labelSmoothing,
     double ema,
-    Augmentation augmentation) {
+    Augmentation augmentation,
+    boolean sharedNorms) {
   /** Updates after which the average looks back about nine updates at most. */
   private static final double EMA_RAMP = 9;
 
@@ -48,6 +50,27 @@ public record Recipe(
    */
   double averageKeep(long update) {
     return Math.min(ema, update / (update + EMA_RAMP));
+  }
+
+  /**
+   * {@return the same with batch norms over the images of all ranks or over each rank's}
+   *
+   * @param shared whether over all
+   */
+  public Recipe withSharedNorms(boolean shared) {
+    return new Recipe(
+        seed,
+        batch,
+        accumulate,
+        trainImages,
+        holdOut,
+        schedule,
+        momentum,
+        weightDecay,
+        labelSmoothing,
+        ema,
+        augmentation,
+        shared);
   }
 
   /**

@@ -3,8 +3,8 @@ package io.fbnet.nas.train;
 /** What the parts of one step computed, added up. */
 final class StepTotals {
   private int parts;
-  private int images;
-  private int right;
+  private double images;
+  private double right;
   private double loss;
   private double crossEntropy;
 
@@ -27,6 +27,13 @@ final class StepTotals {
     return results[1][0] == 1;
   }
 
+  /** Takes the means over the ranks, each of which has as many images. */
+  void over(RankShare share) {
+    double[] means = share.means(right, crossEntropy);
+    right = means[0];
+    crossEntropy = means[1];
+  }
+
   /** The mean over parts, which are equally large. */
   double loss() {
     return loss / parts;
@@ -38,6 +45,6 @@ final class StepTotals {
   }
 
   double accuracy() {
-    return (double) right / images;
+    return right / images;
   }
 }

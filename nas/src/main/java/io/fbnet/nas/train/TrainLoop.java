@@ -45,6 +45,7 @@ public final class TrainLoop {
   private long steps;
   private long lastSave = System.nanoTime();
   private Part inFlight;
+  private final RankShare share;
   private StepTotals totals = new StepTotals();
   private Path root;
 
@@ -71,6 +72,7 @@ public final class TrainLoop {
     this.trainer = trainer;
     this.data = data;
     recipe = trainer.recipe();
+    share = trainer.share();
     images = recipe.trained(data.train());
     stepsPerEpoch = recipe.stepsPerEpoch(images.length, data.name());
   }
@@ -127,13 +129,14 @@ public final class TrainLoop {
   public boolean run(RunFolder folder, MetricsLog metrics, TrainObserver observer) {
     root = folder.root();
     Checkpoints checkpoints = folder.checkpoints(Checkpoints.LEAST_KEPT);
+    share.requireEqual(trainer.store());
     if (steps == 0) {
       save(checkpoints, metrics);
     }
     try (HostMemory memory = backend.hostMemory();
         BatchLoader loader =
-            BatchLoader.over(data.train(), images)
-                .batchSize(recipe.batch())
+            share
+                .of(BatchLoader.over(data.train(), images))
                 .augmentation(recipe.augmentation())
                 .random(recipe.seed(), STREAM)
                 .shuffle(true)
@@ -144,6 +147,7 @@ public final class TrainLoop {
                 .build()) {
       while (!finished()) {
         boolean through = epoch(loader, checkpoints, metrics, observer);
+        share.requireEqual(trainer.store());
         if (through) {
           epoch++;
           stepInEpoch = 0;
@@ -162,11 +166,15 @@ public final class TrainLoop {
     loader.start(epoch, stepInEpoch * recipe.accumulate());
     while (stepInEpoch < stepsPerEpoch) {
       step(loader, metrics, observer);
-      if (observer.stopRequested()) {
+      boolean[] asked =
+          share.any(
+              observer.stopRequested(),
+              System.nanoTime() - lastSave > BETWEEN_CHECKPOINTS.toNanos());
+      if (asked[0]) {
         finish(metrics, observer);
         return stepInEpoch == stepsPerEpoch && epoch + 1 == recipe.schedule().epochs();
       }
-      if (System.nanoTime() - lastSave > BETWEEN_CHECKPOINTS.toNanos()) {
+      if (asked[1]) {
         finish(metrics, observer);
         save(checkpoints, metrics);
       }
@@ -189,7 +197,8 @@ public final class TrainLoop {
       // A GPU already works on this part while the host looks at the one before.
       finish(metrics, observer);
       inFlight = launched;
-      if (launched.results().arrived()) {
+      // Several ranks would not all find the same.
+      if (share.ranks() == 1 && launched.results().arrived()) {
         finish(metrics, observer);
       }
     }
@@ -213,6 +222,7 @@ public final class TrainLoop {
     if (!part.last()) {
       return;
     }
+    totals.over(share);
     metrics.append(part.step(), line(part));
     observer.step(part.step(), totalSteps(), part.epoch(), totals.loss(), totals.accuracy());
     totals = new StepTotals();
@@ -233,7 +243,8 @@ public final class TrainLoop {
     Map<String, Object> line = line(part);
     line.put("step", part.step());
     line.put("seed", recipe.seed());
-    Path report = Divergence.write(root, line, trainer.store());
+    Path report =
+        share.writes() ? Divergence.write(root, line, trainer.store()) : Divergence.report(root);
     return new UserException(
         ExitCode.DIVERGED,
         String.format(
@@ -249,6 +260,10 @@ public final class TrainLoop {
   }
 
   private void save(Checkpoints checkpoints, MetricsLog metrics) {
+    if (!share.writes()) {
+      lastSave = System.nanoTime();
+      return;
+    }
     metrics.force();
     try (Arena arena = Arena.ofConfined()) {
       ObjectNode state = JsonNodeFactory.instance.objectNode();
@@ -261,7 +276,7 @@ public final class TrainLoop {
               epoch,
               PHASE,
               trainer.tensors(arena),
-              backend.fingerprint(),
+              RankShare.environment(backend),
               data.fingerprint(),
               state));
     }

@@ -39,6 +39,7 @@ public final class Trainer implements AutoCloseable {
 
   private final Architecture architecture;
   private final Recipe recipe;
+  private final RankShare share;
   private final ParameterStore store;
   private final Program step;
 
@@ -56,12 +57,13 @@ public final class Trainer implements AutoCloseable {
     this.architecture = architecture;
     this.recipe = recipe;
     backend.warmUp();
+    share = new RankShare(backend, recipe.batch(), recipe.sharedNorms());
     Graph graph =
-        ArchitectureGraphs.training(architecture, recipe.batch(), normalisation, recipe.step());
+        ArchitectureGraphs.training(architecture, share.batch(), normalisation, recipe.step());
     store = new ParameterStore(backend, graph.parameters());
     store.initialise(recipe.seed());
     try {
-      step = Program.compile(backend, graph, store);
+      step = Program.compile(backend, share.of(graph), store);
     } catch (RuntimeException e) {
       store.close();
       throw e;
@@ -71,6 +73,11 @@ public final class Trainer implements AutoCloseable {
   /** Its recipe. */
   Recipe recipe() {
     return recipe;
+  }
+
+  /** {@return the part of each step that is this process's} */
+  public RankShare share() {
+    return share;
   }
 
   /** Its parameters. */

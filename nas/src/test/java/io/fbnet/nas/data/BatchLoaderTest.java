@@ -111,6 +111,38 @@ class BatchLoaderTest {
   }
 
   @Test
+  void partsOfBatchesAreTheBatches() {
+    try (BatchLoader whole = augmented(3, 2, 12).dropLast(true).build()) {
+      List<Copy> batches = read(whole, 1, 1);
+      List<List<Copy>> parts = new ArrayList<>();
+      for (int rank = 0; rank < 3; rank++) {
+        try (BatchLoader part = augmented(3, 2, 12).dropLast(true).share(rank, 3).build()) {
+          assertEquals(whole.batches(), part.batches());
+          parts.add(read(part, 1, 1));
+        }
+      }
+      for (int b = 0; b < batches.size(); b++) {
+        List<Integer> numbers = new ArrayList<>();
+        List<Object> windows = new ArrayList<>();
+        for (List<Copy> part : parts) {
+          assertEquals(4, part.get(b).count());
+          numbers.addAll(part.get(b).numbers());
+          windows.addAll(part.get(b).windows());
+        }
+        assertEquals(batches.get(b).numbers(), numbers);
+        assertEquals(batches.get(b).windows(), windows);
+      }
+    }
+    for (BatchLoader.Builder wrong :
+        List.of(augmented(3, 2, 12).dropLast(true).share(0, 5), augmented(3, 2, 12).share(0, 3))) {
+      assertThrows(IllegalArgumentException.class, wrong::build);
+    }
+    assertThrows(
+        IndexOutOfBoundsException.class,
+        () -> augmented(3, 2, 12).dropLast(true).share(3, 3).build());
+  }
+
+  @Test
   void givesWholeImagesInTheOrderGivenUnlessTold() {
     try (BatchLoader loader = BatchLoader.over(set, new int[] {9, 4}).batchSize(2).build()) {
       Copy copy = read(loader, 3, 0).getFirst();

@@ -54,6 +54,29 @@ final class Fbnet {
     prefix = List.of("env", "--default-signal=INT");
   }
 
+  /** Has a launcher start so many processes for each program run from now on. */
+  void under(String launcher, int processes) {
+    prefix = new ArrayList<>(List.of("env", "--default-signal=INT", launcher));
+    if (launcher.endsWith("openmpi")) {
+      // By itself it kills what has not ended a second after it was told to.
+      prefix.addAll(
+          List.of(
+              "--allow-run-as-root",
+              "--oversubscribe",
+              "--mca",
+              "odls_base_sigkill_timeout",
+              "60"));
+    }
+    // Open MPI's mpirun takes what follows a flag that holds "cp" for Java's class path, if it sees
+    // that it starts Java, and cpu is such.
+    prefix.addAll(List.of("-n", Integer.toString(processes), "env"));
+  }
+
+  /** Has every program run from now on be one process. */
+  void alone() {
+    prefix = List.of();
+  }
+
   /** Where the programs run from now on look for CUDA first. */
   void cudaPath(Path path) {
     environment("FBNET_CUDA_PATH", path.toString());

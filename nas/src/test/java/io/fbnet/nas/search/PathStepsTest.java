@@ -27,6 +27,7 @@ import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.network.PathGraphs;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.SearchSpace;
+import io.fbnet.nas.strategy.Evaluator;
 import io.fbnet.nas.train.Evaluation;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -317,7 +318,7 @@ class PathStepsTest {
         for (int step = 0; step < 3; step++) {
           int[] path = paths(PathSampling.UNIFORM, space, step).getFirst();
           Architecture network = Architecture.of("", search.space(), path);
-          ArchitectureScorer.Score score = scorer.score(network);
+          Evaluator.Judgement score = scorer.judge(path);
           Evaluation apart = apart(search, network, splits);
           String what = device + ", seed " + SEED + ", path " + Arrays.toString(path);
           assertEquals(apart.crossEntropy(), score.crossEntropy(), 1e-5, what);

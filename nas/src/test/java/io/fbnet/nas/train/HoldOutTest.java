@@ -36,7 +36,7 @@ class HoldOutTest {
   private static Recipe recipe(long seed, int count, HoldOut holdOut) {
     RateSchedule schedule = new RateSchedule(RateSchedule.Kind.COSINE, 0.1, 1, 0, List.of(), 0.1);
     Augmentation augmentation = new Augmentation(0, false);
-    return new Recipe(seed, 8, 1, count, holdOut, schedule, 0.9, 0, 0, 0, augmentation);
+    return new Recipe(seed, 8, 1, count, holdOut, schedule, 0.9, 0, 0, 0, augmentation, false);
   }
 
   @Test

@@ -56,7 +56,8 @@ class RateScheduleTest {
             0,
             0,
             0.99,
-            new Augmentation(0, false));
+            new Augmentation(0, false),
+            false);
     assertEquals(0, recipe.averageKeep(0));
     assertEquals(0.1, recipe.averageKeep(1), 1e-15);
     assertEquals(0.5, recipe.averageKeep(9), 1e-15);

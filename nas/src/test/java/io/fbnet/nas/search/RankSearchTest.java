@@ -1,0 +1,190 @@
+package io.fbnet.nas.search;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Communicator;
+import io.fbnet.engine.backend.Precision;
+import io.fbnet.engine.cpu.CpuBackend;
+import io.fbnet.engine.graph.Storage;
+import io.fbnet.engine.program.ThreadRanks;
+import io.fbnet.engine.reference.ReferenceBackend;
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.data.DataSource;
+import io.fbnet.nas.data.Dataset;
+import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.network.SupernetGraphs.LossSettings;
+import io.fbnet.nas.run.MetricsLog;
+import io.fbnet.nas.run.RunFolder;
+import io.fbnet.nas.space.SearchSpace;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** A search whose batch several ranks share. */
+class RankSearchTest {
+  private static final long SEED = 20261128L;
+  private static final int BATCH = 8;
+
+  @TempDir private Path folder;
+
+  /** What a search leaves: its log, and every value of each set. */
+  private record Left(List<ObjectNode> lines, List<float[]> sets) {}
+
+  static Stream<SearchStrategy> others() {
+    return Stream.of(
+        SearchStrategy.DARTS,
+        SearchStrategy.DARTS2,
+        SearchStrategy.GDAS,
+        SearchStrategy.TF_NAS,
+        SearchStrategy.singlePath(PathSampling.SANDWICH));
+  }
+
+  private static SearchSettings settings(int batches, boolean sharedNorms) {
+    LossSettings paper = LossSettings.PAPER;
+    return SearchSettings.paper()
+        .seed(SEED)
+        .epochs(2)
+        .warmupEpochs(0)
+        .batch(BATCH)
+        .trainImages(batches * BATCH)
+        .rate(0.01)
+        .thetaRate(0.05)
+        // Noise of each image is that of its place in the whole batch.
+        .loss(
+            new LossSettings(
+                paper.alpha(),
+                paper.beta(),
+                false,
+                true,
+                false,
+                paper.momentum(),
+                paper.weightDecay(),
+                paper.thetaWeightDecay(),
+                true))
+        .sharedNorms(sharedNorms)
+        .build();
+  }
+
+  private static Backend open(String device, Communicator ranks) {
+    return device.equals("cpu")
+        ? CpuBackend.open(1, Precision.F32, ranks)
+        : new ReferenceBackend(ranks);
+  }
+
+  private Left search(
+      String device,
+      SearchStrategy strategy,
+      int batches,
+      String name,
+      boolean norms,
+      Communicator ranks)
+      throws IOException {
+    SearchSpace space = TinySearch.space();
+    LatencyTable table = TinySearch.table(space);
+    Path root = folder.resolve(name);
+    try (RunFolder run = ranks.rank() == 0 ? RunFolder.create(root) : RunFolder.beside(root);
+        Backend backend = open(device, ranks);
+        Dataset data = DataSource.open(TinySearch.shapes());
+        Search search =
+            new Search(
+                backend,
+                data,
+                space,
+                table,
+                TinySearch.budget(space, table),
+                settings(batches, norms),
+                strategy)) {
+      assertTrue(search.run(run, new TinySearch.StopAfter(Long.MAX_VALUE, Integer.MAX_VALUE)));
+      List<float[]> sets = new ArrayList<>();
+      for (String set : search.supernet().store().sets()) {
+        sets.add(search.supernet().store().readAll(set, Storage.Flat.VALUES));
+      }
+      return new Left(MetricsLog.read(run.metrics()), sets);
+    }
+  }
+
+  @Test
+  void twoRanksWithSharedNormsDoWhatOneDoes() throws Exception {
+    compare(SearchStrategy.FBNET, 5);
+  }
+
+  @Test
+  void soDoTheyByPaths() throws Exception {
+    compare(SearchStrategy.singlePath(PathSampling.FAIR), 5);
+  }
+
+  @Tag("full")
+  @ParameterizedTest
+  @MethodSource("others")
+  void soDoTheyByOtherStrategies(SearchStrategy strategy) throws Exception {
+    compare(strategy, 10);
+  }
+
+  /** Two epochs of so many batches of both kinds. */
+  private void compare(SearchStrategy strategy, int batches) throws Exception {
+    Left one = search("reference", strategy, batches, "one", true, Communicator.alone());
+    List<Left> two =
+        ThreadRanks.run(2, r -> search("reference", strategy, batches, "two", true, r));
+    assertEquals(one.lines().size(), two.getFirst().lines().size());
+    for (int i = 0; i < one.lines().size(); i++) {
+      ObjectNode expected = one.lines().get(i);
+      ObjectNode found = two.getFirst().lines().get(i);
+      for (String name : List.of("loss", "ce", "accuracy", "latency_ms", "spent_macs")) {
+        double value = expected.path(name).asDouble();
+        assertEquals(value, found.path(name).asDouble(), 2e-4 * Math.abs(value), name + i);
+      }
+    }
+    for (int s = 0; s < one.sets().size(); s++) {
+      float[] expected = one.sets().get(s);
+      assertArrayEquals(two.get(0).sets().get(s), two.get(1).sets().get(s), "set " + s);
+      float[] found = two.get(0).sets().get(s);
+      double error = 0;
+      double norm = 0;
+      for (int i = 0; i < expected.length; i++) {
+        error += Math.pow(expected[i] - found[i], 2);
+        norm += Math.pow(expected[i], 2);
+      }
+      assertTrue(Math.sqrt(error) <= 2e-4 * Math.sqrt(norm), "set " + s + ": " + error);
+    }
+  }
+
+  @Test
+  void ranksWithNormsOfTheirOwnStayEqualAndRepeatThemselves() throws Exception {
+    List<Left> ends =
+        ThreadRanks.run(4, r -> search("cpu", SearchStrategy.FBNET, 5, "a", false, r));
+    List<Left> again =
+        ThreadRanks.run(4, r -> search("cpu", SearchStrategy.FBNET, 5, "b", false, r));
+    for (List<Left> each : List.of(ends, again)) {
+      for (Left left : each) {
+        for (int s = 0; s < left.sets().size(); s++) {
+          assertArrayEquals(ends.getFirst().sets().get(s), left.sets().get(s));
+        }
+      }
+    }
+    assertEquals(ends.getFirst().lines(), again.getFirst().lines());
+  }
+
+  @Test
+  void aBatchThatRanksCannotShareIsRefused() throws Exception {
+    UserException refused =
+        assertThrows(
+            UserException.class,
+            () ->
+                ThreadRanks.run(
+                    3, r -> search("reference", SearchStrategy.FBNET, 5, "c", true, r)));
+    assertTrue(
+        refused.getMessage().startsWith("--batch 8 cannot be shared by 3"), refused::getMessage);
+  }
+}
