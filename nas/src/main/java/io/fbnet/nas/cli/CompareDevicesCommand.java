@@ -5,6 +5,7 @@ import io.fbnet.nas.file.AtomicFile;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.run.RunFiles;
 import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.space.SearchSpace;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -22,8 +23,9 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "compare-devices",
     description =
-        "Takes finished runs of one space, each for the device of its own latency table, and prints"
-            + " the latency of every network on every device as a Markdown table.")
+        "Takes finished runs of one space, each for the device of its own latency table and for its"
+            + " own resolution, and prints the latency of every network under every one of these"
+            + " conditions as a Markdown table.")
 final class CompareDevicesCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
   @Mixin ConfigOption config;
@@ -50,14 +52,14 @@ final class CompareDevicesCommand implements Callable<Integer> {
     List<LatencyTable> tables = new ArrayList<>();
     found.forEach(f -> add(tables, f.table()));
     luts.forEach(lut -> add(tables, LatencyTable.load(lut)));
+    boolean several = tables.stream().map(CompareDevicesCommand::size).distinct().count() > 1;
     StringBuilder text = new StringBuilder("| found for |");
-    tables.forEach(table -> text.append(" on ").append(cell(table.device())).append(" |"));
+    tables.forEach(table -> text.append(" on ").append(condition(table, several)).append(" |"));
     text.append(" blocks |\n| --- |").append(" ---: |".repeat(tables.size())).append(" --- |\n");
     for (Found f : found) {
-      text.append("| ").append(cell(f.table().device())).append(" |");
+      text.append("| ").append(condition(f.table(), several)).append(" |");
       for (LatencyTable table : tables) {
-        table.requireFits(f.network().space(), warning -> {});
-        double ms = table.latencyOf(f.network());
+        double ms = latency(f.network(), table);
         text.append(
             String.format(
                 Locale.ROOT, same(table, f.table()) ? " **%.4f ms** |" : " %.4f ms |", ms));
@@ -69,6 +71,26 @@ final class CompareDevicesCommand implements Callable<Integer> {
       AtomicFile.writeText(out, text.toString());
     }
     return 0;
+  }
+
+  /** Of a network's blocks at the resolution that the table is for. */
+  private static double latency(Architecture network, LatencyTable table) {
+    SearchSpace.Input own = network.space().input();
+    SearchSpace.Input other = table.space().input();
+    SearchSpace space =
+        own.channels() == other.channels() ? network.space().withInput(other) : network.space();
+    table.requireFits(space, warning -> {});
+    return table.latencyOf(network.choice());
+  }
+
+  private static String size(LatencyTable table) {
+    SearchSpace.Input input = table.space().input();
+    return input.height() + "x" + input.width();
+  }
+
+  /** The device, and the resolution where there are several. */
+  private static String condition(LatencyTable table, boolean several) {
+    return cell(table.device()) + (several ? " at " + size(table) : "");
   }
 
   private static Found read(Path run) {
