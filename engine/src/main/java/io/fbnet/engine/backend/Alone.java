@@ -2,6 +2,7 @@ package io.fbnet.engine.backend;
 
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Objects;
 
 /** One rank: nothing is to be exchanged. */
 enum Alone implements Communicator {
@@ -28,10 +29,21 @@ enum Alone implements Communicator {
   }
 
   @Override
-  public void mean(MemorySegment elements, int elementBytes) {}
+  public void mean(MemorySegment elements, int elementBytes) {
+    if (elementBytes != Float.BYTES && elementBytes != Double.BYTES
+        || elements.byteSize() % elementBytes != 0) {
+      throw new IllegalArgumentException(
+          elements.byteSize() + " bytes are no elements of " + elementBytes);
+    }
+  }
 
   @Override
-  public void broadcast(MemorySegment bytes, int root) {}
+  public void broadcast(MemorySegment bytes, int root) {
+    Objects.requireNonNull(bytes, "no memory");
+    if (root != 0) {
+      throw new IllegalArgumentException("there is no rank " + root + " among 1");
+    }
+  }
 
   @Override
   public List<byte[]> gather(byte[] bytes) {

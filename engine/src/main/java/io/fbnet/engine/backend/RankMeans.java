@@ -6,6 +6,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 
 /** Several pieces of the host's memory as one exchange between ranks. */
 public final class RankMeans {
@@ -17,7 +18,16 @@ public final class RankMeans {
 
   private RankMeans(
       Communicator ranks, List<MemorySegment> xs, List<MemorySegment> ys, int elementBytes) {
-    this.ranks = ranks;
+    if (xs.isEmpty() || xs.size() != ys.size()) {
+      throw new IllegalArgumentException(
+          "as many means as there are values, one or more, not " + ys.size() + " of " + xs.size());
+    }
+    for (int i = 0; i < xs.size(); i++) {
+      if (xs.get(i).byteSize() != ys.get(i).byteSize() || ys.get(i).isReadOnly()) {
+        throw new IllegalArgumentException("a mean has the place and size of its values");
+      }
+    }
+    this.ranks = Objects.requireNonNull(ranks, "no ranks");
     this.xs = List.copyOf(xs);
     this.ys = List.copyOf(ys);
     this.elementBytes = elementBytes;
@@ -65,6 +75,7 @@ public final class RankMeans {
    * @param numbers as many on every rank, in arrays of as many
    */
   public static void of(Communicator ranks, double[]... numbers) {
+    Objects.requireNonNull(numbers, "no numbers");
     if (ranks.size() == 1) {
       return;
     }

@@ -7,6 +7,7 @@ import io.fbnet.foreign.ForeignException;
 import io.fbnet.foreign.Mpi;
 import io.fbnet.foreign.MpiLauncher;
 import java.time.Duration;
+import java.util.Objects;
 import java.util.function.Supplier;
 
 /** The processes that were started together with this one, by {@code mpirun} or {@code srun}. */
@@ -39,6 +40,7 @@ public final class Ranks {
    * @throws RankFailure where others were started but MPI cannot be used, or is not the launcher's
    */
   public static Communicator ofThisProcess(Supplier<Duration> patience) {
+    Objects.requireNonNull(patience, "no time to wait");
     MpiLauncher launcher = MpiLauncher.ofThisProcess();
     if (!launcher.several()) {
       return Communicator.alone();

@@ -11,10 +11,12 @@ import com.tngtech.archunit.core.domain.JavaClass;
 import com.tngtech.archunit.core.domain.JavaModifier;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.backend.Communicator;
 import io.fbnet.engine.backend.Confinement;
 import io.fbnet.engine.backend.ControlBlock;
 import io.fbnet.engine.backend.HostMemory;
 import io.fbnet.engine.backend.Precision;
+import io.fbnet.engine.backend.RankMeans;
 import io.fbnet.engine.backend.Readback;
 import io.fbnet.engine.cpu.CpuBackend;
 import io.fbnet.engine.cuda.CudaBackend;
@@ -22,6 +24,7 @@ import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.GraphBuilder;
 import io.fbnet.engine.graph.ParameterSpec.Initial;
 import io.fbnet.engine.graph.Type;
+import io.fbnet.engine.ranks.Ranks;
 import io.fbnet.engine.reference.ReferenceBackend;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -58,7 +61,8 @@ class ApiSafetyTest {
     for (String name : List.of("graph", "plan", "random")) {
       HARMLESS.put("io.fbnet.engine." + name + ".*", data);
     }
-    for (String name : List.of("DeviceFailure", "OutOfDeviceMemory", "Precision", "Launch")) {
+    for (String name :
+        List.of("DeviceFailure", "RankFailure", "OutOfDeviceMemory", "Precision", "Launch")) {
       HARMLESS.put("io.fbnet.engine.backend." + name + "*", data);
     }
     String side = "a back end's side of Program, which alone calls it and checks what it is given";
@@ -85,6 +89,14 @@ class ApiSafetyTest {
             "Backend.fingerprint",
             "Backend.elementBytes",
             "Backend.confinement",
+            "Backend.communicator",
+            "Communicator.alone",
+            "Communicator.rank",
+            "Communicator.size",
+            "Communicator.localRank",
+            "Communicator.localSize",
+            "Ranks.library",
+            "Ranks.several",
             "CpuBackend.availability",
             "CpuBackend.vectorModule",
             "CpuBackend.processor",
@@ -99,6 +111,10 @@ class ApiSafetyTest {
             "ControlBlock.device",
             "HostMemory.offHeap")) {
       HARMLESS.put(name, words);
+    }
+    for (String name : List.of("barrier", "finish", "close")) {
+      HARMLESS.put(
+          "Communicator." + name, "nobody is waited for; those of several see ranks.RanksTest");
     }
     HARMLESS.put("Backend.warmUp", "runs loops of its own on memory of its own");
     HARMLESS.put("CudaBackend.open", "takes what a device shows, or refuses; see CudaFailureTest");
@@ -196,6 +212,7 @@ class ApiSafetyTest {
           IllegalStateException.class, () -> Program.compile(backend, graph, store), "store");
     }
     opening();
+    ranks();
     complete();
   }
 
@@ -453,6 +470,38 @@ class ApiSafetyTest {
     wrong("Confinement.close", elsewhere(here::close));
     called.add("Confinement.isClosed");
     called.add("Confinement.<init>");
+  }
+
+  /** What one process may be asked; those of several refuse the same, see ranks.RanksTest. */
+  private void ranks() {
+    Communicator alone = Communicator.alone();
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment seven = arena.allocate(7);
+      MemorySegment eight = arena.allocate(8);
+      wrong(
+          "Communicator.mean",
+          () -> alone.mean(null, 4),
+          () -> alone.mean(eight, 2),
+          () -> alone.mean(seven, 4));
+      wrong(
+          "Communicator.broadcast",
+          () -> alone.broadcast(null, 0),
+          () -> alone.broadcast(eight, 1),
+          () -> alone.broadcast(eight, -1));
+      wrong("Communicator.gather", () -> alone.gather(null));
+      wrong(
+          "RankMeans.kernel",
+          () -> RankMeans.kernel(null, List.of(eight), List.of(eight), 4),
+          () -> RankMeans.kernel(alone, List.of(), List.of(), 4),
+          () -> RankMeans.kernel(alone, List.of(eight), List.of(), 4),
+          () -> RankMeans.kernel(alone, List.of(eight), List.of(seven), 4),
+          () -> RankMeans.kernel(alone, List.of(eight), List.of(eight.asReadOnly()), 4));
+      wrong(
+          "RankMeans.of",
+          () -> RankMeans.of(null, new double[1]),
+          () -> RankMeans.of(alone, (double[][]) null));
+    }
+    wrong("Ranks.ofThisProcess", () -> Ranks.ofThisProcess(null));
   }
 
   /** Every public method of a public class was called wrongly, or cannot be. */
