@@ -63,6 +63,7 @@ class MpirunIT {
     return all.toArray(String[]::new);
   }
 
+  @Tag("full")
   @Test
   void twoProcessesSearchAndRepeatThemselves() throws Exception {
     requireThere(OPEN_MPI);
@@ -81,6 +82,7 @@ class MpirunIT {
         MetricsLog.read(second.resolve("metrics.jsonl")));
   }
 
+  @Tag("full")
   @Test
   void aStoppedSearchOfTwoIsFinishedByOne() throws Exception {
     requireThere(OPEN_MPI);

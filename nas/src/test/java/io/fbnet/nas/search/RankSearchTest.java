@@ -163,9 +163,9 @@ class RankSearchTest {
   @Test
   void ranksWithNormsOfTheirOwnStayEqualAndRepeatThemselves() throws Exception {
     List<Left> ends =
-        ThreadRanks.run(4, r -> search("cpu", SearchStrategy.FBNET, 5, "a", false, r));
+        ThreadRanks.run(2, r -> search("cpu", SearchStrategy.FBNET, 5, "a", false, r));
     List<Left> again =
-        ThreadRanks.run(4, r -> search("cpu", SearchStrategy.FBNET, 5, "b", false, r));
+        ThreadRanks.run(2, r -> search("cpu", SearchStrategy.FBNET, 5, "b", false, r));
     for (List<Left> each : List.of(ends, again)) {
       for (Left left : each) {
         for (int s = 0; s < left.sets().size(); s++) {
