@@ -44,24 +44,32 @@ final class RankFlags {
       Set.of(ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.DIVERGED);
 
   /** Who is told to end does so soon, even if the others are gone already. */
-  private static final Duration AFTER_SIGNAL = Duration.ofSeconds(5);
+  private static final Duration AFTER_SIGNAL = Duration.ofSeconds(8);
+
+  private static final Duration FOR_EVER = Duration.ofDays(1000);
 
   private Communicator ranks = Communicator.alone();
   private StopSignals signals;
+  private boolean leaving;
 
   /** Meets the others, if there are any. */
   private Communicator meet() {
     Ranges.atLeast("--rank-timeout", timeout, 1);
-    ranks =
-        Ranks.ofThisProcess(
-            () ->
-                signals != null && signals.received() != null
-                    ? AFTER_SIGNAL
-                    : Duration.ofSeconds(timeout));
+    ranks = Ranks.ofThisProcess(this::patience);
     if (ranks.size() > 1) {
       Main.speakAs("rank " + ranks.rank());
     }
     return ranks;
+  }
+
+  /** How long to wait for the others at this moment. */
+  private Duration patience() {
+    if (signals == null || leaving) {
+      // Before the first step rank 0 may decode images or measure a table, after the last it may
+      // write; who is gone the launcher knows.
+      return FOR_EVER;
+    }
+    return signals.received() != null ? AFTER_SIGNAL : Duration.ofSeconds(timeout);
   }
 
   /**
@@ -76,7 +84,10 @@ final class RankFlags {
         return code;
       } catch (UserException e) {
         if (COMMON_ENDS.contains(e.exitCode())) {
-          met.finish();
+          // Whoever leaves now with a code has the launcher end the others, so all wait for what
+          // rank 0 has to write. MPI's own end would wait for a launcher that is ending too.
+          leaving = true;
+          met.barrier();
         }
         throw e;
       }
