@@ -43,25 +43,36 @@ final class RankFlags {
   private static final Set<ExitCode> COMMON_ENDS =
       Set.of(ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.DIVERGED);
 
-  /** Who is told to end does so soon, even if the others are gone already. */
-  private static final Duration AFTER_SIGNAL = Duration.ofSeconds(5);
+  /**
+   * Who is told to end does so soon, even if the others are gone already; but not before one that
+   * takes a long step or saves has come.
+   */
+  private static final Duration AFTER_SIGNAL = Duration.ofSeconds(30);
+
+  /** Decoding images or measuring a table takes as long as it takes. */
+  private static final Duration WITHOUT_LIMIT = Duration.ofDays(10_000);
 
   private Communicator ranks = Communicator.alone();
+
+  /** Whether others wait for what one does by itself. */
+  private boolean inTurns;
+
   private StopSignals signals;
 
   /** Meets the others, if there are any. */
   private Communicator meet() {
     Ranges.atLeast("--rank-timeout", timeout, 1);
-    ranks =
-        Ranks.ofThisProcess(
-            () ->
-                signals != null && signals.received() != null
-                    ? AFTER_SIGNAL
-                    : Duration.ofSeconds(timeout));
+    ranks = Ranks.ofThisProcess(this::patience);
     if (ranks.size() > 1) {
       Main.speakAs("rank " + ranks.rank());
     }
     return ranks;
+  }
+
+  private Duration patience() {
+    Duration given = inTurns ? WITHOUT_LIMIT : Duration.ofSeconds(timeout);
+    boolean told = signals != null && signals.received() != null;
+    return told && given.compareTo(AFTER_SIGNAL) > 0 ? AFTER_SIGNAL : given;
   }
 
   /**
@@ -169,7 +180,9 @@ final class RankFlags {
     if (failure instanceof RankFailure) {
       throw failure;
     }
+    inTurns = true;
     List<byte[]> all = ranks.gather(sentence.getBytes(StandardCharsets.UTF_8));
+    inTurns = false;
     if (failure != null) {
       throw failure;
     }
