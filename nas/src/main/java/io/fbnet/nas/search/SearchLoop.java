@@ -200,7 +200,8 @@ public final class SearchLoop {
     root = folder.root();
     log = share.writes() ? new CostLog(folder.files().cost()) : null;
     Checkpoints checkpoints = folder.checkpoints(Checkpoints.LEAST_KEPT);
-    lastLoggedEpoch = lastLoggedEpoch(folder);
+    lastLoggedEpoch = share.writes() ? lastLoggedEpoch(folder) : -1;
+    share.requireSameImages(data.fingerprint());
     share.requireEqual(supernet.store());
     if (position.steps() == 0) {
       save(checkpoints, metrics);

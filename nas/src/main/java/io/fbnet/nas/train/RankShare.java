@@ -13,10 +13,11 @@ import io.fbnet.nas.data.BatchLoader;
 import io.fbnet.nas.file.Sha256;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
 import java.util.Arrays;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -31,6 +32,11 @@ import java.util.function.ObjIntConsumer;
 public final class RankShare {
   private static final String RANKS = "ranks";
 
+  /** The back end whose norms know the images of one rank alone. */
+  private static final String GPU = "cuda";
+
+  private static final long HASHED_BYTES = 1 << 20;
+
   private final Communicator ranks;
   private final int batch;
   private final boolean sharedNorms;
@@ -41,7 +47,8 @@ public final class RankShare {
    * @param backend knows the ranks
    * @param batch images of a step, of all ranks together
    * @param sharedNorms whether batch norms are over the images of all ranks
-   * @throws UserException (exit code 2) where the ranks cannot share the batch equally
+   * @throws UserException (exit code 2) where the ranks cannot share the batch equally, compute
+   *     with different settings, or have GPUs and are to share norms
    */
   public RankShare(Backend backend, int batch, boolean sharedNorms) {
     ranks = backend.communicator();
@@ -54,6 +61,11 @@ public final class RankShare {
           batch, ranks.size(), ranks.size());
     }
     requireAlike(backend);
+    if (sharedNorms && ranks.size() > 1 && backend.name().equals(GPU)) {
+      throw UserException.usage(
+          "--sync-bn is not there for GPUs yet: leave it out, so that batch norms are over the"
+              + " images of each process, or give --device cpu");
+    }
   }
 
   /** Ranks that compute alike take the same exchanges in the same order. */
@@ -176,7 +188,7 @@ public final class RankShare {
       try (Arena arena = Arena.ofConfined()) {
         MemorySegment values = arena.allocate(store.layout(set).size() * Float.BYTES, Float.BYTES);
         store.save(set, Storage.Flat.VALUES, values);
-        hashes.append(Sha256.hex(values.toArray(ValueLayout.JAVA_BYTE)));
+        hashes.append(hash(values));
       }
     }
     List<byte[]> all = ranks.gather(hashes.toString().getBytes(StandardCharsets.UTF_8));
@@ -189,6 +201,35 @@ public final class RankShare {
                 "the parameters of rank %d are no longer those of rank 0: its device or memory"
                     + " computes wrongly, or its processor differs; resume without it",
                 r));
+      }
+    }
+  }
+
+  /** Piece by piece: a set may be larger than Java's heap, or than an array can be. */
+  private static String hash(MemorySegment values) {
+    MessageDigest digest = Sha256.digest();
+    for (long at = 0; at < values.byteSize(); at += HASHED_BYTES) {
+      long bytes = Math.min(HASHED_BYTES, values.byteSize() - at);
+      digest.update(values.asSlice(at, bytes).asByteBuffer());
+    }
+    return HexFormat.of().formatHex(digest.digest());
+  }
+
+  /**
+   * Ends a training whose ranks read different images: they would not take as many steps, or train
+   * on other images than the run says.
+   *
+   * @param fingerprint of this rank's images
+   * @throws UserException (exit code 3) where another rank has others
+   */
+  public void requireSameImages(String fingerprint) {
+    List<byte[]> all = ranks.gather(fingerprint.getBytes(StandardCharsets.UTF_8));
+    for (int r = 1; r < all.size(); r++) {
+      if (!Arrays.equals(all.getFirst(), all.get(r))) {
+        throw UserException.data(
+            "rank %d reads other images than rank 0: --data and --data-dir must lead to the same"
+                + " ones on every machine",
+            r);
       }
     }
   }

@@ -129,6 +129,7 @@ public final class TrainLoop {
   public boolean run(RunFolder folder, MetricsLog metrics, TrainObserver observer) {
     root = folder.root();
     Checkpoints checkpoints = folder.checkpoints(Checkpoints.LEAST_KEPT);
+    share.requireSameImages(data.fingerprint());
     share.requireEqual(trainer.store());
     if (steps == 0) {
       save(checkpoints, metrics);

@@ -13,7 +13,9 @@ import io.fbnet.engine.cpu.CpuBackend;
 import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.program.ThreadRanks;
 import io.fbnet.engine.reference.ReferenceBackend;
+import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.data.DataOptions;
 import io.fbnet.nas.data.DataSource;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.latency.LatencyTable;
@@ -21,10 +23,13 @@ import io.fbnet.nas.network.SupernetGraphs.LossSettings;
 import io.fbnet.nas.run.MetricsLog;
 import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.space.SearchSpace;
+import io.fbnet.nas.train.RankShare;
 import java.io.IOException;
+import java.lang.reflect.Proxy;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -91,12 +96,24 @@ class RankSearchTest {
       boolean norms,
       Communicator ranks)
       throws IOException {
+    return search(device, strategy, batches, name, norms, ranks, TinySearch.shapes());
+  }
+
+  private Left search(
+      String device,
+      SearchStrategy strategy,
+      int batches,
+      String name,
+      boolean norms,
+      Communicator ranks,
+      DataOptions images)
+      throws IOException {
     SearchSpace space = TinySearch.space();
     LatencyTable table = TinySearch.table(space);
     Path root = folder.resolve(name);
     try (RunFolder run = ranks.rank() == 0 ? RunFolder.create(root) : RunFolder.beside(root);
         Backend backend = open(device, ranks);
-        Dataset data = DataSource.open(TinySearch.shapes());
+        Dataset data = DataSource.open(images);
         Search search =
             new Search(
                 backend,
@@ -186,5 +203,59 @@ class RankSearchTest {
                     3, r -> search("reference", SearchStrategy.FBNET, 5, "c", true, r)));
     assertTrue(
         refused.getMessage().startsWith("--batch 8 cannot be shared by 3"), refused::getMessage);
+  }
+
+  @Test
+  void ranksThatReadOtherImagesAreRefused() {
+    UserException refused =
+        assertThrows(
+            UserException.class,
+            () ->
+                ThreadRanks.run(
+                    2,
+                    r ->
+                        search(
+                            "reference",
+                            SearchStrategy.FBNET,
+                            5,
+                            "d",
+                            false,
+                            r,
+                            TinySearch.shapes().withSeed(1 + r.rank()))));
+    assertEquals(ExitCode.DATA_OR_CONFIGURATION, refused.exitCode());
+    assertTrue(
+        refused.getMessage().startsWith("rank 1 reads other images than rank 0"),
+        refused::getMessage);
+  }
+
+  @Test
+  void normsOverSeveralGpusAreRefused() throws Exception {
+    List<String> refused =
+        ThreadRanks.run(
+            2,
+            r -> {
+              Backend gpu = gpu(r);
+              assertEquals(4, new RankShare(gpu, BATCH, false).batch());
+              return assertThrows(UserException.class, () -> new RankShare(gpu, BATCH, true))
+                  .getMessage();
+            });
+    assertTrue(refused.getFirst().startsWith("--sync-bn is not there for GPUs"), refused::getFirst);
+    assertEquals(refused.getFirst(), refused.getLast());
+    assertEquals(BATCH, new RankShare(gpu(Communicator.alone()), BATCH, true).batch());
+  }
+
+  /** What a share asks of a back end, by one that computes nothing. */
+  private static Backend gpu(Communicator ranks) {
+    return (Backend)
+        Proxy.newProxyInstance(
+            Backend.class.getClassLoader(),
+            new Class<?>[] {Backend.class},
+            (proxy, method, arguments) ->
+                switch (method.getName()) {
+                  case "name" -> "cuda";
+                  case "communicator" -> ranks;
+                  case "fingerprint" -> Map.of("device", "cuda");
+                  default -> throw new UnsupportedOperationException(method.getName());
+                });
   }
 }
