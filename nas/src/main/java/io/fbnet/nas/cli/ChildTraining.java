@@ -132,6 +132,7 @@ final class ChildTraining {
               loop.droppedImages()));
     }
     if (recipe.accumulate() > 1) {
+      int norm = recipe.batch() / (recipe.sharedNorms() ? 1 : backend.communicator().size());
       console.note(
           String.format(
               Locale.ROOT,
@@ -139,7 +140,7 @@ final class ChildTraining {
                   + " of each %d images, so this is not quite a batch of %d",
               recipe.accumulate(),
               recipe.batch(),
-              recipe.batch(),
+              norm,
               recipe.accumulate() * recipe.batch()));
     }
   }
