@@ -58,14 +58,11 @@ final class Fbnet {
   void under(String launcher, int processes) {
     prefix = new ArrayList<>(List.of("env", "--default-signal=INT", launcher));
     if (launcher.endsWith("openmpi")) {
-      // By itself it kills what has not ended a second after it was told to.
+      // It waits so long before it tells others to end, and again before it kills them; by itself
+      // a second, in which a busy machine does not save.
       prefix.addAll(
           List.of(
-              "--allow-run-as-root",
-              "--oversubscribe",
-              "--mca",
-              "odls_base_sigkill_timeout",
-              "60"));
+              "--allow-run-as-root", "--oversubscribe", "--mca", "odls_base_sigkill_timeout", "5"));
     }
     // Open MPI's mpirun takes what follows a flag that holds "cp" for Java's class path, if it sees
     // that it starts Java, and cpu is such.

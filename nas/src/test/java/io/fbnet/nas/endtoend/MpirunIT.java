@@ -187,7 +187,7 @@ class MpirunIT {
     assertEquals(2, ranks.size());
     long pid = ranks.getLast().pid();
     assertEquals(0, new ProcessBuilder("kill", "-" + signal, Long.toString(pid)).start().waitFor());
-    assertTrue(mpirun.waitFor(13, TimeUnit.SECONDS), "hangs: " + Files.readString(err));
+    assertTrue(mpirun.waitFor(40, TimeUnit.SECONDS), "hangs: " + Files.readString(err));
     assertNotEquals(0, mpirun.exitValue());
     for (ProcessHandle rank : ranks) {
       rank.onExit().get(10, TimeUnit.SECONDS);
