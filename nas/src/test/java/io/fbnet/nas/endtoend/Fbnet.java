@@ -56,13 +56,18 @@ final class Fbnet {
 
   /** Has a launcher start so many processes for each program run from now on. */
   void under(String launcher, int processes) {
+    under(launcher, processes, 1);
+  }
+
+  /**
+   * The same where they are given time to save: Open MPI waits so many seconds before it tells
+   * others to end, and again before it kills them; by itself one.
+   */
+  void under(String launcher, int processes, int seconds) {
     prefix = new ArrayList<>(List.of("env", "--default-signal=INT", launcher));
     if (launcher.endsWith("openmpi")) {
-      // It tells its processes to end after so long, and after as long again it kills them; of
-      // itself after a second.
-      prefix.addAll(
-          List.of(
-              "--allow-run-as-root", "--oversubscribe", "--mca", "odls_base_sigkill_timeout", "5"));
+      prefix.addAll(List.of("--allow-run-as-root", "--oversubscribe"));
+      prefix.addAll(List.of("--mca", "odls_base_sigkill_timeout", Integer.toString(seconds)));
     }
     // Open MPI's mpirun takes what follows a flag that holds "cp" for Java's class path, if it sees
     // that it starts Java, and cpu is such.

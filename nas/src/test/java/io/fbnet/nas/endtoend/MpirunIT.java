@@ -86,7 +86,7 @@ class MpirunIT {
   @Test
   void aStoppedSearchOfTwoIsFinishedByOne() throws Exception {
     requireThere(OPEN_MPI);
-    fbnet.under(OPEN_MPI, 2);
+    fbnet.under(OPEN_MPI, 2, 10);
     Path run = folder.resolve("run");
     Path err = folder.resolve("err");
     Process mpirun =
@@ -175,7 +175,7 @@ class MpirunIT {
     String launcher = launcherAndSignal.substring(0, launcherAndSignal.indexOf(' '));
     String signal = launcherAndSignal.substring(launcherAndSignal.indexOf(' ') + 1);
     requireThere(launcher);
-    fbnet.under(launcher, 2);
+    fbnet.under(launcher, 2, 10);
     Path run = folder.resolve("run");
     Path err = folder.resolve("err");
     Process mpirun =
@@ -189,7 +189,7 @@ class MpirunIT {
     assertEquals(2, ranks.size());
     long pid = ranks.getLast().pid();
     assertEquals(0, new ProcessBuilder("kill", "-" + signal, Long.toString(pid)).start().waitFor());
-    assertTrue(mpirun.waitFor(13, TimeUnit.SECONDS), "hangs: " + Files.readString(err));
+    assertTrue(mpirun.waitFor(40, TimeUnit.SECONDS), "hangs: " + Files.readString(err));
     assertNotEquals(0, mpirun.exitValue());
     for (ProcessHandle rank : ranks) {
       rank.onExit().get(10, TimeUnit.SECONDS);
