@@ -149,6 +149,7 @@ class RanksTest {
     assertEquals(0, run(launcher, 3, "exchange").code());
   }
 
+  @Tag("full")
   @ParameterizedTest
   @EnumSource(Launcher.class)
   void aRankThatStaysAwayIsNotAwaitedForEver(Launcher launcher) throws Exception {
@@ -160,6 +161,7 @@ class RanksTest {
     assertTrue(outcome.output().contains("(this is rank 0 of 2)"), outcome.output());
   }
 
+  @Tag("full")
   @ParameterizedTest
   @EnumSource(Launcher.class)
   void aRankThatIsKilledEndsTheOthers(Launcher launcher) throws Exception {

@@ -87,7 +87,7 @@ class StorageFaultsTest {
 
   @Test
   void aNativeLibraryThatCannotBeUnpackedHereIsUnpackedElsewhere() throws Exception {
-    starts(6, 9, 700);
+    starts(6, 700);
   }
 
   @Test

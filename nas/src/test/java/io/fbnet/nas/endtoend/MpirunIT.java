@@ -24,6 +24,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Processes that a launcher started share a search or a training. */
+@Tag("full")
 @EnabledOnOs(OS.LINUX)
 class MpirunIT {
   private static final String OPEN_MPI = "mpirun.openmpi";
@@ -63,7 +64,6 @@ class MpirunIT {
     return all.toArray(String[]::new);
   }
 
-  @Tag("full")
   @Test
   void twoProcessesSearchAndRepeatThemselves() throws Exception {
     requireThere(OPEN_MPI);
@@ -82,7 +82,6 @@ class MpirunIT {
         MetricsLog.read(second.resolve("metrics.jsonl")));
   }
 
-  @Tag("full")
   @Test
   void aStoppedSearchOfTwoIsFinishedByOne() throws Exception {
     requireThere(OPEN_MPI);
@@ -130,7 +129,6 @@ class MpirunIT {
     assertTrue(outcome.err().contains("--batch 15 cannot be shared by 2 processes"), outcome.err());
   }
 
-  @Tag("full")
   @ParameterizedTest
   @ValueSource(strings = {OPEN_MPI, MPICH})
   void fourProcessesTrain(String launcher) throws Exception {
@@ -162,7 +160,6 @@ class MpirunIT {
   }
 
   /** One rank is gone, or answers no more: nobody waits for ever. */
-  @Tag("full")
   @ParameterizedTest
   @ValueSource(
       strings = {

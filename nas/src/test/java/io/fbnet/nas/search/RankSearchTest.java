@@ -137,6 +137,7 @@ class RankSearchTest {
     compare(SearchStrategy.FBNET, 5);
   }
 
+  @Tag("full")
   @Test
   void soDoTheyByPaths() throws Exception {
     compare(SearchStrategy.singlePath(PathSampling.FAIR), 5);
