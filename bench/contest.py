@@ -42,11 +42,16 @@ def call(command):
             pass
 
 
+def target(table):
+    """The mean of uniform draws, in milliseconds of three digits."""
+    return float("%.3g" % (table["fixed"] + sum(sum(row) / len(row) for row in table["layers"])))
+
+
 def number(value, form):
     return "-" if value is None else form % value
 
 
-def write(args, results, target):
+def write(args, results, limit):
     runs = results["runs"]
     seeds = sorted({run["seed"] for run in runs})
     rows, values, found = [], [], []
@@ -77,7 +82,7 @@ threads); commit {machine.revision()}.
 python3 bench/contest.py --strategies {args.strategies} --seeds {args.seeds} --cost {args.cost} --evaluations {args.evaluations} --train {args.train} --threads {args.threads}
 ```
 {missing}
-- each search: {args.cost} multiply-adds, scoring and recalibration included; `--target-latency {target:g}ms`; {args.evaluations} networks scored; otherwise the space's defaults
+- each search: {args.cost} multiply-adds, scoring and recalibration included; `--target-latency {limit:g}ms`; {args.evaluations} networks scored; otherwise the space's defaults
 - each pick, {args.train} a search, the best scored: `{", ".join(RECIPE.split(chr(10))).strip(", ")}`, on the images that trained w, with the search's seed; the one that is best on the held out images is kept
 - value: the kept one's accuracy on all test images, read once for it; t and p (two-sided) are of Student's paired test over the seeds against `{results["base"]}`
 - seconds are of a machine on which other work went on; multiply-adds are not touched by that
@@ -117,9 +122,7 @@ def main():
         code = call(fbnet + ["latency", "measure", "--space", SPACE, "--threads", str(args.threads), "--out", str(lut)])
         if code != 0:
             sys.exit(code)
-    table = json.loads(lut.read_text())
-    # The mean of uniform draws.
-    target = float("%.3g" % (table["fixed"] + sum(sum(row) / len(row) for row in table["layers"])))
+    limit = target(json.loads(lut.read_text()))
     recipe = args.runs / "recipe.yaml"
     recipe.write_text(RECIPE)
     folder = args.runs / "comparison"
@@ -128,13 +131,13 @@ def main():
     else:
         command = ["compare-strategies", "--out", str(folder), "--strategies", args.strategies, "--seeds", args.seeds,
                    "--space", SPACE, "--lut", str(lut), "--data", args.data, "--threads", str(args.threads),
-                   "--target-latency", "%gms" % target, "--cost", args.cost, "--evaluations", str(args.evaluations)]
+                   "--target-latency", "%gms" % limit, "--cost", args.cost, "--evaluations", str(args.evaluations)]
         if args.train:
             command += ["--train", str(args.train), "--recipe", str(recipe)]
     code = call(fbnet + command)
     results = folder / "results.json"
     if results.exists() and json.loads(results.read_text())["runs"]:
-        write(args, json.loads(results.read_text()), target)
+        write(args, json.loads(results.read_text()), limit)
     sys.exit(code)
 
 

@@ -1,10 +1,8 @@
 package io.fbnet.engine.backend;
 
-import static java.lang.foreign.ValueLayout.JAVA_DOUBLE;
-
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 
@@ -50,21 +48,29 @@ public final class RankMeans {
   }
 
   private void run() {
-    boolean apart = !together.equals(xs.getFirst());
-    if (apart) {
-      long at = 0;
-      for (MemorySegment x : xs) {
-        MemorySegment.copy(x, 0, together, at, x.byteSize());
-        at += x.byteSize();
-      }
+    if (together.equals(xs.getFirst())) {
+      ranks.mean(together, elementBytes);
+    } else {
+      exchange(ranks, xs, ys, elementBytes, together);
+    }
+  }
+
+  private static void exchange(
+      Communicator ranks,
+      List<MemorySegment> xs,
+      List<MemorySegment> ys,
+      int elementBytes,
+      MemorySegment together) {
+    long at = 0;
+    for (MemorySegment x : xs) {
+      MemorySegment.copy(x, 0, together, at, x.byteSize());
+      at += x.byteSize();
     }
     ranks.mean(together, elementBytes);
-    if (apart) {
-      long at = 0;
-      for (MemorySegment y : ys) {
-        MemorySegment.copy(together, at, y, 0, y.byteSize());
-        at += y.byteSize();
-      }
+    at = 0;
+    for (MemorySegment y : ys) {
+      MemorySegment.copy(together, at, y, 0, y.byteSize());
+      at += y.byteSize();
     }
   }
 
@@ -79,25 +85,10 @@ public final class RankMeans {
     if (ranks.size() == 1) {
       return;
     }
+    List<MemorySegment> parts = Arrays.stream(numbers).map(MemorySegment::ofArray).toList();
+    long bytes = parts.stream().mapToLong(MemorySegment::byteSize).sum();
     try (Arena arena = Arena.ofConfined()) {
-      List<MemorySegment> parts = new ArrayList<>();
-      long count = 0;
-      for (double[] array : numbers) {
-        parts.add(MemorySegment.ofArray(array));
-        count += array.length;
-      }
-      MemorySegment all = arena.allocate(JAVA_DOUBLE, count);
-      long at = 0;
-      for (MemorySegment part : parts) {
-        MemorySegment.copy(part, 0, all, at, part.byteSize());
-        at += part.byteSize();
-      }
-      ranks.mean(all, Double.BYTES);
-      at = 0;
-      for (MemorySegment part : parts) {
-        MemorySegment.copy(all, at, part, 0, part.byteSize());
-        at += part.byteSize();
-      }
+      exchange(ranks, parts, parts, Double.BYTES, arena.allocate(bytes, Double.BYTES));
     }
   }
 }

@@ -8,7 +8,6 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.stream.Stream;
 
 /**
  * Makes a training step the share of one rank among several, each with as many other images. What
@@ -35,7 +34,7 @@ public final class AcrossRanks {
     this.graph = graph;
     this.rank = rank;
     this.norms = norms;
-    nextId = ids(graph);
+    nextId = graph.nextId();
     storage = new LinkedHashMap<>(graph.storage());
   }
 
@@ -56,16 +55,6 @@ public final class AcrossRanks {
         .outputs()
         .forEach((name, value) -> outputs.put(name, share.means.getOrDefault(value, value)));
     return new Graph(share.ops, share.storage, graph.parameters(), outputs);
-  }
-
-  private static int ids(Graph graph) {
-    return 1
-        + Stream.concat(
-                graph.storage().keySet().stream(),
-                graph.ops().stream().flatMap(op -> op.outputs().stream()))
-            .mapToInt(Value::id)
-            .max()
-            .orElse(0);
   }
 
   private void add(Op op) {

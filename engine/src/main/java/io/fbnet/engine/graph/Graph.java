@@ -4,6 +4,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 
 /**
  * An immutable list of operations in the order in which they run.
@@ -35,6 +36,16 @@ public record Graph(
         .mapToInt(e -> e.getKey().shape().get(0))
         .max()
         .orElse(0);
+  }
+
+  /** {@return the first number from which on no value of the graph has its id} */
+  int nextId() {
+    return Stream.concat(
+                storage.keySet().stream(), ops.stream().flatMap(op -> op.outputs().stream()))
+            .mapToInt(Value::id)
+            .max()
+            .orElse(0)
+        + 1;
   }
 
   /** Unlike {@link Map#copyOf}, whose order is another one in every process. */

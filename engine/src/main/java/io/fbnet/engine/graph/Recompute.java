@@ -29,9 +29,7 @@ public final class Recompute {
       op.outputs().forEach(v -> producers.put(v, op));
       op.inputs().forEach(v -> readers.computeIfAbsent(v, key -> new ArrayList<>()).add(op));
     }
-    Set<Value> all = new HashSet<>(graph.storage().keySet());
-    all.addAll(producers.keySet());
-    nextId = all.stream().mapToInt(Value::id).max().orElse(0) + 1;
+    nextId = graph.nextId();
     for (Op op : ops) {
       switch (op) {
         case Op.WeightedSum w -> dropWithin(w.xs());
