@@ -44,8 +44,8 @@ final class StrategyFlags {
         "darts2: the same, second order, by looking one w step ahead: 1.7, since a theta step takes"
             + " four forward and backward passes.",
         "gdas: one hard path drawn from theta in every step of either kind: a seventh.",
-        "tf-nas: w by one path drawn from theta and one uniform path a step, theta by the mixture:"
-            + " a half, most of it theta's.",
+        "tf-nas: w by one path drawn from theta and one uniform path a step, theta by the mixture"
+            + " after every second of them: a half, most of it theta's.",
         "single-path: w by one path a step, then ageing evolution on the supernet's scores: a"
             + " seventh for the epochs, and each evaluation a forward pass over 20 batches and the"
             + " theta split.",

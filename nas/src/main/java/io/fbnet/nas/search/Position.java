@@ -7,16 +7,16 @@ import java.util.Arrays;
 
 /**
  * How far a search has come: what comes next is batch {@code batch} of {@code phase} of {@code
- * epoch}.
+ * epoch}. Where steps of theta stand between those of w, a batch is w's, also in theta's phase.
  *
  * @param epoch from 0; the number of epochs when the search is over
- * @param phase weights first, then theta
+ * @param phase of the step that comes next; in an epoch's halves weights first, then theta
  * @param batch from 0
  * @param weightSteps w steps done
  * @param thetaSteps theta steps done
  */
 record Position(int epoch, Phase phase, int batch, long weightSteps, long thetaSteps) {
-  /** The two halves of an epoch. */
+  /** The two kinds of steps. */
   enum Phase {
     WEIGHTS,
     THETA
@@ -37,8 +37,9 @@ record Position(int epoch, Phase phase, int batch, long weightSteps, long thetaS
         : new Position(epoch, phase, batch + 1, weightSteps, thetaSteps + 1);
   }
 
-  Position atPhase(Phase next) {
-    return new Position(epoch, next, 0, weightSteps, thetaSteps);
+  /** The same of a phase, with another batch. */
+  Position inTurn(Phase next, int from) {
+    return new Position(epoch, next, from, weightSteps, thetaSteps);
   }
 
   Position nextEpoch() {

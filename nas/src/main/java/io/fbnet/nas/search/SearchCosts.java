@@ -245,7 +245,7 @@ public final class SearchCosts {
     double steps = (double) epochs * planned.weightBatches(weightImages);
     double thetaSteps =
         (double) (epochs - planned.warmupEpochs())
-            * planned.thetaBatches(weightImages, thetaImages);
+            * Turns.of(planned, strategy, weightImages, thetaImages).thetaSteps();
     return steps * weight + thetaSteps * theta;
   }
 

@@ -30,9 +30,10 @@ import java.util.Map;
 import java.util.function.Consumer;
 
 /**
- * The alternation: each epoch trains w on its share of the images and then, after the warm-up,
- * theta on the rest. Everything that a step depends on is either in the checkpoint or a function of
- * the seed and the position, so a resumed run computes what an unbroken one would have.
+ * The alternation: each epoch trains w on its share of the images and, after the warm-up, theta on
+ * the rest, when its turn is ({@link Turns}). Everything that a step depends on is either in the
+ * checkpoint or a function of the seed and the position, so a resumed run computes what an unbroken
+ * one would have.
  */
 public final class SearchLoop {
   private static final String MULTIPLIERS = "multipliers";
@@ -40,6 +41,7 @@ public final class SearchLoop {
 
   private static final String TAU = "tau";
   private static final String SPENT = "spent_macs";
+  private static final String THETA_EVERY = "theta_every";
   private static final int WEIGHT_STREAM = 1;
   private static final int THETA_STREAM = 2;
   private static final int LOOKED_STREAM = 9;
@@ -71,6 +73,8 @@ public final class SearchLoop {
   private PathSampler sampler;
   private ThetaSteps thetaSteps;
   private Theta drawn;
+  private long drawnAt = -1;
+  private Turns turns;
   private Path root;
 
   /** A search at its beginning. */
@@ -93,6 +97,7 @@ public final class SearchLoop {
     ascent = new DualAscent(supernet.budget());
     splits =
         Splits.split(data.train(), settings.weightShare(), settings.seed(), settings.trainImages());
+    turns = Turns.of(settings, strategy, splits.first().length, splits.second().length);
   }
 
   /** {@return the images that train w and those that train theta} */
@@ -145,6 +150,14 @@ public final class SearchLoop {
           "the run was begun by an older version, which counted no multiply-adds: its cost is that"
               + " of the steps from here on");
     }
+    if (thetaEvery(checkpoint) != turns.every()) {
+      turns = turns.halves();
+      if (!finished()) {
+        warnings.accept(
+            "the run was begun by an older version, which trained theta in the second half of each"
+                + " epoch with every strategy: it goes on so");
+      }
+    }
     try {
       ascent.restore(checkpoint.manifest().state().path(MULTIPLIERS));
     } catch (IllegalArgumentException e) {
@@ -152,23 +165,32 @@ public final class SearchLoop {
     }
   }
 
+  /** How the run that a checkpoint is of was begun. */
+  private int thetaEvery(Checkpoints.Found checkpoint) {
+    if (!checkpoint.manifest().state().has(THETA_EVERY)) {
+      return position.steps() > 0 ? 0 : turns.every();
+    }
+    int every = (int) checkpoint.count(THETA_EVERY, Integer.MAX_VALUE);
+    if (every != 0 && every != turns.every()) {
+      throw checkpoint.wrong(THETA_EVERY);
+    }
+    return every;
+  }
+
   /** {@return steps of the whole search} */
   public long totalSteps() {
     int thetaEpochs =
         strategy.trainsTheta() ? Math.max(0, settings.epochs() - settings.warmupEpochs()) : 0;
-    return totalWeightSteps() + (long) thetaEpochs * thetaBatches();
+    return totalWeightSteps() + (long) thetaEpochs * turns.thetaSteps();
   }
 
   private long totalWeightSteps() {
-    return (long) settings.epochs() * weightBatches();
+    return (long) settings.epochs() * turns.weightSteps();
   }
 
-  private int weightBatches() {
-    return settings.weightBatches(splits.first().length);
-  }
-
-  private int thetaBatches() {
-    return settings.thetaBatches(splits.first().length, splits.second().length);
+  /** Whether theta is trained in this epoch. */
+  private boolean thetaMoves() {
+    return strategy.trainsTheta() && position.epoch() >= settings.warmupEpochs();
   }
 
   /** {@return images that drop out of every epoch because they fill no whole batch} */
@@ -209,6 +231,7 @@ public final class SearchLoop {
     try (HostMemory memory = backend.hostMemory();
         BatchLoader weightLoader = loader(splits.first(), WEIGHT_STREAM, memory);
         BatchLoader thetaLoader = loader(splits.second(), THETA_STREAM, memory);
+        BatchRounds thetaRounds = new BatchRounds(loader(splits.second(), THETA_STREAM, memory));
         ThetaSteps steps =
             new ThetaSteps(
                 supernet,
@@ -217,15 +240,14 @@ public final class SearchLoop {
                 () -> loader(splits.first(), LOOKED_STREAM, memory))) {
       thetaSteps = steps;
       while (!finished()) {
-        boolean theta = position.phase() == Position.Phase.THETA;
-        boolean through =
-            phase(theta ? thetaLoader : weightLoader, theta, checkpoints, metrics, observer);
-        if (!through) {
+        boolean secondHalf = turns.every() == 0 && position.phase() == Position.Phase.THETA;
+        BatchLoader loader = secondHalf ? thetaLoader : weightLoader;
+        if (!steps(loader, thetaRounds, checkpoints, metrics, observer)) {
           save(checkpoints, metrics);
           return false;
         }
-        if (!theta && strategy.trainsTheta() && position.epoch() >= settings.warmupEpochs()) {
-          position = position.atPhase(Position.Phase.THETA);
+        if (turns.every() == 0 && !secondHalf && thetaMoves()) {
+          position = position.inTurn(Position.Phase.THETA, 0);
           continue;
         }
         share.requireEqual(supernet.store());
@@ -237,16 +259,18 @@ public final class SearchLoop {
     return true;
   }
 
-  private boolean phase(
+  /** Steps to the end of the epoch, or of its half. */
+  private boolean steps(
       BatchLoader loader,
-      boolean theta,
+      BatchRounds between,
       Checkpoints checkpoints,
       MetricsLog metrics,
       SearchObserver observer) {
     loader.start(position.epoch(), position.batch());
-    int batches = theta ? thetaBatches() : weightBatches();
-    while (position.batch() < batches) {
-      Batch batch = loader.next();
+    while (!turns.over(position)) {
+      boolean theta = position.phase() == Position.Phase.THETA;
+      Batch batch =
+          theta && turns.every() > 0 ? between.take(position.thetaSteps()) : loader.next();
       StepInFlight launched =
           theta || strategy.sampling().isEmpty() ? launch(theta, batch) : launchPaths(batch);
       finish(metrics, observer);
@@ -276,9 +300,7 @@ public final class SearchLoop {
 
   /** The temperature of the step that comes next. */
   private double tau() {
-    boolean theta = position.phase() == Position.Phase.THETA;
-    int batches = theta ? thetaBatches() : weightBatches();
-    return settings.tau(position.epoch(), position.batch(), batches);
+    return settings.tau(position.epoch(), turns.done(position), turns.steps(position));
   }
 
   /** A step of single paths, whose results are there when it returns. */
@@ -289,9 +311,9 @@ public final class SearchLoop {
       sampler = new PathSampler(sampling, supernet.space(), settings.seed());
     }
     double rate = settings.rate(position.weightSteps(), totalWeightSteps());
-    if (drawn == null || sampling.readsTheta() && position.batch() == 0) {
-      // Theta rests while w is trained.
+    if (drawn == null || sampling.readsTheta() && drawnAt != position.thetaSteps()) {
       drawn = supernet.theta();
+      drawnAt = position.thetaSteps();
     }
     List<int[]> taken = sampler.paths(drawn, position.weightSteps());
     double tau = tau();
@@ -299,7 +321,7 @@ public final class SearchLoop {
     for (int[] path : taken) {
       spent += costs.path(path);
     }
-    position = position.afterStep();
+    position = turns.after(position, thetaMoves());
     return new StepInFlight(false, position, rate, tau, batch, results);
   }
 
@@ -325,7 +347,7 @@ public final class SearchLoop {
       program.run();
       spent += costs.weightStep();
     }
-    position = position.afterStep();
+    position = turns.after(position, thetaMoves());
     String[] outputs = StepInFlight.outputs(theta, supernet.budget());
     return new StepInFlight(theta, position, rate, tau, batch, program.readLater(outputs));
   }
@@ -427,6 +449,7 @@ public final class SearchLoop {
       state.put("seed", settings.seed());
       state.put(TAU, tau());
       state.put(SPENT, spent);
+      state.put(THETA_EVERY, turns.every());
       state.set(MULTIPLIERS, ascent.json());
       checkpoints.write(
           new Checkpoints.Snapshot(

@@ -17,6 +17,8 @@ import java.util.function.Function;
  * @param noise whether the mixture is weighted by samples of Gumbel-softmax, else by the softmax of
  *     theta itself
  * @param thetaStep how theta's gradient is found, where it is trained
+ * @param thetaEvery after how many steps of w theta takes one; 0 where each epoch trains w and then
+ *     theta
  * @param controller makes what proposes networks; empty where theta does
  */
 public record SearchStrategy(
@@ -24,6 +26,7 @@ public record SearchStrategy(
     Optional<PathSampling> sampling,
     boolean noise,
     ThetaStep thetaStep,
+    int thetaEvery,
     Optional<Function<Problem, Controller>> controller) {
 
   /** How theta's gradient is found. */
@@ -52,19 +55,31 @@ public record SearchStrategy(
   public static final SearchStrategy GDAS =
       byGradients("gdas", Optional.of(PathSampling.THETA), true, ThetaStep.PATH);
 
-  /** Two paths a w step, theta by the mixture (TF-NAS, arXiv 2008.05314). */
+  /**
+   * Two paths a w step, theta by the mixture after every second of them (TF-NAS, arXiv 2008.05314).
+   */
   public static final SearchStrategy TF_NAS =
-      byGradients("tf-nas", Optional.of(PathSampling.THETA_AND_UNIFORM), true, ThetaStep.MIXTURE);
+      new SearchStrategy(
+          "tf-nas",
+          Optional.of(PathSampling.THETA_AND_UNIFORM),
+          true,
+          ThetaStep.MIXTURE,
+          2,
+          Optional.empty());
 
   /**
    * Checks that the parts fit.
    *
-   * @throws IllegalArgumentException where paths are drawn from a theta that nothing trains
+   * @throws IllegalArgumentException where paths are drawn from a theta that nothing trains, a step
+   *     is looked ahead by paths, or theta waits for less than no step
    */
   public SearchStrategy {
     if (controller.isPresent() && sampling.filter(PathSampling::readsTheta).isPresent()) {
       throw new IllegalArgumentException(
           "paths drawn from theta need a theta that is trained, and a controller leaves it alone");
+    }
+    if (thetaEvery < 0) {
+      throw new IllegalArgumentException("theta takes a step after some steps of w, or 0");
     }
     if (thetaStep == ThetaStep.UNROLLED && sampling.isPresent()) {
       throw new IllegalArgumentException("a step of w that is looked ahead is one of the mixture");
@@ -73,7 +88,7 @@ public record SearchStrategy(
 
   private static SearchStrategy byGradients(
       String name, Optional<PathSampling> sampling, boolean noise, ThetaStep thetaStep) {
-    return new SearchStrategy(name, sampling, noise, thetaStep, Optional.empty());
+    return new SearchStrategy(name, sampling, noise, thetaStep, 0, Optional.empty());
   }
 
   /**
@@ -86,7 +101,7 @@ public record SearchStrategy(
   public static SearchStrategy byPaths(
       String name, PathSampling sampling, Function<Problem, Controller> controller) {
     return new SearchStrategy(
-        name, Optional.of(sampling), false, ThetaStep.MIXTURE, Optional.of(controller));
+        name, Optional.of(sampling), false, ThetaStep.MIXTURE, 0, Optional.of(controller));
   }
 
   /**

@@ -18,13 +18,10 @@ final class ThetaSteps implements AutoCloseable {
   private final SearchStrategy.ThetaStep kind;
   private final SearchCosts costs;
   private final Supplier<BatchLoader> weightImages;
-  private BatchLoader looked;
+  private BatchRounds looked;
 
   /** Those of the last two steps: the device may still copy them. */
   private final Deque<Batch> lookedAt = new ArrayDeque<>();
-
-  /** The theta step that comes next, as far as the images that are looked at go. */
-  private long next = -1;
 
   /**
    * Steps of a supernet.
@@ -116,17 +113,12 @@ final class ThetaSteps implements AutoCloseable {
   /** The batch of w's images that belongs to a theta step: one after the other, round and round. */
   private Batch weightBatch(long thetaStep) {
     if (looked == null) {
-      looked = weightImages.get();
+      looked = new BatchRounds(weightImages.get());
     }
     if (lookedAt.size() == 2) {
       lookedAt.remove().release();
     }
-    int batches = looked.batches();
-    if (thetaStep != next || thetaStep % batches == 0) {
-      looked.start(Math.toIntExact(thetaStep / batches), Math.toIntExact(thetaStep % batches));
-    }
-    next = thetaStep + 1;
-    Batch batch = looked.next();
+    Batch batch = looked.take(thetaStep);
     lookedAt.add(batch);
     return batch;
   }

@@ -147,7 +147,9 @@ class StrategiesTest {
     TinySearch.StopAfter[] stops =
         strategy.trainsTheta()
             ? new TinySearch.StopAfter[] {
-              new TinySearch.StopAfter(3, 0), new TinySearch.StopAfter(12, 0)
+              // Where theta's steps stand between those of w, one of them comes next.
+              new TinySearch.StopAfter(strategy.thetaEvery() == 0 ? 3 : 2, 0),
+              new TinySearch.StopAfter(12, 0)
             }
             : new TinySearch.StopAfter[] {
               new TinySearch.StopAfter(3, 0),
@@ -173,6 +175,51 @@ class StrategiesTest {
       assertTrue(budget.met(score.architecture().choice()), what);
     }
     assertFalse(whole.found().drawn().isEmpty(), what);
+  }
+
+  @Test
+  void aRunOfAnOlderVersionKeepsItsTurns() throws IOException {
+    SearchSpace space = TinySearch.space();
+    LatencyTable table = TinySearch.table(space);
+    List<String> warnings = new ArrayList<>();
+    Path root = folder.resolve("older");
+    for (boolean begun : new boolean[] {false, true}) {
+      try (Backend backend = Devices.open("cpu");
+          Dataset data = DataSource.open(TinySearch.shapes());
+          RunFolder run = begun ? RunFolder.open(root) : RunFolder.create(root);
+          Search search =
+              new Search(
+                  backend,
+                  data,
+                  space,
+                  table,
+                  TinySearch.budget(space, table),
+                  settings(),
+                  SearchStrategy.TF_NAS)) {
+        if (begun) {
+          assertTrue(search.restore(run, warnings::add));
+          assertEquals(20, search.loop().totalSteps());
+        } else {
+          assertEquals(24, search.loop().totalSteps());
+        }
+        int stop = begun ? Integer.MAX_VALUE : 1;
+        assertEquals(begun, search.run(run, new TinySearch.StopAfter(stop, Integer.MAX_VALUE)));
+      }
+      Files.writeString(root.resolve("config.yaml"), "");
+      try (Stream<Path> files = Files.walk(root.resolve("checkpoints"))) {
+        for (Path file : files.filter(f -> f.endsWith("manifest.json")).toList()) {
+          String text = Files.readString(file);
+          assertTrue(text.contains("theta_every"), text);
+          Files.writeString(file, text.replaceFirst(",\\s*\"theta_every\"\\s*:\\s*\\d+", ""));
+        }
+      }
+    }
+    assertEquals(1, warnings.stream().filter(w -> w.contains("second half of each")).count());
+    StringBuilder phases = new StringBuilder();
+    for (ObjectNode line : MetricsLog.read(root.resolve("metrics.jsonl"))) {
+      phases.append(line.path("phase").asText().charAt(0));
+    }
+    assertEquals("wwwwwwwwttewwwwwwwwtte", phases.toString());
   }
 
   /** Multiply-adds of such a search, counted from what it did. */
