@@ -3,9 +3,9 @@
 
 The search of a small space runs in a Java process whose heap is touched from the beginning and keeps its size, and which
 gives back every five seconds, as the program has it, what its compilers freed (they take 12 to 20 MiB for a moment, once the
-steps' methods are hot, which glibc would keep), so that what grows is not Java's. The images of `cpu` are larger, so that
-10,000 steps take minutes there as well: in the ten seconds that they took with those of the others Java's second compiler
-was at work until the end. Goes on where it was stopped.
+steps' methods are hot, which glibc would keep), so that what grows is not Java's. The images are
+of a size with which 10,000 steps take minutes: where they took ten seconds Java's second compiler was at work until the end.
+Goes on where it was stopped.
 
   mvn -q -B package -pl nas -am -DskipTests
   python3 bench/long_runs.py [--steps 10000] [--devices reference,cpu,cuda] [--java JAVA] [--out FILE]
@@ -39,8 +39,8 @@ head: 16
 blocks: [k3_e1, k5_e3, skip]
 """
 TABLE = "unit us\ndevice bench\nfixed 50\n10 30 0\n12 35 8\n"
-SIDES = {"reference": 8, "cuda": 8, "cpu": 96}
-BATCHES = {"reference": 2, "cuda": 2, "cpu": 8}
+SIDES = {"reference": 20, "cuda": 12, "cpu": 96}
+BATCHES = {"reference": 4, "cuda": 2, "cpu": 8}
 EPOCH = 500  # Steps: 400 of w and 100 of theta.
 
 
@@ -137,8 +137,9 @@ def main():
     rows = [row(device, samples, args.steps) for device, samples in kept.items()]
     args.out.write_text(f"""# Long runs
 
-A search of {args.steps} steps of a small space on each back end (`cuda` is the software device of the tests; images of
-{", ".join("%dx%d on `%s`" % (SIDES[d], SIDES[d], d) for d in kept)}); {os.cpu_count()} cores of {machine.processor()}; commit {tree}; `python3 bench/long_runs.py --steps {args.steps} --devices {",".join(kept)}`.
+A search of {args.steps} steps of a small space on each back end (`cuda` is the software device of the tests); {os.cpu_count()} cores
+of {machine.processor()}; commit {tree}; `python3 bench/long_runs.py --steps {args.steps} --devices {",".join(kept)}`.
+Batches of {", ".join("%d images of %dx%d on `%s`" % (BATCHES[d], SIDES[d], SIDES[d], d) for d in kept)}.
 The heap is fixed and touched at the start, and glibc gives back every five seconds what Java's compilers freed. Medians of the
 samples from step {FIRST} to {FIRST + WINDOW} and of the last {WINDOW} steps: memory in MiB, resident, of it anonymous, and what
 Java's native memory tracking counts; open files; threads.
