@@ -18,7 +18,8 @@ final class DataFlags {
       paramLabel = "NAME|DIR",
       description =
           "fashion-mnist, shapes (a small generated set), or a folder: IDX files, CIFAR binaries,"
-              + " or one folder of images a class. Default: fashion-mnist for the space fashion.")
+              + " tar files of images, or one folder of images a class. Default: fashion-mnist for"
+              + " the space fashion.")
   String data;
 
   @Option(

@@ -146,7 +146,7 @@ final class EvaluateCommand implements Callable<Integer> {
     for (int i = 0; i < labels.length; i++) {
       labels[i] = positions.get(images.classes().get(labels[i]));
     }
-    return ImageSet.of(images.name(), images.shape(), images.pixels(), labels, network.classes());
+    return images.relabelled(labels, network.classes());
   }
 
   private static String few(List<String> names) {

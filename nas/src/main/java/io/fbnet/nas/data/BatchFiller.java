@@ -2,7 +2,6 @@ package io.fbnet.nas.data;
 
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 
-import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 
 /**
@@ -12,6 +11,9 @@ import java.util.Arrays;
  * resumed. Used by one thread.
  */
 final class BatchFiller {
+  /** How far an image of a shard may move: the more, the nearer the order is to any order. */
+  static final int SHARD_WINDOW = 4096;
+
   private final ImageSet set;
   private final Augmentation augmentation;
   private final int stream;
@@ -24,8 +26,54 @@ final class BatchFiller {
     philox = new Philox(seed);
   }
 
-  /** The epoch's order of these images: by their draw, and by number where draws are equal. */
+  /**
+   * The epoch's order of these images. Where they lie in memory it is that of their draws, and of
+   * numbers where draws are equal. Shards are taken in the order of their own draws; behind each
+   * other their images make one row, in which each moves on by its draw, less than a window. So
+   * what is read together lies in a few shards.
+   */
   int[] order(int[] images, int epoch) {
+    return set.shards().length == 0 ? anywhere(images, epoch) : byShards(images, epoch);
+  }
+
+  private int[] byShards(int[] images, int epoch) {
+    int[] ascending = images.clone();
+    Arrays.sort(ascending);
+    int[] firsts = set.shards();
+    long[] shards = new long[firsts.length];
+    for (int s = 0; s < shards.length; s++) {
+      long word = philox.at(s, epoch, stream, DrawPurpose.SHARD_ORDER).w0;
+      shards[s] = (word << 32) | s;
+    }
+    Arrays.sort(shards);
+    int[] row = new int[images.length];
+    long[] keyed = new long[images.length];
+    int place = 0;
+    for (long shard : shards) {
+      int s = (int) shard;
+      int end = s + 1 < firsts.length ? firsts[s + 1] : set.size();
+      for (int i = from(ascending, firsts[s]); i < ascending.length && ascending[i] < end; i++) {
+        long moved = (long) place + Philox.below(draw(ascending[i], epoch).w0, SHARD_WINDOW);
+        row[place] = ascending[i];
+        keyed[place] = (moved << 31) | place;
+        place++;
+      }
+    }
+    Arrays.sort(keyed);
+    int[] order = new int[images.length];
+    for (int i = 0; i < order.length; i++) {
+      order[i] = row[(int) (keyed[i] & Integer.MAX_VALUE)];
+    }
+    return order;
+  }
+
+  /** Where numbers of at least {@code first} begin. */
+  private static int from(int[] ascending, int first) {
+    int found = Arrays.binarySearch(ascending, first);
+    return found < 0 ? -found - 1 : found;
+  }
+
+  private int[] anywhere(int[] images, int epoch) {
     long[] keyed = new long[images.length];
     for (int i = 0; i < images.length; i++) {
       long word = draw(images[i], epoch).w0;
@@ -42,16 +90,14 @@ final class BatchFiller {
   /** Fills a slot from {@code order[from]} on; returns how many images are real. */
   int fill(BatchSlot slot, int[] order, int from, int epoch) {
     int count = Math.min(slot.numbers.length, order.length - from);
-    long bytes = set.shape().elements();
-    MemorySegment pixels = set.pixels();
     for (int i = 0; i < slot.numbers.length; i++) {
       // Padding repeats the last real image.
       int image = order[from + Math.min(i, count - 1)];
       slot.numbers[i] = image;
       slot.labels.setAtIndex(JAVA_INT, i, set.label(image));
       window(image, epoch).writeTo(slot.windows, i);
-      MemorySegment.copy(pixels, image * bytes, slot.images, i * bytes, bytes);
     }
+    set.copy(slot.numbers, slot.images);
     return count;
   }
 

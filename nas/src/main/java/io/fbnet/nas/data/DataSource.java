@@ -70,7 +70,7 @@ public final class DataSource {
             () ->
                 UserException.data(
                     "There is no folder '%s'%s; --data takes fashion-mnist, shapes, or a folder of"
-                        + " IDX files, CIFAR binary files or images.",
+                        + " IDX files, CIFAR binary files, images or shards (tar files of images).",
                     given, options.dataDir().map(dir -> ", here or in " + dir).orElse("")));
     if (!Files.isDirectory(path)) {
       throw UserException.data(
@@ -88,7 +88,12 @@ public final class DataSource {
       }
     }
     Optional<CifarSource> cifar = CifarSource.at(name, folder);
-    return cifar.isPresent() ? cifar.get() : new FolderSource(name, folder);
+    if (cifar.isPresent()) {
+      return cifar.get();
+    }
+    return ShardListing.isAt(folder)
+        ? new ShardSource(name, folder)
+        : new FolderSource(name, folder);
   }
 
   private static void requireImages(DataOptions options, ImageSet set) {

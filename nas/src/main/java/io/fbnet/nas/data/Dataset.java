@@ -18,7 +18,8 @@ public final class Dataset implements AutoCloseable {
   private final boolean generated;
   private final Normalisation normalisation;
   private final String fingerprint;
-  private final Arena arena;
+  private final Runnable release;
+  private boolean closed;
 
   Dataset(
       String name,
@@ -27,14 +28,14 @@ public final class Dataset implements AutoCloseable {
       boolean generated,
       Normalisation normalisation,
       String fingerprint,
-      Arena arena) {
+      Runnable release) {
     this.name = name;
     this.train = train;
     this.test = test;
     this.generated = generated;
     this.normalisation = normalisation;
     this.fingerprint = fingerprint;
-    this.arena = arena;
+    this.release = release;
   }
 
   /**
@@ -50,7 +51,13 @@ public final class Dataset implements AutoCloseable {
   public static Dataset of(
       String name, ImageSet train, ImageSet test, boolean generated, Arena arena) {
     return new Dataset(
-        name, train, test, generated, ChannelStatistics.of(train), fingerprint(train, test), arena);
+        name,
+        train,
+        test,
+        generated,
+        ChannelStatistics.of(train),
+        fingerprint(train, test),
+        arena::close);
   }
 
   /** {@return what the user called it: {@code fashion-mnist}, {@code shapes} or a folder's name} */
@@ -88,7 +95,7 @@ public final class Dataset implements AutoCloseable {
   /**
    * {@return SHA-256 of shape, class names, labels and pixels of both splits, as {@code sha256:}
    * and 64 hex digits} Equal content has an equal fingerprint wherever it lies and whatever its
-   * file format.
+   * file format; images in shards have one of their own, whatever the shards are called.
    */
   public String fingerprint() {
     return fingerprint;
@@ -97,8 +104,9 @@ public final class Dataset implements AutoCloseable {
   /** Frees the pixels; a second call does nothing. */
   @Override
   public void close() {
-    if (arena.scope().isAlive()) {
-      arena.close();
+    if (!closed) {
+      closed = true;
+      release.run();
     }
   }
 
@@ -109,7 +117,8 @@ public final class Dataset implements AutoCloseable {
           set.shape() + "\n" + set.size() + "\n" + String.join("\n", set.classes()) + "\n";
       digest.update(head.getBytes(StandardCharsets.UTF_8));
       digest.update(CacheFile.encode(set.labels()));
-      Checksums.forEachBuffer(set.pixels(), digest::update);
+      int bytes = set.shape().elements();
+      PixelBlocks.forEach(set, (images, count) -> digest.update(images, 0, count * bytes));
     }
     return "sha256:" + HexFormat.of().formatHex(digest.digest());
   }

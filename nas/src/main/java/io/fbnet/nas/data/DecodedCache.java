@@ -146,7 +146,7 @@ final class DecodedCache {
         false,
         new Normalisation(footer.mean(), footer.std()),
         footer.fingerprint(),
-        contents.arena());
+        contents.arena()::close);
   }
 
   /** Older files of the same folder and size, and what killed processes left behind. */

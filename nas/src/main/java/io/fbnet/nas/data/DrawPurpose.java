@@ -3,6 +3,7 @@ package io.fbnet.nas.data;
 /** The last word of a Philox counter: keeps draws for different ends apart under one seed. */
 final class DrawPurpose {
   static final int ORDER_AND_AUGMENTATION = 0x6f726465;
+  static final int SHARD_ORDER = 0x73686172;
   static final int SPLIT = 0x73706c69;
   static final int HOLD_OUT = 0x686f6c64;
   static final int SHAPES = 0x73686170;

@@ -2,22 +2,36 @@ package io.fbnet.nas.data;
 
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Objects;
 
-/** One split: the pixels and labels of equally large images. Immutable and safe to share. */
+/**
+ * One split: the pixels and labels of equally large images. Immutable and safe to share. The pixels
+ * lie in memory, or are read from {@linkplain ShardSource shards} and decoded whenever they are
+ * asked for.
+ */
 public final class ImageSet {
   private final String name;
   private final ImageShape shape;
-  private final MemorySegment pixels;
+  private final ImagePixels pixels;
   private final int[] labels;
   private final List<String> classes;
 
+  /** The first image of each shard; empty where all are as near as any other. */
+  private final int[] shards;
+
   private ImageSet(
-      String name, ImageShape shape, MemorySegment pixels, int[] labels, List<String> classes) {
+      String name,
+      ImageShape shape,
+      ImagePixels pixels,
+      int[] labels,
+      List<String> classes,
+      int[] shards) {
     this.name = name;
     this.shape = shape;
     this.pixels = pixels;
     this.labels = labels;
     this.classes = classes;
+    this.shards = shards;
   }
 
   /**
@@ -38,13 +52,46 @@ public final class ImageSet {
       throw new IllegalArgumentException(
           name + " needs " + expected + " bytes of pixels, not " + pixels.byteSize());
     }
+    requireLabels(name, labels, classes);
+    ImagePixels memory = ImagePixels.in(pixels.asReadOnly(), shape.elements());
+    return new ImageSet(name, shape, memory, labels.clone(), List.copyOf(classes), new int[0]);
+  }
+
+  /** A set of images that lie in several files, of which neighbours are best read together. */
+  static ImageSet inShards(
+      String name,
+      ImageShape shape,
+      ImagePixels pixels,
+      int[] labels,
+      List<String> classes,
+      int[] shards) {
+    requireLabels(name, labels, classes);
+    return new ImageSet(name, shape, pixels, labels.clone(), List.copyOf(classes), shards.clone());
+  }
+
+  /**
+   * {@return the same images with other labels}
+   *
+   * @param others one class number an image, 0 to {@code names.size() - 1}; copied
+   * @param names of the classes; the label is the position
+   * @throws IllegalArgumentException where the labels fit neither the images nor the classes
+   */
+  public ImageSet relabelled(int[] others, List<String> names) {
+    if (others.length != labels.length) {
+      throw new IllegalArgumentException(
+          name + " has " + labels.length + " images, not " + others.length);
+    }
+    requireLabels(name, others, names);
+    return new ImageSet(name, shape, pixels, others.clone(), List.copyOf(names), shards);
+  }
+
+  private static void requireLabels(String name, int[] labels, List<String> classes) {
     for (int i = 0; i < labels.length; i++) {
       if (labels[i] < 0 || labels[i] >= classes.size()) {
         throw new IllegalArgumentException(
             "label " + labels[i] + " of image " + i + " of " + name + " names no class");
       }
     }
-    return new ImageSet(name, shape, pixels.asReadOnly(), labels.clone(), List.copyOf(classes));
   }
 
   /** {@return what messages call this split: {@code train} or {@code test}} */
@@ -96,18 +143,26 @@ public final class ImageSet {
     return classes;
   }
 
-  /** {@return read-only unsigned bytes, {@code [size, channels, height, width]}} */
-  public MemorySegment pixels() {
-    return pixels;
-  }
-
   /**
-   * {@return read-only unsigned bytes of an image, {@code [channels, height, width]}}
+   * {@return a copy of an image, unsigned bytes, {@code [channels, height, width]}}
    *
    * @param i the image's number, from 0
+   * @throws io.fbnet.nas.UserException (exit code 3) where its shard can no longer be read
    */
   public MemorySegment image(int i) {
-    int bytes = shape.elements();
-    return pixels.asSlice((long) i * bytes, bytes);
+    Objects.checkIndex(i, labels.length);
+    MemorySegment image = MemorySegment.ofArray(new byte[shape.elements()]);
+    pixels.copy(new int[] {i}, image);
+    return image;
+  }
+
+  /** Copies images, one behind the other. */
+  void copy(int[] numbers, MemorySegment to) {
+    pixels.copy(numbers, to);
+  }
+
+  /** The first image of each shard, ascending; empty where all are as near as any other. */
+  int[] shards() {
+    return shards;
   }
 }

@@ -4,7 +4,7 @@ import java.util.Optional;
 
 /** A data set in one of the forms that can be read. */
 sealed interface ImageSource
-    permits CifarSource, FashionMnistSource, FolderSource, IdxSource, ShapesSource {
+    permits CifarSource, FashionMnistSource, FolderSource, IdxSource, ShapesSource, ShardSource {
   /** What the run's record calls it. */
   String name();
 

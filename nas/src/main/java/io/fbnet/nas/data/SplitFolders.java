@@ -23,9 +23,9 @@ import java.util.stream.Stream;
  */
 record SplitFolders(Optional<Path> training, Optional<Path> testing) {
   private static final String ENDING = "([-_ ]?(set|data|images|imgs|split))?[-_ ]?\\d*";
-  private static final Pattern TRAIN = named("train|training|trn");
-  private static final Pattern TEST = named("test|testing|tst");
-  private static final Pattern VALIDATION = named("val|valid|validate|validation|dev|eval");
+  static final Pattern TRAIN = named("train|training|trn");
+  static final Pattern TEST = named("test|testing|tst");
+  static final Pattern VALIDATION = named("val|valid|validate|validation|dev|eval");
 
   /** What file systems and archives put beside images. */
   private static final Set<String> OTHERS =
@@ -116,6 +116,11 @@ record SplitFolders(Optional<Path> training, Optional<Path> testing) {
           "test images are taken from " + labelled.getFirst() + ", not from " + labelled.get(1));
     }
     return labelled.stream().findFirst();
+  }
+
+  /** Whether a folder's name is that of a split. */
+  static boolean isSplit(String name) {
+    return Stream.of(TRAIN, TEST, VALIDATION).anyMatch(split -> split.matcher(name).matches());
   }
 
   /** The names of a folder's subfolders, sorted, without hidden ones. */

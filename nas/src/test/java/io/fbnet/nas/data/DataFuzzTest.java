@@ -60,7 +60,9 @@ class DataFuzzTest {
         idx("t10k-images-idx3-ubyte.gz", zipped(images(3))),
         cifar("data_batch_1.bin", batch(2)),
         cifar("batches.meta.txt", names()),
-        cache());
+        cache(),
+        shard(),
+        shardIndex());
   }
 
   private Target image(String format, List<byte[]> valid, UnaryOperator<byte[]> mend) {
@@ -236,22 +238,40 @@ class DataFuzzTest {
         bytesPerByte);
   }
 
-  /** Kept decoded images that are damaged: the mark is that they are made anew. */
+  private Target shard() throws IOException {
+    Path place = TestShards.folder(folder.resolve("shards"), 2, 4);
+    String damaged = "pets-train-1.tar";
+    byte[] valid = Files.readAllBytes(place.resolve(damaged));
+    // Its images are decoded, which takes what a pixel takes times the densest that PNG packs them.
+    return dataSet(damaged, place, SHAPE, valid, 1 << 16);
+  }
+
+  private Target shardIndex() throws IOException {
+    Path place = TestShards.folder(folder.resolve("indexed"), 2, 4);
+    return kept("index of shards", place, "shards", DataFuzzTest::withRightSum);
+  }
+
   private Target cache() throws IOException {
     Path place = TestFiles.imageFolder(folder.resolve("images"), 3, 2);
+    return kept("decoded images", place, "decoded", DataFuzzTest::withRightSums);
+  }
+
+  /** What the cache keeps, damaged: the mark is that it is made anew. */
+  private Target kept(String name, Path place, String within, UnaryOperator<byte[]> mend)
+      throws IOException {
     Path cache = folder.resolve("kept");
     List<String> notices = TestFiles.notices();
     DataOptions options = TestFiles.options(place, SHAPE, cache, notices);
     DataSource.open(options).close();
     Path kept;
-    try (Stream<Path> files = Files.list(cache.resolve("decoded"))) {
+    try (Stream<Path> files = Files.list(cache.resolve(within))) {
       kept = files.findFirst().orElseThrow();
     }
     return new Target(
-        "decoded images",
+        name,
         kept,
         kept,
-        new Mutator(List.of(Files.readAllBytes(kept)), DataFuzzTest::withRightSums),
+        new Mutator(List.of(Files.readAllBytes(kept)), mend),
         file -> {
           notices.clear();
           try (Dataset data = DataSource.open(options)) {
@@ -264,6 +284,16 @@ class DataFuzzTest {
         BadImageException.class,
         2 * MIB,
         200);
+  }
+
+  /** An index's checksum as it should be. */
+  private static byte[] withRightSum(byte[] bytes) {
+    if (bytes.length > Long.BYTES) {
+      CRC32C sum = new CRC32C();
+      sum.update(bytes, 0, bytes.length - Long.BYTES);
+      ByteBuffer.wrap(bytes).putLong(bytes.length - Long.BYTES, sum.getValue());
+    }
+    return bytes;
   }
 
   /** A cache's two checksums as they should be. */

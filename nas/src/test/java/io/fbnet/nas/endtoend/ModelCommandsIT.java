@@ -109,7 +109,7 @@ class ModelCommandsIT {
                 reference, ArchitectureGraphs.inference(network.architecture(), IMAGES), store)) {
       assertEquals(data.classes(), network.classes());
       for (int i = 0; i < pixels.length; i++) {
-        pixels[i] = (data.test().pixels().get(JAVA_BYTE, i) & 255) / 255f;
+        pixels[i] = (data.test().image(i / 144).get(JAVA_BYTE, i % 144) & 255) / 255f;
         normalised[i] = (pixels[i] - mean) / std;
       }
       program.write("images", arena.allocateFrom(JAVA_FLOAT, normalised));

@@ -1,0 +1,174 @@
+package io.fbnet.nas.data;
+
+import io.fbnet.nas.UserException;
+import io.fbnet.nas.file.IoReason;
+import io.fbnet.nas.file.Sha256;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.IntStream;
+
+/**
+ * A folder of tar files that hold images, each with its class's number in a file beside it (the
+ * layout of WebDataset): for more images than decoded fit on a machine's disk. They are decoded
+ * whenever they are wanted. The first time all are decoded once, to find the bad ones and to count
+ * what a data set has to know; that is kept in the user's cache, some bytes an image.
+ */
+record ShardSource(String name, Path folder) implements ImageSource {
+  /** Raise it when decoding or resizing changes, so that older indexes are not taken. */
+  private static final int DECODER_VERSION = 1;
+
+  @Override
+  public Optional<ImageShape> naturalShape() {
+    return Optional.empty();
+  }
+
+  // Either the data set closes the reader or a failure does.
+  @Override
+  public Dataset load(DataOptions options, BadSamples bad) {
+    ShardListing listing = ShardListing.of(folder, options.whole(), options.notices());
+    ShardReader reader = new ShardReader(listing.all(), options.shape(), options.threads());
+    try {
+      ShardIndex index = index(listing, reader, options, bad);
+      ShardIndex.Head head = index.head();
+      requireFullClasses(index, options);
+      return new Dataset(
+          name,
+          set("train", reader, index, 0, head.train(), options),
+          set("test", reader, index, head.train(), index.size(), options),
+          false,
+          new Normalisation(head.mean(), head.std()),
+          head.fingerprint(),
+          reader::close);
+    } catch (Throwable t) {
+      reader.close();
+      throw t;
+    }
+  }
+
+  @Override
+  public void check(DataCheck check) {
+    DataOptions options = check.options();
+    Optional<ShardListing> found =
+        check.attempt(
+            folder.toString(), () -> ShardListing.of(folder, false, check.options().notices()));
+    if (found.isEmpty()) {
+      return;
+    }
+    ShardListing listing = found.get();
+    try (ShardReader reader = new ShardReader(listing.all(), options.shape(), options.threads())) {
+      Optional<ShardIndex> index =
+          check.attempt(
+              folder.toString(),
+              () -> new ShardIndexing(listing, reader, options, check.badSamples()).run(""));
+      if (index.isPresent()) {
+        int train = index.get().head().train();
+        List<String> classes = index.get().head().classes();
+        check.count(
+            folder.toString(),
+            classes,
+            Counts.byClass(index.get().labels(0, train), classes.size()),
+            Counts.byClass(index.get().labels(train, index.get().size()), classes.size()));
+      }
+    }
+  }
+
+  private ShardIndex index(
+      ShardListing listing, ShardReader reader, DataOptions options, BadSamples bad) {
+    String place = folder.toAbsolutePath().normalize() + "\n" + options.shape();
+    String key = sha256(place + "\n" + DECODER_VERSION + "\n" + listing.digest());
+    Path file =
+        options
+            .cacheDir()
+            .resolve("shards")
+            .resolve(
+                name.replaceAll("[^A-Za-z0-9._-]", "_")
+                    + "-"
+                    + sha256(place + "\n" + options.whole()).substring(0, 12)
+                    + ".index");
+    try {
+      ShardIndex kept = ShardIndex.read(file, key, listing.all().size());
+      bad.expect(kept.size() + kept.head().skipped().size());
+      kept.head().skipped().forEach(bad::report);
+      return kept;
+    } catch (NoSuchFileException e) {
+      options.notices().accept("reading " + listing.all().size() + " shards for the first time");
+    } catch (IOException e) {
+      options
+          .notices()
+          .accept("the index " + file + " is not usable (" + IoReason.of(e) + "); reading again");
+    }
+    ShardIndex index = new ShardIndexing(listing, reader, options, bad).run(key);
+    try {
+      index.write(file);
+    } catch (IOException e) {
+      options
+          .notices()
+          .accept(
+              "the index "
+                  + file
+                  + " cannot be written ("
+                  + IoReason.of(e)
+                  + "): the next start reads all images again");
+    }
+    return index;
+  }
+
+  private static String sha256(String text) {
+    return Sha256.hex(text.getBytes(StandardCharsets.UTF_8));
+  }
+
+  private static ImageSet set(
+      String split, ShardReader reader, ShardIndex index, int from, int to, DataOptions options) {
+    int[] firsts =
+        IntStream.range(from, to)
+            .filter(i -> i == from || index.place(i).shard() != index.place(i - 1).shard())
+            .map(i -> i - from)
+            .toArray();
+    ImagePixels pixels = (numbers, images) -> copy(reader, index, from, numbers, images);
+    return ImageSet.inShards(
+        split, options.shape(), pixels, index.labels(from, to), index.head().classes(), firsts);
+  }
+
+  private static void copy(
+      ShardReader reader, ShardIndex index, int from, int[] numbers, MemorySegment images) {
+    List<ShardReader.Place> places =
+        Arrays.stream(numbers).mapToObj(n -> index.place(from + n)).toList();
+    reader.decode(
+        places,
+        new ShardReader.Taker() {
+          @Override
+          public void take(int number, byte[] pixels) {
+            long at = (long) number * pixels.length;
+            MemorySegment.copy(pixels, 0, images, ValueLayout.JAVA_BYTE, at, pixels.length);
+          }
+
+          @Override
+          public void bad(int number, BadImageException e) {
+            throw UserException.data(
+                "%s was whole when it was read first, and now an image in it %s; put the shard"
+                    + " back, or start a new run.",
+                reader.shard(places.get(number).shard()), e.getMessage());
+          }
+        });
+  }
+
+  private void requireFullClasses(ShardIndex index, DataOptions options) {
+    List<String> classes = index.head().classes();
+    int[] counts = Counts.byClass(index.labels(0, index.head().train()), classes.size());
+    for (int c = 0; c < counts.length && !options.whole(); c++) {
+      if (counts[c] == 0) {
+        throw UserException.data(
+            "The shards of %s hold no images of class '%s' to train with; number the classes"
+                + " without gaps, or take its line out of classes.txt.",
+            folder, classes.get(c));
+      }
+    }
+  }
+}

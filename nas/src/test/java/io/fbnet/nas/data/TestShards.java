@@ -1,0 +1,58 @@
+package io.fbnet.nas.data;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.apache.commons.compress.archivers.tar.TarArchiveEntry;
+import org.apache.commons.compress.archivers.tar.TarArchiveOutputStream;
+
+/** Tar files that the tests of this package write. */
+final class TestShards {
+  private final Map<String, byte[]> files = new LinkedHashMap<>();
+
+  TestShards add(String name, byte[] content) {
+    files.put(name, content);
+    return this;
+  }
+
+  /** A sample of an image and its class. */
+  TestShards sample(String key, int number, int label) {
+    String ending = number % 2 == 0 ? "png" : "jpeg";
+    byte[] image =
+        TestFiles.encode(TestFiles.gradient(12 + number % 5, 10 + number % 7, number), ending);
+    return add(key + "." + (number % 2 == 0 ? "png" : "JPG"), image)
+        .add(key + ".json", "{}".getBytes(StandardCharsets.UTF_8))
+        .add(key + ".cls", (label + "\n").getBytes(StandardCharsets.US_ASCII));
+  }
+
+  Path write(Path shard) throws IOException {
+    Files.createDirectories(shard.getParent());
+    try (TarArchiveOutputStream tar = new TarArchiveOutputStream(Files.newOutputStream(shard))) {
+      tar.setLongFileMode(TarArchiveOutputStream.LONGFILE_POSIX);
+      for (Map.Entry<String, byte[]> file : files.entrySet()) {
+        TarArchiveEntry entry = new TarArchiveEntry(file.getKey());
+        entry.setSize(file.getValue().length);
+        tar.putArchiveEntry(entry);
+        tar.write(file.getValue());
+        tar.closeArchiveEntry();
+      }
+    }
+    return shard;
+  }
+
+  /** Shards of training images and one of test images, of {@code each} samples and two classes. */
+  static Path folder(Path root, int shards, int each) throws IOException {
+    int number = 0;
+    for (int s = 0; s <= shards; s++) {
+      TestShards shard = new TestShards();
+      for (int i = 0; i < each; i++, number++) {
+        shard.sample("some/folder/" + number, number, number % 2);
+      }
+      shard.write(root.resolve(s < shards ? "pets-train-" + s + ".tar" : "pets-val-0.tar"));
+    }
+    return root;
+  }
+}
