@@ -216,14 +216,15 @@ public final class TrainLoop {
     inFlight = null;
     boolean finite = totals.add(part.results().await());
     part.batch().release();
+    if (finite && !part.last()) {
+      return;
+    }
+    // Whether it is finite all ranks find alike.
+    totals.over(share);
     if (!finite) {
       metrics.force();
       throw diverged(part);
     }
-    if (!part.last()) {
-      return;
-    }
-    totals.over(share);
     metrics.append(part.step(), line(part));
     observer.step(part.step(), totalSteps(), part.epoch(), totals.loss(), totals.accuracy());
     totals = new StepTotals();
