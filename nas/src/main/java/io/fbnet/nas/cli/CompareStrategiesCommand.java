@@ -324,7 +324,7 @@ final class CompareStrategiesCommand implements Callable<Integer> {
         () -> IntStream.range(0, jobs.size()).filter(i -> isLeft(jobs.get(i), 0)),
         again,
         own -> own.forEach(i -> run(files, jobs, i, false, how, console, again)));
-    children(jobs, how, again);
+    children(jobs, how, console, again);
     ranks.apart(
         again,
         () -> {
@@ -340,7 +340,8 @@ final class CompareStrategiesCommand implements Callable<Integer> {
   }
 
   /** Has the processes train the children of all searches, and rank 0 hold these meanwhile. */
-  private void children(List<StrategyJob> jobs, StrategyJob.How how, Continuation again) {
+  private void children(
+      List<StrategyJob> jobs, StrategyJob.How how, Console console, Continuation again) {
     if (train == 0) {
       return;
     }
@@ -354,6 +355,7 @@ final class CompareStrategiesCommand implements Callable<Integer> {
                   .collect(Collectors.groupingBy(i -> i / train, TreeMap::new, Collectors.toList()))
                   .forEach(
                       (job, some) -> {
+                        console.note("children of " + what(jobs, job));
                         try (ProgressLine progress = flags.ranks.progress(spec)) {
                           int[] numbers = some.stream().mapToInt(i -> i % train).toArray();
                           jobs.get(job).train(numbers, how, progress);
@@ -384,14 +386,7 @@ final class CompareStrategiesCommand implements Callable<Integer> {
       Console console,
       Continuation again) {
     StrategyJob job = jobs.get(number);
-    String what =
-        String.format(
-            Locale.ROOT,
-            "search %d of %d, %s with seed %d",
-            number + 1,
-            jobs.size(),
-            job.strategy(),
-            job.seed());
+    String what = what(jobs, number);
     if (job.isHeld()) {
       console.note(what + ": another process is at it");
       return;
@@ -411,6 +406,17 @@ final class CompareStrategiesCommand implements Callable<Integer> {
     if (how.signals().received() != null) {
       throw flags.ranks.stopped(again);
     }
+  }
+
+  private static String what(List<StrategyJob> jobs, int number) {
+    StrategyJob job = jobs.get(number);
+    return String.format(
+        Locale.ROOT,
+        "search %d of %d, %s with seed %d",
+        number + 1,
+        jobs.size(),
+        job.strategy(),
+        job.seed());
   }
 
   /** What one process does; rank 0 of several, when the others have done what was dealt to them. */

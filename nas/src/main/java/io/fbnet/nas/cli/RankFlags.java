@@ -75,6 +75,16 @@ final class RankFlags {
 
   private long told;
 
+  /** Those of a command line, before its processes have met. */
+  RankFlags() {}
+
+  /** Those of processes that have met and share out jobs. */
+  RankFlags(Communicator met, Console console) {
+    all = met;
+    jobs = true;
+    this.console = console;
+  }
+
   /** Meets the others, if there are any. */
   private Communicator meet() {
     Ranges.atLeast("--rank-timeout", timeout, 1);

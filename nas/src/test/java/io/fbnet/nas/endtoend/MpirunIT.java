@@ -42,7 +42,7 @@ class MpirunIT {
     table = fbnet.tinyTable();
   }
 
-  private static void requireThere(String launcher) {
+  static void requireThere(String launcher) {
     boolean there =
         Stream.of(System.getenv("PATH").split(":", -1))
             .anyMatch(place -> Files.isExecutable(Path.of(place, launcher)));
