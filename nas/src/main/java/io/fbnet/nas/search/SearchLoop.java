@@ -221,7 +221,8 @@ public final class SearchLoop {
         boolean through =
             phase(theta ? thetaLoader : weightLoader, theta, checkpoints, metrics, observer);
         if (!through) {
-          save(checkpoints, metrics);
+          // Whoever is told to end waits for rank 0 when it leaves.
+          write(checkpoints, metrics);
           return false;
         }
         if (!theta && strategy.trainsTheta() && position.epoch() >= settings.warmupEpochs()) {
@@ -417,8 +418,12 @@ public final class SearchLoop {
   }
 
   private void save(Checkpoints checkpoints, MetricsLog metrics) {
+    share.write(() -> write(checkpoints, metrics));
+    lastSave = System.nanoTime();
+  }
+
+  private void write(Checkpoints checkpoints, MetricsLog metrics) {
     if (!share.writes()) {
-      lastSave = System.nanoTime();
       return;
     }
     metrics.force();
@@ -439,6 +444,5 @@ public final class SearchLoop {
               state));
     }
     log.trained(position.steps(), spent);
-    lastSave = System.nanoTime();
   }
 }

@@ -149,14 +149,14 @@ public final class TrainLoop {
       while (!finished()) {
         boolean through = epoch(loader, checkpoints, metrics, observer);
         share.requireEqual(trainer.store());
-        if (through) {
-          epoch++;
-          stepInEpoch = 0;
-        }
-        save(checkpoints, metrics);
         if (!through) {
+          // Whoever is told to end waits for rank 0 when it leaves.
+          write(checkpoints, metrics);
           return false;
         }
+        epoch++;
+        stepInEpoch = 0;
+        save(checkpoints, metrics);
       }
     }
     return true;
@@ -262,8 +262,12 @@ public final class TrainLoop {
   }
 
   private void save(Checkpoints checkpoints, MetricsLog metrics) {
+    share.write(() -> write(checkpoints, metrics));
+    lastSave = System.nanoTime();
+  }
+
+  private void write(Checkpoints checkpoints, MetricsLog metrics) {
     if (!share.writes()) {
-      lastSave = System.nanoTime();
       return;
     }
     metrics.force();
@@ -282,6 +286,5 @@ public final class TrainLoop {
               data.fingerprint(),
               state));
     }
-    lastSave = System.nanoTime();
   }
 }
