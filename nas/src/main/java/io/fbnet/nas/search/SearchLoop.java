@@ -65,6 +65,10 @@ public final class SearchLoop {
   private final RankShare share;
   private CostLog log;
   private long lastSave = System.nanoTime();
+
+  /** What could not be logged, of which all learn when they save next, and that is soon. */
+  private UserException unwritten;
+
   private int lastLoggedEpoch = -1;
   private StepInFlight inFlight;
   private PathSteps paths;
@@ -261,7 +265,7 @@ public final class SearchLoop {
       boolean[] asked =
           share.any(
               observer.stopRequested(),
-              System.nanoTime() - lastSave > BETWEEN_CHECKPOINTS.toNanos());
+              unwritten != null || System.nanoTime() - lastSave > BETWEEN_CHECKPOINTS.toNanos());
       if (asked[0]) {
         finish(metrics, observer);
         return false;
@@ -356,7 +360,7 @@ public final class SearchLoop {
     if (step.theta()) {
       ascent.observe(results.excess());
     }
-    metrics.append(step.position().steps(), line);
+    log(metrics, step.position().steps(), line);
     observer.step(
         step.position().steps(),
         totalSteps(),
@@ -413,8 +417,22 @@ public final class SearchLoop {
     line.put("entropy_bits", theta.entropy());
     line.put(SPENT, spent);
     line.put("theta", theta.logits());
-    metrics.append(position.steps(), line);
+    log(metrics, position.steps(), line);
     observer.epoch(position.epoch(), expected, theta.entropy());
+  }
+
+  /** Where rank 0 of several cannot, it does not leave them at once: they would not learn why. */
+  private void log(MetricsLog metrics, long step, Map<String, Object> line) {
+    try {
+      if (unwritten == null) {
+        metrics.append(step, line);
+      }
+    } catch (UserException e) {
+      if (share.ranks() == 1) {
+        throw e;
+      }
+      unwritten = e;
+    }
   }
 
   private void save(Checkpoints checkpoints, MetricsLog metrics) {
@@ -425,6 +443,9 @@ public final class SearchLoop {
   private void write(Checkpoints checkpoints, MetricsLog metrics) {
     if (!share.writes()) {
       return;
+    }
+    if (unwritten != null) {
+      throw unwritten;
     }
     metrics.force();
     try (Arena arena = Arena.ofConfined()) {

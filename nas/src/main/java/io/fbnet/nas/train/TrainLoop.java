@@ -44,6 +44,10 @@ public final class TrainLoop {
   private int stepInEpoch;
   private long steps;
   private long lastSave = System.nanoTime();
+
+  /** What could not be logged, of which all learn when they save next, and that is soon. */
+  private UserException unwritten;
+
   private Part inFlight;
   private final RankShare share;
   private StepTotals totals = new StepTotals();
@@ -170,7 +174,7 @@ public final class TrainLoop {
       boolean[] asked =
           share.any(
               observer.stopRequested(),
-              System.nanoTime() - lastSave > BETWEEN_CHECKPOINTS.toNanos());
+              unwritten != null || System.nanoTime() - lastSave > BETWEEN_CHECKPOINTS.toNanos());
       if (asked[0]) {
         finish(metrics, observer);
         return stepInEpoch == stepsPerEpoch && epoch + 1 == recipe.schedule().epochs();
@@ -225,7 +229,7 @@ public final class TrainLoop {
       metrics.force();
       throw diverged(part);
     }
-    metrics.append(part.step(), line(part));
+    log(metrics, part.step(), line(part));
     observer.step(part.step(), totalSteps(), part.epoch(), totals.loss(), totals.accuracy());
     totals = new StepTotals();
   }
@@ -261,6 +265,20 @@ public final class TrainLoop {
             report));
   }
 
+  /** Where rank 0 of several cannot, it does not leave them at once: they would not learn why. */
+  private void log(MetricsLog metrics, long step, Map<String, Object> line) {
+    try {
+      if (unwritten == null) {
+        metrics.append(step, line);
+      }
+    } catch (UserException e) {
+      if (share.ranks() == 1) {
+        throw e;
+      }
+      unwritten = e;
+    }
+  }
+
   private void save(Checkpoints checkpoints, MetricsLog metrics) {
     share.write(() -> write(checkpoints, metrics));
     lastSave = System.nanoTime();
@@ -269,6 +287,9 @@ public final class TrainLoop {
   private void write(Checkpoints checkpoints, MetricsLog metrics) {
     if (!share.writes()) {
       return;
+    }
+    if (unwritten != null) {
+      throw unwritten;
     }
     metrics.force();
     try (Arena arena = Arena.ofConfined()) {
