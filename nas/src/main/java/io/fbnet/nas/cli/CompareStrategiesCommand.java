@@ -19,10 +19,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.TreeMap;
 import java.util.concurrent.Callable;
-import java.util.stream.Collectors;
-import java.util.stream.IntStream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.IModelTransformer;
 import picocli.CommandLine.Mixin;
@@ -319,121 +316,28 @@ final class CompareStrategiesCommand implements Callable<Integer> {
             new Console(spec, Console.Says.WARNINGS),
             ranks.signals(console),
             ranks);
-    Continuation again = new Continuation("fbnet compare-strategies --resume " + resume);
-    ranks.deal(
-        () -> IntStream.range(0, jobs.size()).filter(i -> isLeft(jobs.get(i), 0)),
-        again,
-        own -> own.forEach(i -> run(files, jobs, i, false, how, console, again)));
-    children(jobs, how, console, again);
-    ranks.apart(
-        again,
-        () -> {
-          if (ranks.leads()) {
-            toTheEnd(files, jobs, how, console, again);
-          }
-        });
+    new StrategyJobs(
+            jobs,
+            how,
+            () -> ranks.progress(spec),
+            console,
+            new Continuation("fbnet compare-strategies --resume " + resume),
+            (job, children, progress) -> {
+              if (trainsSupernets()) {
+                job.run(arguments(shared, job), children, how, progress);
+              } else {
+                job.judge(arguments(shared, job), known(files), how, progress);
+              }
+            },
+            () -> write(files, jobs))
+        .run();
+    if (ranks.leads()) {
+      console.print(write(files, jobs).text());
+      console.print(
+          String.format(
+              Locale.ROOT, "  results in %s%n  report in %s%n", results(), files.report()));
+    }
     return ExitCode.OK.code();
-  }
-
-  private boolean isLeft(StrategyJob job, int children) {
-    return !job.isDone(children) && !job.isHeld();
-  }
-
-  /** Has the processes train the children of all searches, and rank 0 hold these meanwhile. */
-  private void children(
-      List<StrategyJob> jobs, StrategyJob.How how, Console console, Continuation again) {
-    if (train == 0) {
-      return;
-    }
-    List<RunFolder> held = new ArrayList<>();
-    try {
-      flags.ranks.deal(
-          () -> IntStream.range(0, jobs.size()).flatMap(i -> childrenOf(jobs, i, held)),
-          again,
-          own ->
-              own.boxed()
-                  .collect(Collectors.groupingBy(i -> i / train, TreeMap::new, Collectors.toList()))
-                  .forEach(
-                      (job, some) -> {
-                        console.note("children of " + what(jobs, job));
-                        try (ProgressLine progress = flags.ranks.progress(spec)) {
-                          int[] numbers = some.stream().mapToInt(i -> i % train).toArray();
-                          jobs.get(job).train(numbers, how, progress);
-                        }
-                      }));
-    } finally {
-      held.forEach(RunFolder::close);
-    }
-  }
-
-  /** The numbers among those of all searches of the children that one of them lacks. */
-  private IntStream childrenOf(List<StrategyJob> jobs, int number, List<RunFolder> held) {
-    StrategyJob job = jobs.get(number);
-    if (!job.isDone(0) || !isLeft(job, train)) {
-      return IntStream.empty();
-    }
-    held.add(RunFolder.open(job.root()));
-    return Children.left(job.root(), train).map(child -> number * train + child);
-  }
-
-  /** Does one job, and writes what is known then. */
-  private void run(
-      RunFiles files,
-      List<StrategyJob> jobs,
-      int number,
-      boolean children,
-      StrategyJob.How how,
-      Console console,
-      Continuation again) {
-    StrategyJob job = jobs.get(number);
-    String what = what(jobs, number);
-    if (job.isHeld()) {
-      console.note(what + ": another process is at it");
-      return;
-    }
-    console.note(what);
-    try (ProgressLine progress = flags.ranks.progress(spec)) {
-      String[] arguments = arguments(resume.resolve(SEARCH_FILE), job);
-      if (trainsSupernets()) {
-        job.run(arguments, children, how, progress);
-      } else {
-        job.judge(arguments, known(files), how, progress);
-      }
-    }
-    if (flags.ranks.leads()) {
-      var _ = write(files, jobs);
-    }
-    if (how.signals().received() != null) {
-      throw flags.ranks.stopped(again);
-    }
-  }
-
-  private static String what(List<StrategyJob> jobs, int number) {
-    StrategyJob job = jobs.get(number);
-    return String.format(
-        Locale.ROOT,
-        "search %d of %d, %s with seed %d",
-        number + 1,
-        jobs.size(),
-        job.strategy(),
-        job.seed());
-  }
-
-  /** What one process does; rank 0 of several, when the others have done what was dealt to them. */
-  private void toTheEnd(
-      RunFiles files,
-      List<StrategyJob> jobs,
-      StrategyJob.How how,
-      Console console,
-      Continuation again) {
-    for (int i = 0; i < jobs.size(); i++) {
-      if (!jobs.get(i).isDone(train)) {
-        run(files, jobs, i, train > 0, how, console, again);
-      }
-    }
-    console.print(write(files, jobs).text());
-    console.print(
-        String.format(Locale.ROOT, "  results in %s%n  report in %s%n", results(), files.report()));
   }
 
   /** What a job's search is told. */
