@@ -4,9 +4,9 @@ import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.Objects;
 
-/** One rank: nothing is to be exchanged. */
-enum Alone implements Communicator {
-  INSTANCE;
+/** One rank: nothing is to be exchanged, however many processes the machine has. */
+record Alone(int localRank, int localSize) implements Communicator {
+  static final Alone INSTANCE = new Alone(0, 1);
 
   @Override
   public int rank() {
@@ -15,16 +15,6 @@ enum Alone implements Communicator {
 
   @Override
   public int size() {
-    return 1;
-  }
-
-  @Override
-  public int localRank() {
-    return 0;
-  }
-
-  @Override
-  public int localSize() {
     return 1;
   }
 

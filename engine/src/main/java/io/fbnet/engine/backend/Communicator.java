@@ -65,6 +65,14 @@ public interface Communicator extends AutoCloseable {
   @Override
   void close();
 
+  /**
+   * {@return this process as one that works by itself, in its place among those of its machine: it
+   * takes its own of several devices, and exchanges nothing}
+   */
+  default Communicator byItself() {
+    return new Alone(localRank(), localSize());
+  }
+
   /** {@return the one process that works by itself} */
   static Communicator alone() {
     return Alone.INSTANCE;

@@ -91,6 +91,7 @@ class ApiSafetyTest {
             "Backend.confinement",
             "Backend.communicator",
             "Communicator.alone",
+            "Communicator.byItself",
             "Communicator.rank",
             "Communicator.size",
             "Communicator.localRank",

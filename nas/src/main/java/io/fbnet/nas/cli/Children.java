@@ -11,6 +11,7 @@ import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.Block;
 import io.fbnet.nas.train.Quality;
 import io.fbnet.nas.train.Recipe;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -82,6 +83,36 @@ final class Children {
             continuation);
   }
 
+  /**
+   * {@return which of a search's children are not trained, from 0}
+   *
+   * @param root the folder of the search
+   * @param count how many children there are
+   */
+  static IntStream left(Path root, int count) {
+    return IntStream.range(0, count)
+        .filter(i -> !Files.exists(root(root, i + 1).resolve(RunFolder.MODEL)));
+  }
+
+  private static Path root(Path search, int number) {
+    return search.resolve(FOLDER).resolve(String.format(Locale.ROOT, "%02d", number));
+  }
+
+  /** Trains some of the networks, as another process may the others. */
+  void train(List<int[]> choices, IntStream some) {
+    search.supernet().releaseSteps();
+    some.forEach(
+        i -> {
+          Architecture architecture = Architecture.of("", search.space(), choices.get(i));
+          var _ =
+              training.network(
+                  root(folder.root(), i + 1),
+                  architecture,
+                  Optional.of(latency(architecture)),
+                  what(i + 1, choices.size()));
+        });
+  }
+
   /** Trains networks, reports on all, and writes the best. */
   void train(List<int[]> choices) {
     search.supernet().releaseSteps();
@@ -95,14 +126,10 @@ final class Children {
   }
 
   private Child child(int number, Architecture architecture, int count) {
-    Path root = folder.root().resolve(FOLDER).resolve(String.format(Locale.ROOT, "%02d", number));
-    TrainedNetwork.Latency latency =
-        new TrainedNetwork.Latency(
-            search.table().device(),
-            search.table().latencyOf(architecture),
-            folder.latency().toString());
-    String what = String.format(Locale.ROOT, "child %d of %d", number, count);
-    FromScratch.Trained trained = training.train(root, architecture, Optional.of(latency), what);
+    TrainedNetwork.Latency latency = latency(architecture);
+    FromScratch.Trained trained =
+        training.train(
+            root(folder.root(), number), architecture, Optional.of(latency), what(number, count));
     Quality quality = trained.quality();
     double ce = quality.crossEntropy();
     Objective objective = search.objective();
@@ -114,6 +141,17 @@ final class Children {
         quality.accuracy(),
         objective.loss(ce, latency.ms()),
         objective.of(quality.accuracy(), ce, latency.ms()));
+  }
+
+  private TrainedNetwork.Latency latency(Architecture architecture) {
+    return new TrainedNetwork.Latency(
+        search.table().device(),
+        search.table().latencyOf(architecture),
+        folder.latency().toString());
+  }
+
+  private static String what(int number, int count) {
+    return String.format(Locale.ROOT, "child %d of %d", number, count);
   }
 
   private void keep(Child best, List<Child> children) {

@@ -39,7 +39,8 @@ import picocli.CommandLine.Spec;
       "",
       "Each search is a run in DIR/jobs. What is done is not repeated, what was stopped goes on:"
           + " --resume DIR. Several processes may do so at once; each takes searches that no other"
-          + " holds."
+          + " holds. Under mpirun the processes share out what is left, the searches first and then"
+          + " the trainings of --train."
     })
 final class CompareStrategiesCommand implements Callable<Integer> {
   private static final String FOLDER = "strategies";
@@ -146,7 +147,11 @@ final class CompareStrategiesCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    Console console = new Console(spec);
+    if (flags.ranks.syncBn) {
+      throw UserException.usage(
+          "--sync-bn is for steps that processes share, and here one process takes those of a"
+              + " search: leave it out");
+    }
     if (oracle != null) {
       oracle = RunConfig.anchored(oracle, List.of());
       String table = "table:" + oracle;
@@ -158,7 +163,20 @@ final class CompareStrategiesCommand implements Callable<Integer> {
       flags.strategy.evaluator = table;
     }
     if (resume == null) {
-      begin(console);
+      check();
+    }
+    return flags.ranks.byJobs(spec, this::compare);
+  }
+
+  private int compare(Console console) {
+    if (resume == null) {
+      resume =
+          Path.of(
+              flags.ranks.ofFirst(
+                  () -> {
+                    begin(console);
+                    return resume.toString();
+                  }));
     }
     return work(console);
   }
@@ -219,7 +237,6 @@ final class CompareStrategiesCommand implements Callable<Integer> {
 
   /** Makes the folder: the space, one latency table and one cost for all. */
   private void begin(Console console) {
-    check();
     StoredRecipe how = StoredRecipe.of(recipe);
     String recipeText = how.text();
     how.flags().resolve(1, 0);
@@ -235,7 +252,7 @@ final class CompareStrategiesCommand implements Callable<Integer> {
       return;
     }
     try (RunFolder folder = RunConfig.newFolder(out, FOLDER);
-        ProgressLine progress = new ProgressLine(spec.commandLine().getErr());
+        ProgressLine progress = flags.ranks.progress(spec);
         SearchSession session = new SearchSession(flags, Optional.empty(), console, progress)) {
       for (String strategy : strategies) {
         take(strategy, sampling);
@@ -262,7 +279,7 @@ final class CompareStrategiesCommand implements Callable<Integer> {
   private void begin(Console console, String recipeText) {
     flags.resolve();
     try (RunFolder folder = RunConfig.newFolder(out, FOLDER);
-        ProgressLine progress = new ProgressLine(spec.commandLine().getErr());
+        ProgressLine progress = flags.ranks.progress(spec);
         EvaluatedRun run =
             new EvaluatedRun(flags, Optional.empty(), Optional.empty(), console, progress)) {
       AtomicFile.writeText(folder.files().recipe(), recipeText);
@@ -282,54 +299,44 @@ final class CompareStrategiesCommand implements Callable<Integer> {
   /** Does what is left to do, and says how it stands. */
   private int work(Console console) {
     RunFiles files = RunFiles.existing(resume);
-    StoredRecipe how = StoredRecipe.of(files.recipe());
     Path shared = resume.resolve(SEARCH_FILE);
     Set<String> except = new HashSet<>(NOT_KEPT);
     except.addAll(NOT_SHARED);
-    AtomicFile.writeText(shared, ConfigFile.resolved(spec, except));
-    StopSignals signals = StopSignals.take(console);
-    boolean supernet = trainsSupernets();
+    RankFlags ranks = flags.ranks;
+    ranks.first(() -> AtomicFile.writeText(shared, ConfigFile.resolved(spec, except)));
     List<StrategyJob> jobs = new ArrayList<>();
     seeds.forEach(
         seed ->
-            strategies.forEach(name -> jobs.add(new StrategyJob(resume, supernet, name, seed))));
-    Console quiet = new Console(spec, true);
-    for (int i = 0; i < jobs.size(); i++) {
-      StrategyJob job = jobs.get(i);
-      if (job.isDone(train)) {
-        continue;
-      }
-      String what =
+            strategies.forEach(
+                name -> jobs.add(new StrategyJob(resume, trainsSupernets(), name, seed))));
+    StrategyJob.How how =
+        new StrategyJob.How(
+            train,
+            changedData.accepted,
+            new Console(spec, Console.Says.WARNINGS),
+            ranks.signals(console),
+            ranks);
+    new StrategyJobs(
+            jobs,
+            how,
+            () -> ranks.progress(spec),
+            console,
+            new Continuation("fbnet compare-strategies --resume " + resume),
+            (job, children, progress) -> {
+              if (trainsSupernets()) {
+                job.run(arguments(shared, job), children, how, progress);
+              } else {
+                job.judge(arguments(shared, job), known(files), how, progress);
+              }
+            },
+            () -> write(files, jobs))
+        .run();
+    if (ranks.leads()) {
+      console.print(write(files, jobs).text());
+      console.print(
           String.format(
-              Locale.ROOT,
-              "search %d of %d, %s with seed %d",
-              i + 1,
-              jobs.size(),
-              job.strategy(),
-              job.seed());
-      if (job.isHeld()) {
-        console.note(what + ": another process is at it");
-        continue;
-      }
-      console.note(what);
-      try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
-        String[] arguments = arguments(shared, job);
-        if (supernet) {
-          job.run(arguments, how, train, changedData.accepted, quiet, progress, signals);
-        } else {
-          job.judge(arguments, known(files), changedData.accepted, quiet, progress, signals);
-        }
-      }
-      var _ = write(files, jobs, how);
-      if (signals.received() != null) {
-        throw new UserException(
-            signals.received(),
-            "stopped between searches; continue with: fbnet compare-strategies --resume " + resume);
-      }
+              Locale.ROOT, "  results in %s%n  report in %s%n", results(), files.report()));
     }
-    console.print(write(files, jobs, how).text());
-    console.print(
-        String.format(Locale.ROOT, "  results in %s%n  report in %s%n", results(), files.report()));
     return ExitCode.OK.code();
   }
 
@@ -353,10 +360,14 @@ final class CompareStrategiesCommand implements Callable<Integer> {
     }
     if (table == null) {
       take(strategies.getFirst(), flags.strategy.sampling);
-      try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
+      try (ProgressLine progress = flags.ranks.progress(spec)) {
         table =
             new EvaluatedRun(
-                flags, Optional.of(files), Optional.empty(), new Console(spec, true), progress);
+                flags,
+                Optional.of(files),
+                Optional.empty(),
+                new Console(spec, Console.Says.WARNINGS),
+                progress);
       }
       best = table.known().orElseThrow().bestMean(table.search().budget()::met);
     }
@@ -368,7 +379,7 @@ final class CompareStrategiesCommand implements Callable<Integer> {
   }
 
   /** Writes what is known so far. */
-  private Comparison write(RunFiles files, List<StrategyJob> jobs, StoredRecipe how) {
+  private Comparison write(RunFiles files, List<StrategyJob> jobs) {
     Measure measure =
         switch (evaluator()) {
           case SUPERNET -> train > 0 ? Measure.CHILDREN : Measure.SHARED_WEIGHTS;
@@ -395,7 +406,7 @@ final class CompareStrategiesCommand implements Callable<Integer> {
     conditions.put("judged by", flags.strategy.evaluator().text());
     if (train > 0) {
       conditions.put("children", train + " a search, the best scored");
-      conditions.put("recipe", how.text().strip().replace("\n", ", "));
+      conditions.put("recipe", StoredRecipe.of(files.recipe()).text().strip().replace("\n", ", "));
     }
     conditions.put(
         "configuration", ConfigFile.resolved(spec, NOT_KEPT).strip().replace("\n", ", "));

@@ -10,20 +10,28 @@ import picocli.CommandLine.Model.CommandSpec;
  * error.
  *
  * @param spec of the verb, which knows the streams
- * @param quiet whether warnings alone are printed, for what is a part of something larger
+ * @param says what is printed at all
  */
-record Console(CommandSpec spec, boolean quiet) {
+record Console(CommandSpec spec, Says says) {
+  /** What a console prints. */
+  enum Says {
+    EVERYTHING,
+    /** Of what is a part of something larger. */
+    WARNINGS,
+    /** Of what another process says as well. */
+    NOTHING
+  }
+
   Console(CommandSpec spec) {
-    this(spec, false);
+    this(spec, Says.EVERYTHING);
   }
 
   /** Prints a result that ends in its own line break. */
   void print(String text) {
-    if (quiet) {
-      return;
+    if (says == Says.EVERYTHING) {
+      spec.commandLine().getOut().print(text);
+      spec.commandLine().getOut().flush();
     }
-    spec.commandLine().getOut().print(text);
-    spec.commandLine().getOut().flush();
   }
 
   /** Prints a result as JSON. */
@@ -33,7 +41,7 @@ record Console(CommandSpec spec, boolean quiet) {
 
   /** Prints one line of progress or notice to standard error, whatever it repeats of a file. */
   void note(String sentence) {
-    if (!quiet) {
+    if (says == Says.EVERYTHING) {
       say(sentence);
     }
   }
@@ -44,6 +52,8 @@ record Console(CommandSpec spec, boolean quiet) {
 
   /** Prints a warning to standard error. */
   void warn(String sentence) {
-    say("warning: " + sentence);
+    if (says != Says.NOTHING) {
+      say("warning: " + sentence);
+    }
   }
 }

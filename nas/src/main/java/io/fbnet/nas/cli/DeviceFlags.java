@@ -68,6 +68,24 @@ final class DeviceFlags {
     return threads == null ? Math.max(1, threads() / ranks.localSize()) : threads();
   }
 
+  /**
+   * Takes no more threads of a run's own than this one's part of the processors, where several
+   * ranks of a machine each compute with as many.
+   */
+  void divideThreads(Communicator ranks, Console console) {
+    int part = Math.max(1, Runtime.getRuntime().availableProcessors() / ranks.localSize());
+    if (ranks.localSize() > 1 && threads != null && threads > part) {
+      console.note(
+          String.format(
+              Locale.ROOT,
+              "the run has %d threads; each of the %d processes here takes %d",
+              threads,
+              ranks.localSize(),
+              part));
+      threads = part;
+    }
+  }
+
   /** Opens the device and says which it is. */
   Backend open(Console console) {
     return open(console, Communicator.alone());

@@ -3,6 +3,7 @@ package io.fbnet.nas.cli;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Supplier;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -55,6 +56,11 @@ final class FbnetCommand {
     VERBS.put("data", DataCommand::new);
     VERBS.put("doctor", DoctorCommand::new);
     VERBS.put(COMPLETION, CompletionCommand::new);
+  }
+
+  /** The names of all verbs. */
+  static Set<String> verbs() {
+    return VERBS.keySet();
   }
 
   /**

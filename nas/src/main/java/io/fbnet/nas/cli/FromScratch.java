@@ -81,25 +81,29 @@ final class FromScratch {
         + "\n";
   }
 
-  /** Trains a network to the end, or reads what was trained. */
+  /** Trains a network to the end, or reads what was trained, and judges it. */
   Trained train(
       Path root, Architecture architecture, Optional<TrainedNetwork.Latency> latency, String what) {
-    TrainedNetwork network;
+    TrainedNetwork network = network(root, architecture, latency, what);
+    ImageSet images = data.train();
+    Quality quality =
+        continuation.of(
+            () -> Quality.of(backend, network, images, recipe.heldOut(images), recipe.batch()));
+    return new Trained(network, quality);
+  }
+
+  /** The same without a judgement. */
+  TrainedNetwork network(
+      Path root, Architecture architecture, Optional<TrainedNetwork.Latency> latency, String what) {
     try (RunFolder folder = open(root, architecture)) {
       if (Files.exists(folder.model())) {
         console.note(what + " is trained already");
-        network = TrainedNetwork.read(folder.model());
-      } else {
-        network = training.train(folder, architecture, latency, what + ", ");
-        network.write(folder.model());
+        return TrainedNetwork.read(folder.model());
       }
+      TrainedNetwork network = training.train(folder, architecture, latency, what + ", ");
+      network.write(folder.model());
+      return network;
     }
-    ImageSet images = data.train();
-    TrainedNetwork trained = network;
-    Quality quality =
-        continuation.of(
-            () -> Quality.of(backend, trained, images, recipe.heldOut(images), recipe.batch()));
-    return new Trained(network, quality);
   }
 
   /** A network's folder, new or from an earlier command that must have asked for the same. */

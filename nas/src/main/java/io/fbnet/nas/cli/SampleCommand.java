@@ -30,7 +30,8 @@ import picocli.CommandLine.Spec;
           + " the theta split, keeps the one that is best on that split (by accuracy where the run"
           + " limits latency, else by the loss), and writes it as"
           + " architecture.json and model.safetensors. The flags of 'fbnet train' say how. It goes"
-          + " on where it was stopped."
+          + " on where it was stopped. Under mpirun the processes share them out: each trains whole"
+          + " networks by itself."
     })
 final class SampleCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
@@ -70,23 +71,35 @@ final class SampleCommand implements Callable<Integer> {
   @Mixin RecipeFlags recipe;
   @Mixin ChangedData changedData;
 
+  /** Not flags here: no step is shared. */
+  private final RankFlags ranks = new RankFlags();
+
   @Override
   public Integer call() {
     Ranges.architectures("--count", count);
     requireTogether();
-    Console console = new Console(spec);
-    try (RunFolder folder = RunFolder.open(run)) {
+    if (train == null) {
+      RankFlags.requireOneProcess("sample without --train");
+    }
+    return ranks.byJobs(spec, this::sample);
+  }
+
+  private int sample(Console console) {
+    try (RunFolder folder = ranks.folder(() -> RunFolder.open(run))) {
       StoredSearch stored = StoredSearch.of(folder);
       SearchFlags flags = stored.flags;
+      flags.ranks.among(ranks);
+      flags.device.divideThreads(ranks.ranks(), console);
       EvaluatorChoice judged = flags.strategy.evaluator();
       if (judged.kind() != EvaluatorChoice.Kind.SUPERNET) {
         throw UserException.usage(
             "%s was judged by --evaluator %s, so it has no supernet to draw from or to score with",
             run, judged.text());
       }
-      try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr());
+      Console own = ranks.jobConsole(spec);
+      try (ProgressLine progress = ranks.progress(spec);
           SearchSession session =
-              new SearchSession(flags, Optional.of(folder.files()), console, progress)) {
+              new SearchSession(flags, Optional.of(folder.files()), own, progress)) {
         Search search = session.search;
         if (!search.restore(folder, changedData.accepted, console::warn)) {
           throw UserException.data(
@@ -109,31 +122,52 @@ final class SampleCommand implements Callable<Integer> {
           SampleReport.run(search, folder, count, uniform, console, progress);
           ReportCommand.write(folder.files(), console);
         } else {
-          recipe.resolve(flags.seed, flags.trainImages);
-          String dataAndDevice = stored.resolved("data") + stored.resolved("device");
-          new Children(
-                  search,
-                  folder,
-                  recipe,
-                  recipeText(),
-                  dataAndDevice,
-                  changedData.accepted,
-                  console,
-                  progress,
-                  StopSignals.take(console),
-                  new Continuation("the same 'fbnet sample " + run + " --train' command"))
-              .train(
-                  search.strategy().trainsTheta()
-                      ? search.draw(train)
-                      : search.best(folder.files().evaluations(), train));
+          train(search, folder, stored, own, progress);
         }
       }
     }
     return 0;
   }
 
+  private void train(
+      Search search,
+      RunFolder folder,
+      StoredSearch stored,
+      Console console,
+      ProgressLine progress) {
+    recipe.resolve(stored.flags.seed, stored.flags.trainImages);
+    Continuation again = new Continuation("the same 'fbnet sample " + run + " --train' command");
+    Children children =
+        new Children(
+            search,
+            folder,
+            recipe,
+            recipeText(),
+            stored.resolved("data") + stored.resolved("device"),
+            changedData.accepted,
+            console,
+            progress,
+            ranks.signals(console),
+            again);
+    List<int[]> choices =
+        search.strategy().trainsTheta()
+            ? search.draw(train)
+            : search.best(folder.files().evaluations(), train);
+    ranks.deal(
+        () -> Children.left(folder.root(), choices.size()),
+        again,
+        some -> children.train(choices, some));
+    ranks.apart(
+        again,
+        () -> {
+          if (ranks.leads()) {
+            children.train(choices);
+          }
+        });
+  }
+
   private void evolve(Search search, RunFolder folder, Console console, ProgressLine progress) {
-    StopSignals signals = StopSignals.take(console);
+    StopSignals signals = ranks.signals(console);
     Optional<Selection> found =
         search.explore(
             Strategy.EVOLUTION.word(),

@@ -69,7 +69,9 @@ final class SearchSession implements AutoCloseable {
       if (table == null) {
         table = opened(flags, space, console, progress);
       }
-      warnOfUnit(table, console);
+      if (flags.ranks.leads()) {
+        warnOfUnit(table, console);
+      }
       if (cost != null && cost.unit() == CostAmount.Unit.SECONDS) {
         double rate = macsPerSecond(space, table, flags.settings());
         plan(flags, space, new CostAmount(cost.amount() * rate, CostAmount.Unit.MACS), console);

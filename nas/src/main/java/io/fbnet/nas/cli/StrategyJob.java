@@ -18,6 +18,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.stream.IntStream;
 
 /**
  * One search of a comparison, in a run folder of its own: any process may do it, and it goes on
@@ -47,55 +48,87 @@ record StrategyJob(Path comparison, boolean supernet, String strategy, long seed
   }
 
   /**
+   * How the searches of a comparison are done.
+   *
+   * @param children how many are trained of each, 0 for none
+   * @param changedData whether a run goes on with images that are not its checkpoint's
+   * @param ranks of which this process is one
+   */
+  record How(
+      int children, boolean changedData, Console console, StopSignals signals, RankFlags ranks) {}
+
+  /** How the user goes on after a stop. */
+  private Continuation continuation() {
+    return new Continuation("fbnet compare-strategies --resume " + comparison);
+  }
+
+  /**
    * Searches, and trains the best of what was scored.
    *
    * @param arguments of the verb search, for a search that is not begun yet
-   * @param recipe how children are trained
-   * @param children how many are, 0 for none
+   * @param children whether any are trained
    */
-  void run(
-      String[] arguments,
-      StoredRecipe recipe,
-      int children,
-      boolean changedData,
-      Console console,
-      ProgressLine progress,
-      StopSignals signals) {
+  void run(String[] arguments, boolean children, How how, ProgressLine progress) {
     boolean begun = Files.exists(root().resolve(RunConfig.FILE));
-    Continuation continuation = new Continuation("fbnet compare-strategies --resume " + comparison);
     try (RunFolder folder = begun ? RunFolder.open(root()) : RunFolder.create(root())) {
       StoredSearch stored = begun ? StoredSearch.of(folder) : StoredSearch.parse(arguments);
+      stored.flags.ranks.among(how.ranks);
       RunFiles known = begun ? folder.files() : new RunFiles(comparison);
       try (SearchSession session =
-          new SearchSession(stored.flags, Optional.of(known), console, progress)) {
+          new SearchSession(stored.flags, Optional.of(known), how.console, progress)) {
         Search search = session.search;
         SearchRun run =
-            new SearchRun(search, folder, stored.flags, console, progress, signals, continuation);
+            new SearchRun(
+                search, folder, stored.flags, how.console, progress, how.signals, continuation());
         if (!begun) {
           run.begin(stored.resolved(SearchRun.NOT_OF_THE_RUN));
         } else if (!isDone(0)) {
-          run.restore(changedData);
+          run.restore(how.changedData);
         }
         if (!isDone(0)) {
           int _ = run.toTheEnd();
         }
-        if (children > 0) {
-          recipe.flags().resolve(seed, stored.flags.trainImages);
-          new Children(
-                  search,
-                  folder,
-                  recipe.flags(),
-                  recipe.text(),
-                  stored.resolved("data") + stored.resolved("device"),
-                  changedData,
-                  console,
-                  progress,
-                  signals,
-                  continuation)
-              .train(best(search, folder.files().samples(), children));
+        if (children) {
+          children(search, folder, stored, how, progress)
+              .train(best(search, folder.files().samples(), how.children));
         }
       }
     }
+  }
+
+  /**
+   * Trains some of the best of what was scored, while one of the ranks holds the finished search.
+   *
+   * @param some of the children, from 0
+   */
+  void train(int[] some, How how, ProgressLine progress) {
+    RunFolder folder = RunFolder.beside(root());
+    StoredSearch stored = StoredSearch.of(folder);
+    stored.flags.ranks.among(how.ranks);
+    try (SearchSession session =
+        new SearchSession(stored.flags, Optional.of(folder.files()), how.console, progress)) {
+      List<int[]> choices = best(session.search, folder.files().samples(), how.children);
+      children(session.search, folder, stored, how, progress)
+          .train(choices, IntStream.of(some).filter(i -> i < choices.size()));
+    }
+  }
+
+  private Children children(
+      Search search, RunFolder folder, StoredSearch stored, How how, ProgressLine progress) {
+    // Read for each search: its seed becomes that of the recipe.
+    StoredRecipe recipe = StoredRecipe.of(new RunFiles(comparison).recipe());
+    recipe.flags().resolve(seed, stored.flags.trainImages);
+    return new Children(
+        search,
+        folder,
+        recipe.flags(),
+        recipe.text(),
+        stored.resolved("data") + stored.resolved("device"),
+        how.changedData,
+        how.console,
+        progress,
+        how.signals,
+        continuation());
   }
 
   /**
@@ -103,30 +136,25 @@ record StrategyJob(Path comparison, boolean supernet, String strategy, long seed
    *
    * @param known the table, if that is it
    */
-  void judge(
-      String[] arguments,
-      Optional<AccuracyTable> known,
-      boolean changedData,
-      Console console,
-      ProgressLine progress,
-      StopSignals signals) {
+  void judge(String[] arguments, Optional<AccuracyTable> known, How how, ProgressLine progress) {
     boolean begun = Files.exists(root().resolve(RunConfig.FILE));
     try (RunFolder folder = begun ? RunFolder.open(root()) : RunFolder.create(root())) {
       StoredSearch stored = begun ? StoredSearch.of(folder) : StoredSearch.parse(arguments);
+      stored.flags.ranks.among(how.ranks);
       RunFiles files = begun ? folder.files() : new RunFiles(comparison);
       try (EvaluatedRun run =
-          new EvaluatedRun(stored.flags, Optional.of(files), known, console, progress)) {
+          new EvaluatedRun(stored.flags, Optional.of(files), known, how.console, progress)) {
         if (!begun) {
           run.begin(folder, stored.resolved(EvaluatedRun.NOT_OF_THE_RUN));
         }
         run.toTheEnd(
             folder,
             stored.resolved("data") + stored.resolved("device"),
-            changedData,
-            console,
+            how.changedData,
+            how.console,
             progress,
-            signals,
-            new Continuation("fbnet compare-strategies --resume " + comparison));
+            how.signals,
+            continuation());
       }
     }
   }

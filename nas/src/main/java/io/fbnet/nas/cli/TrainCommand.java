@@ -161,7 +161,7 @@ final class TrainCommand implements Callable<Integer> {
                   ranks.signals(console),
                   continuation)
               .train(folder, network, latency, "");
-      if (ranks.ranks().rank() == 0) {
+      if (ranks.leads()) {
         continuation.of(() -> report(folder, trained, how, backend, data, console));
       }
     }

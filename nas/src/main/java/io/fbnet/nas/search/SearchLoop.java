@@ -67,6 +67,10 @@ public final class SearchLoop {
   private final RankShare share;
   private CostLog log;
   private long lastSave = System.nanoTime();
+
+  /** What could not be logged, of which all learn when they save next, and that is soon. */
+  private UserException unwritten;
+
   private int lastLoggedEpoch = -1;
   private StepInFlight inFlight;
   private PathSteps paths;
@@ -243,7 +247,8 @@ public final class SearchLoop {
         boolean secondHalf = turns.every() == 0 && position.phase() == Position.Phase.THETA;
         BatchLoader loader = secondHalf ? thetaLoader : weightLoader;
         if (!steps(loader, thetaRounds, checkpoints, metrics, observer)) {
-          save(checkpoints, metrics);
+          // Whoever is told to end waits for rank 0 when it leaves.
+          write(checkpoints, metrics);
           return false;
         }
         if (turns.every() == 0 && !secondHalf && thetaMoves()) {
@@ -284,7 +289,7 @@ public final class SearchLoop {
       boolean[] asked =
           share.any(
               observer.stopRequested(),
-              System.nanoTime() - lastSave > BETWEEN_CHECKPOINTS.toNanos());
+              unwritten != null || System.nanoTime() - lastSave > BETWEEN_CHECKPOINTS.toNanos());
       if (asked[0]) {
         finish(metrics, observer);
         return false;
@@ -377,7 +382,7 @@ public final class SearchLoop {
     if (step.theta()) {
       ascent.observe(results.excess());
     }
-    metrics.append(step.position().steps(), line);
+    log(metrics, step.position().steps(), line);
     observer.step(
         step.position().steps(),
         totalSteps(),
@@ -434,14 +439,35 @@ public final class SearchLoop {
     line.put("entropy_bits", theta.entropy());
     line.put(SPENT, spent);
     line.put("theta", theta.logits());
-    metrics.append(position.steps(), line);
+    log(metrics, position.steps(), line);
     observer.epoch(position.epoch(), expected, theta.entropy());
   }
 
+  /** Where rank 0 of several cannot, it does not leave them at once: they would not learn why. */
+  private void log(MetricsLog metrics, long step, Map<String, Object> line) {
+    try {
+      if (unwritten == null) {
+        metrics.append(step, line);
+      }
+    } catch (UserException e) {
+      if (share.ranks() == 1) {
+        throw e;
+      }
+      unwritten = e;
+    }
+  }
+
   private void save(Checkpoints checkpoints, MetricsLog metrics) {
+    share.write(() -> write(checkpoints, metrics));
+    lastSave = System.nanoTime();
+  }
+
+  private void write(Checkpoints checkpoints, MetricsLog metrics) {
     if (!share.writes()) {
-      lastSave = System.nanoTime();
       return;
+    }
+    if (unwritten != null) {
+      throw unwritten;
     }
     metrics.force();
     try (Arena arena = Arena.ofConfined()) {
@@ -462,6 +488,5 @@ public final class SearchLoop {
               state));
     }
     log.trained(position.steps(), spent);
-    lastSave = System.nanoTime();
   }
 }

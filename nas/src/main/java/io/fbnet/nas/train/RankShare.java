@@ -21,6 +21,7 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 import java.util.function.IntFunction;
 import java.util.function.ObjIntConsumer;
@@ -100,6 +101,36 @@ public final class RankShare {
   /** {@return whether this rank is the one that writes files} */
   public boolean writes() {
     return ranks.rank() == 0;
+  }
+
+  /**
+   * Has the rank that writes files do so, and all others wait for it; where it fails all end.
+   *
+   * @param files writes them
+   * @throws UserException the writer's own, and (exit code 7) its sentence on all others
+   */
+  public void write(Runnable files) {
+    if (ranks.size() == 1) {
+      files.run();
+      return;
+    }
+    Optional<UserException> failure = Optional.empty();
+    try {
+      if (writes()) {
+        files.run();
+      }
+    } catch (UserException e) {
+      failure = Optional.of(e);
+    }
+    byte[] own = failure.map(Throwable::getMessage).orElse("").getBytes(StandardCharsets.UTF_8);
+    byte[] said = ranks.gather(own).getFirst();
+    if (failure.isPresent()) {
+      throw failure.get();
+    }
+    if (said.length > 0) {
+      throw new UserException(
+          ExitCode.RANKS, "rank 0 could not write: " + new String(said, StandardCharsets.UTF_8));
+    }
   }
 
   /**

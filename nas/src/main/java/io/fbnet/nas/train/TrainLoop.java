@@ -44,6 +44,10 @@ public final class TrainLoop {
   private int stepInEpoch;
   private long steps;
   private long lastSave = System.nanoTime();
+
+  /** What could not be logged, of which all learn when they save next, and that is soon. */
+  private UserException unwritten;
+
   private Part inFlight;
   private final RankShare share;
   private StepTotals totals = new StepTotals();
@@ -149,14 +153,14 @@ public final class TrainLoop {
       while (!finished()) {
         boolean through = epoch(loader, checkpoints, metrics, observer);
         share.requireEqual(trainer.store());
-        if (through) {
-          epoch++;
-          stepInEpoch = 0;
-        }
-        save(checkpoints, metrics);
         if (!through) {
+          // Whoever is told to end waits for rank 0 when it leaves.
+          write(checkpoints, metrics);
           return false;
         }
+        epoch++;
+        stepInEpoch = 0;
+        save(checkpoints, metrics);
       }
     }
     return true;
@@ -170,7 +174,7 @@ public final class TrainLoop {
       boolean[] asked =
           share.any(
               observer.stopRequested(),
-              System.nanoTime() - lastSave > BETWEEN_CHECKPOINTS.toNanos());
+              unwritten != null || System.nanoTime() - lastSave > BETWEEN_CHECKPOINTS.toNanos());
       if (asked[0]) {
         finish(metrics, observer);
         return stepInEpoch == stepsPerEpoch && epoch + 1 == recipe.schedule().epochs();
@@ -216,15 +220,16 @@ public final class TrainLoop {
     inFlight = null;
     boolean finite = totals.add(part.results().await());
     part.batch().release();
+    if (finite && !part.last()) {
+      return;
+    }
+    // Whether it is finite all ranks find alike.
+    totals.over(share);
     if (!finite) {
       metrics.force();
       throw diverged(part);
     }
-    if (!part.last()) {
-      return;
-    }
-    totals.over(share);
-    metrics.append(part.step(), line(part));
+    log(metrics, part.step(), line(part));
     observer.step(part.step(), totalSteps(), part.epoch(), totals.loss(), totals.accuracy());
     totals = new StepTotals();
   }
@@ -260,10 +265,31 @@ public final class TrainLoop {
             report));
   }
 
+  /** Where rank 0 of several cannot, it does not leave them at once: they would not learn why. */
+  private void log(MetricsLog metrics, long step, Map<String, Object> line) {
+    try {
+      if (unwritten == null) {
+        metrics.append(step, line);
+      }
+    } catch (UserException e) {
+      if (share.ranks() == 1) {
+        throw e;
+      }
+      unwritten = e;
+    }
+  }
+
   private void save(Checkpoints checkpoints, MetricsLog metrics) {
+    share.write(() -> write(checkpoints, metrics));
+    lastSave = System.nanoTime();
+  }
+
+  private void write(Checkpoints checkpoints, MetricsLog metrics) {
     if (!share.writes()) {
-      lastSave = System.nanoTime();
       return;
+    }
+    if (unwritten != null) {
+      throw unwritten;
     }
     metrics.force();
     try (Arena arena = Arena.ofConfined()) {
@@ -281,6 +307,5 @@ public final class TrainLoop {
               data.fingerprint(),
               state));
     }
-    lastSave = System.nanoTime();
   }
 }

@@ -89,6 +89,11 @@ class CompareStrategiesTest {
     for (JsonNode strategy : whole.path("strategies")) {
       assertEquals(!strategy.path("name").asText().equals("random"), strategy.has("difference"));
     }
+    for (String seed : List.of("3", "4")) {
+      Path child = out.resolve("jobs").resolve("random-" + seed).resolve("children").resolve("01");
+      List<String> lines = Files.readAllLines(child.resolve("config.yaml"));
+      assertTrue(lines.contains("seed: " + seed), "a recipe's seed is its search's: " + lines);
+    }
     String page = Files.readString(out.resolve("report.html"));
     for (String words : List.of("Strategies compared", "tf-nas", "Best so far against cost")) {
       assertTrue(page.contains(words), words);

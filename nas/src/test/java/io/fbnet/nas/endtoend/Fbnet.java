@@ -16,6 +16,7 @@ import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
@@ -72,6 +73,21 @@ final class Fbnet {
     // Open MPI's mpirun takes what follows a flag that holds "cp" for Java's class path, if it sees
     // that it starts Java, and cpu is such.
     prefix.addAll(List.of("-n", Integer.toString(processes), "env"));
+  }
+
+  /** Sets a variable for one of the processes that a launcher starts from now on. */
+  void environmentOf(int rank, String name, String value) {
+    prefix.addAll(
+        List.of(
+            "sh",
+            "-c",
+            String.format(
+                Locale.ROOT,
+                "[ ${OMPI_COMM_WORLD_RANK:-$PMI_RANK} = %d ] && export %s=%s; exec \"$@\"",
+                rank,
+                name,
+                value),
+            "sh"));
   }
 
   /** Has every program run from now on be one process. */

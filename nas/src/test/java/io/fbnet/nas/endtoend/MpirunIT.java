@@ -1,11 +1,13 @@
 package io.fbnet.nas.endtoend;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import io.fbnet.engine.cuda.SoftwareCuda;
 import io.fbnet.nas.run.MetricsLog;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -42,7 +44,7 @@ class MpirunIT {
     table = fbnet.tinyTable();
   }
 
-  private static void requireThere(String launcher) {
+  static void requireThere(String launcher) {
     boolean there =
         Stream.of(System.getenv("PATH").split(":", -1))
             .anyMatch(place -> Files.isExecutable(Path.of(place, launcher)));
@@ -116,6 +118,14 @@ class MpirunIT {
     assertTrue(process.isAlive(), "it ended before it had taken three steps");
   }
 
+  /** The two ranks of a launcher. */
+  static List<ProcessHandle> ranks(Process mpirun) {
+    List<ProcessHandle> ranks =
+        mpirun.descendants().filter(p -> p.info().command().orElse("").endsWith("/java")).toList();
+    assertEquals(2, ranks.size());
+    return ranks;
+  }
+
   @Test
   void whatOneCannotReadEndsAllInASentence() throws Exception {
     requireThere(OPEN_MPI);
@@ -181,9 +191,7 @@ class MpirunIT {
             err,
             search(run, "--epochs=60", "--train-images=960", "--rank-timeout=3"));
     waitForSteps(mpirun, run);
-    List<ProcessHandle> ranks =
-        mpirun.descendants().filter(p -> p.info().command().orElse("").endsWith("/java")).toList();
-    assertEquals(2, ranks.size());
+    List<ProcessHandle> ranks = ranks(mpirun);
     long pid = ranks.getLast().pid();
     assertEquals(0, new ProcessBuilder("kill", "-" + signal, Long.toString(pid)).start().waitFor());
     assertTrue(mpirun.waitFor(40, TimeUnit.SECONDS), "hangs: " + Files.readString(err));
@@ -202,5 +210,70 @@ class MpirunIT {
     waitForSteps(again, run);
     again.destroy();
     assertEquals(143, again.waitFor(), Files.readString(err));
+  }
+
+  /** Rank 0 cannot write: all end in a sentence, and the newest checkpoint is whole. */
+  @ParameterizedTest
+  @ValueSource(strings = {OPEN_MPI, MPICH})
+  void aFullDiskEndsAll(String launcher) throws Exception {
+    requireThere(launcher);
+    Path disk = Files.createDirectory(folder.resolve("disk"));
+    Process mount =
+        new ProcessBuilder("mount", "-t", "tmpfs", "-o", "size=8m", "none", disk.toString())
+            .redirectErrorStream(true)
+            .start();
+    String refusal = new String(mount.getInputStream().readAllBytes(), UTF_8).strip();
+    assumeTrue(mount.waitFor() == 0, "no file system may be mounted here: " + refusal);
+    try {
+      fbnet.under(launcher, 2);
+      Path run = disk.resolve("run");
+      Path err = folder.resolve("err");
+      Process mpirun =
+          fbnet.start(folder.resolve("out"), err, search(run, "--epochs=60", "--train-images=960"));
+      waitForSteps(mpirun, run);
+      List<ProcessHandle> ranks = ranks(mpirun);
+      Path ballast = disk.resolve("ballast");
+      Files.write(ballast, new byte[(int) Files.getFileStore(disk).getUsableSpace()]);
+      assertTrue(mpirun.waitFor(40, TimeUnit.SECONDS), "hangs: " + Files.readString(err));
+      for (ProcessHandle rank : ranks) {
+        rank.onExit().get(10, TimeUnit.SECONDS);
+      }
+      String said = Files.readString(err);
+      assertTrue(said.contains("fbnet: rank 0: "), said);
+      assertTrue(said.contains("No space left on device"), said);
+      assertFalse(said.contains("\tat "), said);
+      for (int r = 0; r < 2; r++) {
+        String of = "fbnet: rank " + r + ": ";
+        assertTrue(
+            said.lines().filter(l -> l.startsWith(of) && l.contains("No space left")).count() <= 1,
+            said);
+      }
+      // MPICH says 9 where it has killed one.
+      assertTrue(List.of(5, 7, 9).contains(mpirun.exitValue()), mpirun.exitValue() + ": " + said);
+      Files.delete(ballast);
+      fbnet.alone();
+      Process again =
+          fbnet.start(folder.resolve("out1"), err, "search", "--resume", run.toString());
+      waitForSteps(again, run);
+      again.destroy();
+      assertEquals(143, again.waitFor(), Files.readString(err));
+    } finally {
+      assertEquals(0, new ProcessBuilder("umount", disk.toString()).start().waitFor());
+    }
+  }
+
+  /** One rank's device has too little memory: it says so, and the launcher ends the others. */
+  @ParameterizedTest
+  @ValueSource(strings = {OPEN_MPI, MPICH})
+  void aRankOutOfMemoryEndsAll(String launcher) throws Exception {
+    requireThere(launcher);
+    assumeTrue(SoftwareCuda.present(), "the software CUDA device is not built");
+    fbnet.under(launcher, 2);
+    fbnet.environmentOf(1, "SOFT_CUDA_MEMORY", Integer.toString(1 << 20));
+    Fbnet.Outcome outcome = fbnet.run(search(folder.resolve("run"), "--device=cuda"));
+    String said = outcome.err();
+    assertTrue(said.contains("fbnet: rank 1: ") && said.contains("--memory lean"), said);
+    assertFalse(said.contains("\tat "), said);
+    assertTrue(List.of(4, 9).contains(outcome.code()), outcome.code() + ": " + said);
   }
 }

@@ -230,6 +230,30 @@ class RankSearchTest {
   }
 
   @Test
+  void whatRankZeroCannotWriteEndsAll() throws Exception {
+    List<UserException> ends =
+        ThreadRanks.run(
+            2,
+            r -> {
+              RankShare share = new RankShare(new ReferenceBackend(r), BATCH, false);
+              List<Integer> wrote = new ArrayList<>();
+              share.write(() -> wrote.add(r.rank()));
+              assertEquals(r.rank() == 0 ? List.of(0) : List.of(), wrote);
+              return assertThrows(
+                  UserException.class,
+                  () ->
+                      share.write(
+                          () -> {
+                            throw new UserException(ExitCode.STORAGE, "the disk is full");
+                          }));
+            });
+    assertEquals(ExitCode.STORAGE, ends.getFirst().exitCode());
+    assertEquals("the disk is full", ends.getFirst().getMessage());
+    assertEquals(ExitCode.RANKS, ends.getLast().exitCode());
+    assertEquals("rank 0 could not write: the disk is full", ends.getLast().getMessage());
+  }
+
+  @Test
   void normsOverSeveralGpusAreRefused() throws Exception {
     List<String> refused =
         ThreadRanks.run(
