@@ -20,6 +20,7 @@ enum { N_TYPES = 12, N_U8 = 1, N_F32 = 7, N_F64 = 8, N_SUM = 0, N_AVERAGE = 4 };
 
 constexpr int MOST_RANKS = 64;
 constexpr size_t SLOT = size_t(1) << 18;
+constexpr double LONGEST_MEETING = 120e3;  // milliseconds; NCCL itself waits for ever
 constexpr uint64_t MAGIC = 0x4c43434e74666f73;
 
 // What a rank is about to exchange; all must agree.
@@ -265,8 +266,12 @@ static int meet(Comm& c, const Id& id) {
   own.process = getpid();
   own.ordinal = device().opened;
   own.here.store(1);
+  const double begin = now();
   for (int r = 0; r < c.size; r++)
-    while (!c.member(r).here.load()) letOthers();
+    while (!c.member(r).here.load()) {
+      if (now() - begin > LONGEST_MEETING) return refuse(N_SYSTEM, "rank " + std::to_string(r) + " did not come to the meeting");
+      letOthers();
+    }
   auto it = std::find(files.begin(), files.end(), id.file);
   if (id.process == getpid() && it != files.end()) {
     close(*it);  // all have come, so nobody needs the way in any more

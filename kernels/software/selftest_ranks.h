@@ -27,7 +27,7 @@ struct Rank {
 };
 
 // Runs a part on each of so many ranks and waits for all; what a rank finds wrong it says and counts itself.
-void onRanks(int size, std::function<void(int, const NcclId&)> part) {
+void onRanks(const char* what, int size, std::function<void(int, const NcclId&)> part) {
   NcclId id;
   { Device d; OK("ncclGetUniqueId", &id); fflush(stdout); }
   std::vector<pid_t> children;
@@ -35,6 +35,8 @@ void onRanks(int size, std::function<void(int, const NcclId&)> part) {
     pid_t child = fork();
     if (child == 0) {
       failures = 0;
+      setvbuf(stdout, nullptr, _IONBF, 0);
+      alarm(60);  // a rank that hangs is a failure with a name
       part(r, id);
       fflush(stdout);
       _exit(failures ? 1 : 0);
@@ -44,7 +46,7 @@ void onRanks(int size, std::function<void(int, const NcclId&)> part) {
   for (pid_t child : children) {
     int status = 0;
     waitpid(child, &status, 0);
-    check(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a rank failed");
+    check(WIFEXITED(status) && WEXITSTATUS(status) == 0, std::string("a rank ended with ") + std::to_string(status) + " in " + what);
   }
   OK("softCudaReset");
 }
@@ -218,13 +220,13 @@ void alone(const NcclId& id) {
 
 void testRanks() {
   setenv("SOFT_CUDA_DEVICES", "3", 1);
-  onRanks(3, exchanges);
-  onRanks(2, late);
-  onRanks(2, gone);
-  onRanks(2, refusals);
-  onRanks(2, outside);
-  onRanks(2, twice);
-  onRanks(1, [](int, const NcclId& id) { alone(id); });
+  onRanks("exchanges", 3, exchanges);
+  onRanks("late", 2, late);
+  onRanks("gone", 2, gone);
+  onRanks("refusals", 2, refusals);
+  onRanks("outside", 2, outside);
+  onRanks("twice", 2, twice);
+  onRanks("alone", 1, [](int, const NcclId& id) { alone(id); });
   unsetenv("SOFT_CUDA_DEVICES");
   OK("softCudaReset");
 }

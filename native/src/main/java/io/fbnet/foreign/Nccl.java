@@ -183,7 +183,7 @@ public final class Nccl implements AutoCloseable {
       check((int) NcclRaw.ASYNC_ERROR.invokeExact(open(), out), "ncclCommGetAsyncError", handle);
       int error = out.get(JAVA_INT, 0);
       if (error != IN_PROGRESS) {
-        check(error, "an exchange of NCCL", handle);
+        check(error, "ncclCommGetAsyncError", handle);
       }
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);

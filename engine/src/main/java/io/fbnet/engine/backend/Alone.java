@@ -1,6 +1,7 @@
 package io.fbnet.engine.backend;
 
 import java.lang.foreign.MemorySegment;
+import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
 
@@ -26,6 +27,11 @@ enum Alone implements Communicator {
   @Override
   public int localSize() {
     return 1;
+  }
+
+  @Override
+  public Duration patience() {
+    return Duration.ZERO;
   }
 
   @Override

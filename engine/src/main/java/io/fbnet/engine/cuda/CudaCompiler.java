@@ -43,6 +43,9 @@ final class CudaCompiler implements GraphCompiler {
     this.graph = graph;
     this.fixedParameters = fixedParameters;
     requireOwnNorms();
+    if (graph.ops().stream().anyMatch(Op.MeanOverRanks.class::isInstance)) {
+      backend.guard(backend.ranks()::join);
+    }
     context = new CudaContext(backend, graph.ops(), graph.storage());
     readbacks = new CudaReadbacks(backend);
     CudaConvolution.reserve(context, graph.ops());
@@ -214,6 +217,7 @@ final class CudaCompiler implements GraphCompiler {
             made.fill().launch();
             rows = made.memory();
           }
+          backend.ranks().await(backend.stream());
           backend.stream().copyToHost(host, rows, n * Float.BYTES);
           backend.stream().synchronise();
         });
@@ -262,8 +266,7 @@ final class CudaCompiler implements GraphCompiler {
   @Override
   public void close() {
     // Nothing may still run on what is given back below.
-    backend.closing(backend.copies()::synchronise);
-    backend.closing(backend.stream()::synchronise);
+    backend.closing(() -> backend.ranks().settle(backend.copies(), backend.stream()));
     if (timer != null) {
       timer.close();
     }

@@ -24,6 +24,8 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.function.Consumer;
+import java.util.function.IntConsumer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -38,9 +40,13 @@ class RanksTest {
   private static final int IMAGE = 3 * 7 * 7;
 
   /** All values of each set after the last step, and loss and flag of each step. */
-  private record End(List<float[]> sets, List<Float> results) {}
+  record End(List<float[]> sets, List<Float> results) {}
 
   private static Backend open(String name, Communicator ranks) {
+    return open(name, ranks, note -> {});
+  }
+
+  static Backend open(String name, Communicator ranks, Consumer<String> notes) {
     if (name.equals("reference")) {
       return new ReferenceBackend(ranks);
     }
@@ -49,7 +55,7 @@ class RanksTest {
       return CudaBackend.open(
           new CudaOptions(Precision.F32, true, true, true),
           Path.of(System.getProperty("java.io.tmpdir"), "fbnet-test-kernels"),
-          note -> {},
+          notes,
           ranks);
     }
     assumeTrue(CpuBackend.availability().found(), "oneDNN was not found");
@@ -67,14 +73,31 @@ class RanksTest {
       boolean norms,
       int steps,
       int broken) {
+    try (Backend backend = open(device, ranks)) {
+      return train(backend, noisePerImage, norms, steps, broken, step -> {});
+    }
+  }
+
+  /**
+   * The same on a back end.
+   *
+   * @param before told the number of each step, from 1, before it begins
+   */
+  static End train(
+      Backend backend,
+      boolean noisePerImage,
+      boolean norms,
+      int steps,
+      int broken,
+      IntConsumer before) {
+    Communicator ranks = backend.communicator();
     int batch = BATCH / ranks.size();
     Graph whole =
         SmallSupernet.of(batch, noisePerImage, SmallSupernet.Update.BOTH_OPTIMISERS).graph();
     Graph graph = AcrossRanks.share(whole, ranks.rank(), norms);
     Random random = new Random(SEED);
     List<Float> results = new ArrayList<>();
-    try (Backend backend = open(device, ranks);
-        ParameterStore store = new ParameterStore(backend, graph.parameters());
+    try (ParameterStore store = new ParameterStore(backend, graph.parameters());
         Program program = Program.compile(backend, graph, store);
         Arena arena = Arena.ofConfined()) {
       store.initialise(SEED);
@@ -85,6 +108,7 @@ class RanksTest {
       program.set("seed", SEED);
       program.set("rate", 0.02);
       for (int step = 1; step <= steps; step++) {
+        before.accept(step);
         for (int i = 0; i < BATCH * IMAGE; i++) {
           images.setAtIndex(JAVA_FLOAT, i, (float) random.nextGaussian());
         }
