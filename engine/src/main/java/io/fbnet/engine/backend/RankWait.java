@@ -1,6 +1,7 @@
 package io.fbnet.engine.backend;
 
 import java.time.Duration;
+import java.util.Objects;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
@@ -27,6 +28,8 @@ public final class RankWait {
    * @param patience how long that may take, as of the moment
    */
   public static boolean until(BooleanSupplier done, Supplier<Duration> patience) {
+    Objects.requireNonNull(done, "nothing to wait for");
+    Objects.requireNonNull(patience, "no time to wait");
     long begin = System.nanoTime();
     while (!done.getAsBoolean()) {
       long waited = System.nanoTime() - begin;

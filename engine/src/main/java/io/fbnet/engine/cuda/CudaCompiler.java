@@ -42,22 +42,18 @@ final class CudaCompiler implements GraphCompiler {
     this.backend = backend;
     this.graph = graph;
     this.fixedParameters = fixedParameters;
-    requireOwnNorms();
-    if (graph.ops().stream().anyMatch(Op.MeanOverRanks.class::isInstance)) {
+    context = new CudaContext(backend, graph.ops(), graph.storage());
+    if (normsOverRanks() || graph.ops().stream().anyMatch(Op.MeanOverRanks.class::isInstance)) {
       backend.guard(backend.ranks()::join);
     }
-    context = new CudaContext(backend, graph.ops(), graph.storage());
     readbacks = new CudaReadbacks(backend);
     CudaConvolution.reserve(context, graph.ops());
   }
 
-  private void requireOwnNorms() {
-    boolean over =
-        graph.ops().stream().anyMatch(op -> op instanceof Op.BatchNorm n && n.overRanks());
-    if (over && backend.communicator().size() > 1) {
-      throw new IllegalArgumentException(
-          "the cuda back end has no batch norm over the images of several ranks");
-    }
+  /** Whether batch norms of the step are over the images of several ranks. */
+  boolean normsOverRanks() {
+    return graph.ops().stream()
+        .anyMatch(op -> op instanceof Op.BatchNorm n && RankNorm.exchanges(context, n.overRanks()));
   }
 
   @Override
@@ -165,7 +161,9 @@ final class CudaCompiler implements GraphCompiler {
     List<Kernel> parts = new ArrayList<>();
     List<Kernel> part = new ArrayList<>();
     Kernel before = first;
-    for (Kernel kernel : all) {
+    List<Kernel> single =
+        all.stream().flatMap(kernel -> CudaContext.parts(kernel).stream()).toList();
+    for (Kernel kernel : single) {
       if (kernel.needsHost()) {
         parts.add(new CapturedStep(backend, before, part));
         parts.add(() -> backend.guard(kernel::launch));

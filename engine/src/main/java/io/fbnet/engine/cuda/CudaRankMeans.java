@@ -87,6 +87,8 @@ final class CudaRankMeans implements Kernel {
   @Override
   public void close() {
     if (host != null) {
+      // The last copy from it may not have run yet.
+      backend.closing(() -> backend.ranks().settle(backend.stream()));
       backend.closing(() -> backend.cudaDevice().freePinned(host));
     }
   }

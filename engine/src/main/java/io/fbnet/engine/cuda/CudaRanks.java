@@ -45,6 +45,7 @@ final class CudaRanks implements AutoCloseable {
   private final CudaDevice device;
   private final Consumer<String> notes;
   private boolean joined;
+  private boolean saidApart;
   private Nccl nccl;
   private RankFailure failure;
 
@@ -168,6 +169,16 @@ final class CudaRanks implements AutoCloseable {
       }
     }
     return shared;
+  }
+
+  /** Says once that norms over ranks are no part of a bank. */
+  void sayApart() {
+    if (!saidApart && ranks.rank() == 0) {
+      notes.accept(
+          "batch norms are over the images of all processes, so a layer's candidates run one after"
+              + " another on the GPU, not side by side, which is slower");
+    }
+    saidApart = true;
   }
 
   /** Whether exchanges run on the device's stream. */

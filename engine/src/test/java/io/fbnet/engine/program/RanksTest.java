@@ -150,7 +150,7 @@ class RanksTest {
     return Math.sqrt(error / norm);
   }
 
-  private static void assertEqualBits(List<End> ends) {
+  static void assertEqualBits(List<End> ends) {
     for (End end : ends) {
       assertEquals(ends.getFirst().results(), end.results());
       for (int s = 0; s < end.sets().size(); s++) {
@@ -165,7 +165,9 @@ class RanksTest {
     "reference, 3, true, 1e-6",
     "cpu, 2, true, 2e-4",
     "cpu, 3, false, 2e-4",
-    "cpu 2, 3, true, 2e-4"
+    "cpu 2, 3, true, 2e-4",
+    "cuda, 2, true, 2e-4",
+    "cuda, 3, false, 2e-4"
   })
   void withNormsOverRanksTheyFollowOne(
       String device, int size, boolean noisePerImage, double tolerance) throws Exception {
