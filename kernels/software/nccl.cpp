@@ -116,7 +116,9 @@ static bool all(Comm& c, std::atomic<uint64_t> Member::*what, uint64_t least) {
   for (int r = 0; r < c.size; r++) {
     Member& m = c.member(r);
     if ((m.*what).load() >= least) continue;
-    if (m.gone.load() || !lives(m)) noted(c, N_REMOTE, "rank " + std::to_string(r) + " has left or is gone");
+    bool left = m.gone.load() || !lives(m);
+    if ((m.*what).load() >= least) continue;  // it came and went between the two questions
+    if (left) noted(c, N_REMOTE, "rank " + std::to_string(r) + " has left or is gone");
     return false;
   }
   return true;

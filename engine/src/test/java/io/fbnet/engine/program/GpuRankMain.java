@@ -19,11 +19,16 @@ import java.util.Set;
 
 /**
  * One rank of {@link GpuRanksTest}, with a GPU. Its first argument says what becomes of it, the
- * second how long it waits. Ends as {@code RankMain} does.
+ * second how long it waits, the third whether "norms" are over all ranks. Ends as {@code RankMain}
+ * does.
  */
 final class GpuRankMain {
   static final int FAILED = 7;
   static final int STEPS = 6;
+
+  private static final class Left extends RuntimeException {
+    private static final long serialVersionUID = 1L;
+  }
 
   private GpuRankMain() {}
 
@@ -33,7 +38,10 @@ final class GpuRankMain {
       try (Backend backend =
           RanksTest.open(
               "cuda", ranks, note -> System.out.println("note of " + ranks.rank() + ": " + note))) {
-        train(arguments[0], backend, ranks);
+        train(arguments[0], arguments[2].equals("norms"), backend, ranks);
+      } catch (Left e) {
+        // It is there, but its GPU no longer is.
+        Thread.sleep(60_000);
       }
       if (SoftwareCuda.live(Live.COMMUNICATORS) != 0) {
         throw new AssertionError("a communicator of NCCL is left");
@@ -45,13 +53,14 @@ final class GpuRankMain {
     }
   }
 
-  private static void train(String what, Backend backend, Communicator ranks) throws Exception {
+  private static void train(String what, boolean norms, Backend backend, Communicator ranks)
+      throws Exception {
     boolean last = ranks.rank() == ranks.size() - 1;
     RanksTest.End end =
         RanksTest.train(
             backend,
             true,
-            false,
+            norms,
             STEPS,
             0,
             step -> {
@@ -92,6 +101,7 @@ final class GpuRankMain {
             new ProcessBuilder("kill", "-9", Long.toString(ProcessHandle.current().pid()))
                 .start()
                 .waitFor();
+        case "leaves" -> throw new Left();
         case "fails" -> throw new IllegalStateException("this rank has had enough");
         default -> throw new IllegalArgumentException(what);
       }
