@@ -69,14 +69,14 @@ API long long softCudaLive(int kind) {
   Device& d = device();
   const size_t counts[] = {d.allocations.size(), d.pinned.size(), d.streams.count(), d.events.count(),
                            d.modules.count(), d.graphs.count(), d.executables.count(), liveCudnnObjects(),
-                           liveCublasObjects(), size_t(d.contextReferences), d.used};
-  return kind < 0 || kind > 10 ? -1 : (long long)counts[kind];
+                           liveCublasObjects(), size_t(d.contextReferences), d.used, liveCommunicators()};
+  return kind < 0 || kind > 11 ? -1 : (long long)counts[kind];
 }
 API long long softCudaCount(int counter) {
   LOCK;
   Device& d = device();
-  const long long counts[] = {d.launches, d.copies, d.copiedBytes, d.graphLaunches, d.convolutions, d.products};
-  return counter < 0 || counter > 5 ? -1 : counts[counter];
+  const long long counts[] = {d.launches, d.copies, d.copiedBytes, d.graphLaunches, d.convolutions, d.products, d.exchanges};
+  return counter < 0 || counter > 6 ? -1 : counts[counter];
 }
 API long long softCudaLaunches(const char* kernel) {
   LOCK;

@@ -7,6 +7,8 @@
 //   SOFT_CUDA_SMS=n         multiprocessors (2)
 //   SOFT_CUDA_HOLLOW=1      allocations are addresses without memory and nothing runs: for plans larger than the host
 //   SOFT_CUDA_NO_DEVICE=1   cuInit answers 100
+//   SOFT_CUDA_DEVICES=n     devices that are shown (1). Each process uses the first that it opens; another is refused
+//                           (801). Processes that use different ones meet through NCCL's functions.
 #pragma once
 
 extern "C" {
@@ -33,10 +35,11 @@ int softCudaFailDevice(int code);         // the device is lost at once
 int softCudaPlant(const char* kernel);
 
 // Live objects: 0 device allocations, 1 pinned allocations, 2 streams, 3 events, 4 modules, 5 graphs,
-// 6 executable graphs, 7 cuDNN objects, 8 cuBLASLt objects, 9 references to the context, 10 device bytes.
+// 6 executable graphs, 7 cuDNN objects, 8 cuBLASLt objects, 9 references to the context, 10 device bytes, 11 communicators
+// of NCCL.
 long long softCudaLive(int kind);
 // Counters: 0 kernel launches (run, also by graphs), 1 copies asked for, 2 bytes of those, 3 graph launches,
-// 4 convolutions run, 5 matrix products run.
+// 4 convolutions run, 5 matrix products run, 6 exchanges of NCCL run.
 long long softCudaCount(int counter);
 long long softCudaLaunches(const char* kernel);  // how often one kernel ran
 int softCudaKernels(void);                       // how many kernels are compiled in

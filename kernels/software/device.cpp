@@ -1,11 +1,14 @@
-// The device's state and its queues. Everything runs on the calling thread, under one lock: work is done when it
-// is put on a stream (eager) or only when somebody waits for it (lazy).
+// The device's state and its queues. Everything runs under one lock, on the calling thread: work is done when it
+// is put on a stream (eager) or only when somebody waits for it (lazy). What then waits for another process is moved
+// on by a thread of the device's own until nothing waits, as a GPU does without its host; not in lazy mode.
 #include "device.h"
 
 #include "fibres.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <chrono>
 
@@ -69,31 +72,81 @@ double now() {
 
 std::shared_ptr<Stream> findStream(StreamHandle s) { return s ? device().streams.find(s) : device().legacy; }
 
-void runOne(Stream& s) {
+bool runOne(Stream& s) {
   Device& d = device();
   Operation work = std::move(s.queue.front());
   s.queue.pop_front();
-  if (!d.sticky) {
-    int status = work();
-    if (status) failForGood(status, d.lastFault);
+  int status = d.sticky ? OK : work();
+  if (status == PENDING) {
+    s.queue.push_front(std::move(work));
+    return false;
   }
+  if (status) failForGood(status, d.lastFault);
   s.finished++;
+  return true;
 }
-static void runTo(Stream& s, uint64_t ticket) {
-  while (s.finished < ticket && !s.queue.empty()) runOne(s);
+static bool runTo(Stream& s, uint64_t ticket) {
+  while (s.finished < ticket && !s.queue.empty())
+    if (!runOne(s)) return false;
+  return true;
 }
-void runUntil(const Record& r) {
-  while (!r.done && !r.stream->queue.empty()) runOne(*r.stream);
+bool runUntil(const Record& r) {
+  while (!r.done && !r.stream->queue.empty())
+    if (!runOne(*r.stream)) return false;
+  return true;
+}
+static std::vector<std::shared_ptr<Stream>> everyStream() {
+  std::vector<std::shared_ptr<Stream>> all = {device().legacy};
+  device().streams.each([&](auto& s) { all.push_back(s); });
+  return all;
+}
+void letOthers() {
+  device().mutex.unlock();
+  usleep(50);
+  device().mutex.lock();
+}
+static bool moving;  // there is a thread of the device's own
+static void moveOn() {
+  bool waits = true;
+  while (waits) {
+    usleep(100);
+    std::lock_guard<std::recursive_mutex> lock(device().mutex);
+    waits = false;
+    if (!device().lazy)
+      for (auto& s : everyStream()) {
+        while (!s->queue.empty() && runOne(*s)) {
+        }
+        waits = waits || !s->queue.empty();
+      }
+    moving = waits;
+  }
+}
+int advance(const std::shared_ptr<Stream>& s) {
+  while (!s->queue.empty() && runOne(*s)) {
+  }
+  if (!s->queue.empty() && !moving && !device().lazy) {
+    moving = true;
+    sigset_t all, before;  // signals are for the threads of the program
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    std::thread(moveOn).detach();
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+  return device().sticky ? device().sticky : checkCanaries();
 }
 int drain(const std::shared_ptr<Stream>& s) {
-  while (!s->queue.empty()) runOne(*s);
+  while (!s->queue.empty())
+    if (!runOne(*s)) letOthers();
   return device().sticky ? device().sticky : checkCanaries();
 }
 int drainAll() {
-  Device& d = device();
-  drain(d.legacy);
-  d.streams.each([](auto& s) { drain(s); });
-  return d.sticky;
+  for (auto& s : everyStream()) drain(s);
+  return device().sticky;
+}
+void ask(const std::shared_ptr<Stream>& s) {
+  // A lazy stream moves one step for each question, so that somebody who keeps asking comes to an end.
+  if (!device().lazy) advance(s);
+  else if (!s->queue.empty()) runOne(*s);
 }
 
 int enqueue(StreamHandle handle, const std::string& what, Operation work) {
@@ -119,7 +172,8 @@ int enqueue(StreamHandle handle, const std::string& what, Operation work) {
     });
     if (!others.empty())
       named = [others, named] {
-        for (auto& o : others) runTo(*o.first, o.second);
+        for (auto& o : others)
+          if (!runTo(*o.first, o.second)) return PENDING;
         return device().sticky ? device().sticky : named();
       };
   } else if (s->capture) {
@@ -130,13 +184,13 @@ int enqueue(StreamHandle handle, const std::string& what, Operation work) {
     return OK;
   } else if (s->blocking && !d.legacy->queue.empty()) {
     named = [ticket = d.legacy->issued, named] {
-      runTo(*device().legacy, ticket);
+      if (!runTo(*device().legacy, ticket)) return PENDING;
       return device().sticky ? device().sticky : named();
     };
   }
   s->queue.push_back(std::move(named));
   s->issued++;
-  return d.lazy ? OK : drain(s);
+  return d.lazy ? OK : advance(s);
 }
 
 void spoil(Stream& s) {
@@ -166,6 +220,7 @@ void freeAllocation(Address p, const Allocation& a);
 void freePinned(uintptr_t p);
 void freshDevice() {
   Device& d = device();
+  forgetNccl();
   d.legacy->queue.clear();
   d.streams.each([](auto& s) { s->queue.clear(); });
   while (!d.capturing.empty()) endCaptureOf(std::shared_ptr<Graph>(d.capturing.back()->capture));
@@ -188,12 +243,14 @@ void freshDevice() {
   d.planted.clear();
   for (auto& i : d.injections) i = {};
   d.failModuleLoad = 0;
-  d.launches = d.copies = d.copiedBytes = d.graphLaunches = d.convolutions = d.products = 0;
+  d.launches = d.copies = d.copiedBytes = d.graphLaunches = d.convolutions = d.products = d.exchanges = 0;
   d.byKernel.clear();
   d.lazy = number("SOFT_CUDA_LAZY", 0) != 0;
   d.hollow = number("SOFT_CUDA_HOLLOW", 0) != 0;
   d.memory = number("SOFT_CUDA_MEMORY", 2ull << 30);
   d.multiprocessors = int(number("SOFT_CUDA_SMS", 2));
+  d.ordinals = int(number("SOFT_CUDA_DEVICES", 1));
+  d.opened = 0;
   d.capability = 90;
   simt::descending = number("SOFT_CUDA_DESCENDING", 0) != 0;
 }

@@ -19,7 +19,7 @@ namespace soft {
 enum Status {
   OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NO_DEVICE = 100, INVALID_DEVICE = 101,
   INVALID_IMAGE = 200, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500, NOT_READY = 600,
-  ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719, CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901,
+  ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719, UNSUPPORTED_USE = 801, CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901,
   CAPTURE_MERGE = 902, CAPTURE_UNMATCHED = 903, CAPTURE_UNJOINED = 904, CAPTURE_ISOLATION = 905,
   CAPTURE_IMPLICIT = 906, CAPTURED_EVENT = 907,
 };
@@ -39,7 +39,9 @@ struct Event {
   bool timed = true;
   std::shared_ptr<Record> last;
 };
+// Gives a status, or PENDING where it cannot go on yet: then it stays at the head of its stream and is run again.
 using Operation = std::function<int()>;
+constexpr int PENDING = -1;
 struct Graph {
   std::vector<Operation> operations;
   std::vector<std::shared_ptr<Event>> events;  // recorded anew by each launch (external records)
@@ -99,6 +101,8 @@ struct Device {
   std::recursive_mutex mutex;
   bool initialised = false;
   int contextReferences = 0;
+  int ordinals = 1;  // devices that are shown
+  int opened = 0;    // the one that this process uses
   int sticky = 0;
   std::string lastFault;
   bool lazy = false;
@@ -119,7 +123,7 @@ struct Device {
   Injection injections[FAIL_KINDS];
   int failModuleLoad = 0;
   std::string planted, lastWork;
-  long long launches = 0, copies = 0, copiedBytes = 0, graphLaunches = 0, convolutions = 0, products = 0;
+  long long launches = 0, copies = 0, copiedBytes = 0, graphLaunches = 0, convolutions = 0, products = 0, exchanges = 0;
   std::map<std::string, long long> byKernel;
 };
 Device& device();
@@ -148,10 +152,13 @@ std::shared_ptr<Stream> findStream(StreamHandle s);  // null handle: the legacy 
 int enqueue(StreamHandle stream, const std::string& what, Operation work);
 // Counts one call that may be told to fail. A transient failure is returned; a sticky one also loses the device.
 int injected(Failure kind);
-int drain(const std::shared_ptr<Stream>& s);
+bool runOne(Stream& s);           // false where its first operation cannot go on yet
+bool runUntil(const Record& r);   // false where it was not reached
+int advance(const std::shared_ptr<Stream>& s);  // as far as it goes now
+int drain(const std::shared_ptr<Stream>& s);    // to its end, waiting for other processes
 int drainAll();
-void runOne(Stream& s);
-void runUntil(const Record& r);
+void ask(const std::shared_ptr<Stream>& s);     // moves it a little, for a question whether it is done
+void letOthers();                     // lets other threads and processes on; the caller holds the lock once
 // Calls that a capture does not bear: they spoil the captures they collide with and give 900.
 int forbiddenInCapture(bool always);
 void spoil(Stream& s);
@@ -163,4 +170,6 @@ size_t liveCudnnObjects();
 size_t liveCublasObjects();
 void forgetCudnn();
 void forgetCublas();
+size_t liveCommunicators();
+void forgetNccl();
 }  // namespace soft

@@ -29,18 +29,18 @@ API int cuDriverGetVersion(int* version) {
 #define BEGIN_DEVICE(d)             \
   soft::Call call(false);           \
   if (call.status) return call.status; \
-  if ((d) != 0) return INVALID_DEVICE
+  if ((d) < 0 || (d) >= device().ordinals) return INVALID_DEVICE
 
 API int cuDeviceGetCount(int* count) {
   BEGIN_DEVICE(0);
   if (!count) return INVALID_VALUE;
-  *count = 1;
+  *count = device().ordinals;
   return OK;
 }
 API int cuDeviceGet(int* d, int ordinal) {
   BEGIN_DEVICE(ordinal);
   if (!d) return INVALID_VALUE;
-  *d = 0;
+  *d = ordinal;
   return OK;
 }
 API int cuDeviceGetName(char* name, int length, int d) {
@@ -73,7 +73,8 @@ API int cuDeviceGetAttribute(int* value, int attribute, int d) {
     case 16: *value = device().multiprocessors; break;
     case 20: *value = 0; break;                            // compute mode: default
     case 31: case 40: *value = 1; break;                   // concurrent kernels, asynchronous engines
-    case 33: case 34: case 50: *value = 0; break;          // PCI bus, device, domain
+    case 33: *value = d; break;                            // PCI bus
+    case 34: case 50: *value = 0; break;                   // PCI device, domain
     case 36: *value = 1000000; break;                      // memory clock, kHz
     case 37: *value = 64; break;                           // memory bus, bits
     case 38: *value = 1 << 20; break;                      // L2 bytes
@@ -93,13 +94,17 @@ API int cuDevicePrimaryCtxRetain(void** context, int d) {
   BEGIN_DEVICE(d);
   if (!context) return INVALID_VALUE;
   if (device().sticky) return device().sticky;
+  if (device().contextReferences && d != device().opened)
+    return fail(UNSUPPORTED_USE, "of the software devices that are shown a process can use one, and it uses device " +
+                                   std::to_string(device().opened));
+  device().opened = d;
   device().contextReferences++;
   *context = &theContext;
   return OK;
 }
 API int cuDevicePrimaryCtxRelease_v2(int d) {
   BEGIN_DEVICE(d);
-  if (device().contextReferences == 0) return INVALID_CONTEXT;
+  if (device().contextReferences == 0 || d != device().opened) return INVALID_CONTEXT;
   if (device().contextReferences == 1) {
     // The driver frees what is left. Here it stays, so that the live counts show who forgot to close what;
     // a lost device could not free anything and is emptied.
@@ -170,6 +175,17 @@ API int cuStreamSynchronize(StreamHandle stream) {
   }
   return drain(s);
 }
+API int cuStreamQuery(StreamHandle stream) {
+  BEGIN_CALL;
+  FIND_STREAM(s, stream);
+  if (s->capture) {
+    spoil(*s);
+    return fail(CAPTURE_UNSUPPORTED, "cuStreamQuery of a stream that is captured");
+  }
+  if (s->queue.empty()) return checkCanaries();
+  ask(s);
+  return device().sticky ? device().sticky : NOT_READY;
+}
 
 API int cuEventCreate(Event** event, unsigned flags) {
   BEGIN_CALL;
@@ -232,8 +248,7 @@ API int cuEventQuery(Event* event) {
   if (!e->last) return OK;
   if (e->last->captured) return fail(CAPTURED_EVENT, "cuEventQuery of an event recorded in a capture");
   if (e->last->done) return OK;
-  // A lazy stream moves one step for each question, so that somebody who keeps asking comes to an end.
-  if (!e->last->stream->queue.empty()) runOne(*e->last->stream);
+  ask(std::shared_ptr<Stream>(e->last->stream));
   return device().sticky ? device().sticky : NOT_READY;
 }
 API int cuEventSynchronize(Event* event) {
@@ -242,7 +257,8 @@ API int cuEventSynchronize(Event* event) {
   if (!e) return INVALID_HANDLE;
   if (!e->last) return OK;
   if (e->last->captured) return fail(CAPTURED_EVENT, "cuEventSynchronize of an event recorded in a capture");
-  runUntil(*std::shared_ptr<Record>(e->last));
+  auto last = e->last;
+  while (!runUntil(*last)) letOthers();
   return device().sticky ? device().sticky : checkCanaries();
 }
 API int cuEventElapsedTime(float* milliseconds, Event* start, Event* end) {
@@ -287,14 +303,12 @@ API int cuStreamWaitEvent(StreamHandle stream, Event* event, unsigned flags) {
       return fail(CAPTURE_ISOLATION, "a captured stream waits for an event recorded outside the capture");
     }
     return enqueue(stream, "a wait", [e] {
-      if (e->last) runUntil(*std::shared_ptr<Record>(e->last));
-      return int(OK);
+      return !e->last || runUntil(*std::shared_ptr<Record>(e->last)) ? int(OK) : PENDING;
     });
   }
   if (!r) return OK;
   return enqueue(stream, "a wait", [r] {
-    runUntil(*r);
-    return device().sticky;
+    return runUntil(*r) ? device().sticky : PENDING;
   });
 }
 
@@ -355,12 +369,14 @@ API int cuGraphLaunch(Graph* executable, StreamHandle stream) {
     records->push_back(r);
     e->last = r;
   }
-  return enqueue(stream, "a graph", [g, records] {
+  return enqueue(stream, "a graph", [g, records, at = std::make_shared<size_t>(0)] {
     auto* outer = device().graphRecords;
     device().graphRecords = records.get();
     int status = OK;
-    for (auto& work : g->operations)
-      if (!status) status = work();
+    while (!status && *at < g->operations.size()) {
+      status = g->operations[*at]();
+      if (!status) ++*at;
+    }
     device().graphRecords = outer;
     return status;
   });

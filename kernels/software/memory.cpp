@@ -176,7 +176,8 @@ API int cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t n, StreamHandl
     return fail(INVALID_VALUE, "a copy to the device of " + std::to_string(n) + " bytes leaves its memory");
   if (int status = counted(n)) return status;
   auto* target = reinterpret_cast<void*>(to);
-  if (!host.block && !s->capture && device().lazy) {
+  bool waits = device().lazy || !s->queue.empty() || !device().legacy->queue.empty();
+  if (!host.block && !s->capture && waits) {
     // Pageable memory: the driver takes its copy before it returns.
     auto staged = std::make_shared<std::vector<char>>(static_cast<const char*>(from), static_cast<const char*>(from) + n);
     return enqueue(stream, "a copy to the device", [=] { return move(target, staged->data(), n, to, 0); });

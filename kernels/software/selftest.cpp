@@ -124,6 +124,7 @@ void expectCaught(const char* what, std::function<int()> body) {
 }
 #include "selftest_device.h"
 #include "selftest_libraries.h"
+#include "selftest_ranks.h"
 }  // namespace
 
 // A plan: addresses far beyond the host's memory, and work on them that nobody does.
@@ -150,17 +151,18 @@ static void testHollow() {
 
 int main(int count_, char** arguments) {
   folder = count_ > 1 ? arguments[1] : ".";
-  void* parts[4];
-  const char* names[] = {"libcuda.so.1", "libcudnn.so.9", "libcublasLt.so.13", "libnvrtc.so.13"};
-  for (int i = 0; i < 4; i++) {
+  void* parts[5];
+  const char* names[] = {"libcuda.so.1", "libcudnn.so.9", "libcublasLt.so.13", "libnvrtc.so.13", "libnccl.so.2"};
+  for (int i = 0; i < 5; i++) {
     parts[i] = dlopen((folder + "/" + names[i]).c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!parts[i]) return printf("FAIL %s\n", dlerror()), 1;
   }
   library = parts[0];
-  for (void* p : parts) check(p == library, "the four names are one library");
+  for (void* p : parts) check(p == library, "the five names are one library");
   int n = 0;
   expect(call("cuDeviceGetCount", &n), 3, "a call before cuInit");
   OK("cuInit", 0u);
+  testRanks();
   for (int descending = 0; descending < 2; descending++) {
     setenv("SOFT_CUDA_DESCENDING", descending ? "1" : "0", 1);
     testDevice(descending);

@@ -29,6 +29,7 @@ public final class Cuda {
   static final int INVALID_PTX = 218;
   static final int UNSUPPORTED_PTX_VERSION = 222;
   static final int INVALID_VALUE = 1;
+  static final int NOT_READY = 600;
 
   private Cuda() {}
 
@@ -79,6 +80,14 @@ public final class Cuda {
     return major() == 12
         ? List.of(base + ".so.12", base + ".so.13")
         : List.of(base + ".so.13", base + ".so.12");
+  }
+
+  /** Whether what was asked about has run. */
+  static boolean done(int status, String function) {
+    if (status != NOT_READY) {
+      check(status, function);
+    }
+    return status != NOT_READY;
   }
 
   static void check(int status, String function) {

@@ -17,6 +17,9 @@ public final class CudaDevice implements AutoCloseable {
   public enum Attribute {
     MAX_SHARED_MEMORY_PER_BLOCK(8),
     MULTIPROCESSOR_COUNT(16),
+    PCI_BUS_ID(33),
+    PCI_DEVICE_ID(34),
+    PCI_DOMAIN_ID(50),
     COMPUTE_CAPABILITY_MAJOR(75),
     COMPUTE_CAPABILITY_MINOR(76);
 

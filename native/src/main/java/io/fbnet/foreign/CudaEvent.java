@@ -35,6 +35,15 @@ public final class CudaEvent implements AutoCloseable {
     }
   }
 
+  /** Whether the stream has passed it, or it was never recorded; does not wait. */
+  public boolean isDone() {
+    try {
+      return Cuda.done((int) CudaRaw.EVENT_QUERY.invokeExact(handle), "cuEventQuery");
+    } catch (Throwable t) {
+      throw Dnnl.rethrow(t);
+    }
+  }
+
   /** Returns when the stream has passed it; at once where it was never recorded. */
   public void synchronise() {
     try {

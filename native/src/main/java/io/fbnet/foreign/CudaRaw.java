@@ -47,6 +47,7 @@ final class CudaRaw {
   static final MethodHandle STREAM_CREATE = BINDER.status("cuStreamCreate", ADDRESS, JAVA_INT);
   static final MethodHandle STREAM_DESTROY = BINDER.status("cuStreamDestroy_v2", ADDRESS);
   static final MethodHandle STREAM_SYNCHRONISE = BINDER.status("cuStreamSynchronize", ADDRESS);
+  static final MethodHandle STREAM_QUERY = BINDER.status("cuStreamQuery", ADDRESS);
   static final MethodHandle STREAM_WAIT =
       BINDER.status("cuStreamWaitEvent", ADDRESS, ADDRESS, JAVA_INT);
   static final MethodHandle STREAM_BEGIN_CAPTURE =
@@ -58,6 +59,7 @@ final class CudaRaw {
   static final MethodHandle EVENT_RECORD = BINDER.status("cuEventRecord", ADDRESS, ADDRESS);
   static final MethodHandle EVENT_RECORD_FLAGS =
       BINDER.status("cuEventRecordWithFlags", ADDRESS, ADDRESS, JAVA_INT);
+  static final MethodHandle EVENT_QUERY = BINDER.status("cuEventQuery", ADDRESS);
   static final MethodHandle EVENT_SYNCHRONISE = BINDER.status("cuEventSynchronize", ADDRESS);
   static final MethodHandle EVENT_ELAPSED =
       BINDER.status("cuEventElapsedTime", ADDRESS, ADDRESS, ADDRESS);

@@ -144,6 +144,15 @@ public final class CudaStream implements AutoCloseable {
     }
   }
 
+  /** Whether everything enqueued has run; does not wait. */
+  public boolean isDone() {
+    try {
+      return Cuda.done((int) CudaRaw.STREAM_QUERY.invokeExact(handle), "cuStreamQuery");
+    } catch (Throwable t) {
+      throw Dnnl.rethrow(t);
+    }
+  }
+
   /** Returns when everything enqueued has run. */
   public void synchronise() {
     try {

@@ -11,7 +11,8 @@ import java.util.function.Supplier;
  * A library of the system, such as CUDA's: found and loaded once a process, on the first question.
  */
 final class NativeLibrary {
-  private static final int LONGEST_TEXT = 512;
+  /** NCCL's last error is the longest text that a library keeps. */
+  private static final int LONGEST_TEXT = 1024;
 
   private final String name;
   private final Supplier<LibrarySearch.Found> search;

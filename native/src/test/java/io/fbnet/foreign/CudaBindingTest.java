@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.lang.foreign.AddressLayout;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.MemoryLayout;
+import java.lang.foreign.StructLayout;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
@@ -58,15 +59,18 @@ class CudaBindingTest {
           "cudnnConvolutionForward", Set.of(3, 5, 8, 12),
           "cudnnConvolutionBackwardData", Set.of(3, 5, 8, 12),
           "cudnnConvolutionBackwardFilter", Set.of(3, 5, 8, 12),
-          "cublasLtMatmul", Set.of(3, 5, 8, 10, 13));
+          "cublasLtMatmul", Set.of(3, 5, 8, 10, 13),
+          "ncclAllReduce", Set.of(0, 1),
+          "ncclBroadcast", Set.of(0, 1));
 
   private static String headerName(String symbol) {
     String plain = symbol.endsWith("_v2") ? symbol.substring(0, symbol.length() - 3) : symbol;
     return RENAMED.getOrDefault(symbol, plain);
   }
 
+  /** A wrapper shows a struct that is passed by value as its class. */
   private static String kind(MemoryLayout layout) {
-    return layout instanceof AddressLayout
+    return layout instanceof AddressLayout || layout instanceof StructLayout
         ? "pointer"
         : layout.equals(JAVA_LONG) ? "long" : layout.equals(JAVA_INT) ? "int" : "byte";
   }
@@ -115,6 +119,12 @@ class CudaBindingTest {
   }
 
   @Test
+  void ncclFunctionsAreThoseOfTheHeader() throws IOException {
+    CudaSoftware.needs(Nccl.availability());
+    check(NcclRaw.BINDER, new CudaHeaders(GLOBAL + "nccl"), 12);
+  }
+
+  @Test
   void secondVersionsAreBoundWhereTheHeaderMeansThem() {
     CudaSoftware.needs(Cuda.availability());
     Set<String> second = new TreeSet<>();
@@ -153,11 +163,13 @@ class CudaBindingTest {
     CudaSoftware.needs(Cuda.availability());
     CudaSoftware.needs(Cudnn.availability());
     CudaSoftware.needs(CublasLt.availability());
+    CudaSoftware.needs(Nccl.availability());
     Set<String> bound = new TreeSet<>(CudaRaw.BINDER.bound().keySet());
     assertTrue(bound.containsAll(RENAMED.keySet()), RENAMED.keySet().toString());
     assertTrue(bound.containsAll(NOT_IN_JCUDA.keySet()), NOT_IN_JCUDA.toString());
     bound.addAll(CudnnRaw.BINDER.bound().keySet());
     bound.addAll(CublasLtRaw.BINDER.bound().keySet());
+    bound.addAll(NcclRaw.BINDER.bound().keySet());
     assertTrue(bound.containsAll(ADDRESSES.keySet()), ADDRESSES.keySet().toString());
   }
 }

@@ -31,7 +31,17 @@ class CudaNumbersTest {
                   "NO_BINARY_FOR_GPU", "CUDA_ERROR_NO_BINARY_FOR_GPU",
                   "INVALID_PTX", "CUDA_ERROR_INVALID_PTX",
                   "UNSUPPORTED_PTX_VERSION", "CUDA_ERROR_UNSUPPORTED_PTX_VERSION",
-                  "INVALID_VALUE", "CUDA_ERROR_INVALID_VALUE"),
+                  "INVALID_VALUE", "CUDA_ERROR_INVALID_VALUE",
+                  "NOT_READY", "CUDA_ERROR_NOT_READY"),
+          Nccl.class,
+              Map.of(
+                  "ID_BYTES", "NCCL_UNIQUE_ID_BYTES",
+                  "SUCCESS", "ncclSuccess",
+                  "IN_PROGRESS", "ncclInProgress",
+                  "BYTES", "ncclUint8",
+                  "F32", "ncclFloat32",
+                  "F64", "ncclFloat64",
+                  "AVERAGE", "ncclAvg"),
           CudaDevice.class, Map.of("HOST_PORTABLE", "CU_MEMHOSTALLOC_PORTABLE"),
           CudaStream.class,
               Map.of(
@@ -107,7 +117,12 @@ class CudaNumbersTest {
   @BeforeAll
   static void readHeaders() throws IOException {
     headers =
-        new CudaHeaders(GLOBAL + "cudart", GLOBAL + "cudnn", GLOBAL + "cublas", GLOBAL + "nvrtc");
+        new CudaHeaders(
+            GLOBAL + "cudart",
+            GLOBAL + "cudnn",
+            GLOBAL + "cublas",
+            GLOBAL + "nvrtc",
+            GLOBAL + "nccl");
     String driver = "jcuda/driver/";
     jcuda =
         new CudaHeaders(

@@ -18,7 +18,7 @@ import java.nio.file.Path;
 final class CudaSoftware {
   static final int DEVICE_ALLOCATION = 0;
   static final int COPY = 2;
-  static final int LIVE_KINDS = 10;
+  static final int LIVE_KINDS = 11;
   static final int LIVE_CUDNN = 7;
   static final int LIVE_CUBLASLT = 8;
 

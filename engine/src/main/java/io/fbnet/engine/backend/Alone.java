@@ -1,12 +1,15 @@
 package io.fbnet.engine.backend;
 
 import java.lang.foreign.MemorySegment;
+import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
 
 /** One rank: nothing is to be exchanged, however many processes the machine has. */
 record Alone(int localRank, int localSize) implements Communicator {
   static final Alone INSTANCE = new Alone(0, 1);
+
+  private static final Duration FOR_EVER = Duration.ofDays(100_000);
 
   @Override
   public int rank() {
@@ -16,6 +19,12 @@ record Alone(int localRank, int localSize) implements Communicator {
   @Override
   public int size() {
     return 1;
+  }
+
+  /** Nobody can keep it waiting. */
+  @Override
+  public Duration patience() {
+    return FOR_EVER;
   }
 
   @Override

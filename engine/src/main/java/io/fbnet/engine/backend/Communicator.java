@@ -1,6 +1,7 @@
 package io.fbnet.engine.backend;
 
 import java.lang.foreign.MemorySegment;
+import java.time.Duration;
 import java.util.List;
 
 /**
@@ -23,6 +24,9 @@ public interface Communicator extends AutoCloseable {
 
   /** {@return how many processes there are on this machine} */
   int localSize();
+
+  /** {@return how long a rank waits for the others before it gives up, as of the moment} */
+  Duration patience();
 
   /**
    * Replaces each element by its mean over the ranks. They are added in the order of ranks, so the

@@ -59,6 +59,7 @@ final class CapturedStep implements Kernel {
     }
     try {
       graph = backend.stream().capture(() -> kernels.forEach(Kernel::launch));
+      backend.ranks().hold(graph);
       return true;
     } catch (ForeignException e) {
       if (CudaDevice.isLost(e) || CudaDevice.isOutOfMemory(e)) {
@@ -78,6 +79,7 @@ final class CapturedStep implements Kernel {
   @Override
   public void close() {
     if (graph != null) {
+      backend.ranks().release(graph);
       backend.closing(graph);
       graph = null;
     }

@@ -21,6 +21,7 @@ import io.fbnet.foreign.CudnnConvolution;
 import io.fbnet.foreign.CudnnConvolution.Direction;
 import io.fbnet.foreign.CudnnConvolution.Sizes;
 import io.fbnet.foreign.ForeignException;
+import io.fbnet.foreign.Nccl;
 import io.fbnet.foreign.Nvrtc;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
@@ -33,6 +34,7 @@ import java.util.NavigableMap;
 import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 
 /**
  * A CUDA GPU: cuBLASLt for products, cuDNN for dense convolutions, our own kernels for the rest.
@@ -61,7 +63,8 @@ public final class CudaBackend implements Backend {
   private boolean saidLibraryOnly;
   private Exception closeFailure;
   private final Confinement confinement = new Confinement("cuda");
-  private final Communicator ranks;
+  private final Communicator communicator;
+  private final CudaRanks ranks;
 
   private record Plan(Direction direction, Sizes sizes) {}
 
@@ -70,21 +73,26 @@ public final class CudaBackend implements Backend {
       CudaOptions options,
       Path cache,
       Consumer<String> notes,
-      Communicator ranks) {
+      Communicator communicator) {
     this.device = device;
-    this.ranks = ranks;
+    this.communicator = communicator;
+    ranks = new CudaRanks(communicator, device, notes);
     this.options = options;
     this.notes = notes;
     kernels = new KernelLibrary(device, cache, notes);
   }
 
   /**
-   * {@return the libraries this back end needs: driver, cuBLASLt, cuDNN; and NVRTC, which it may
-   * need}
+   * {@return the libraries of this back end: driver, cuBLASLt and cuDNN, which it needs; NVRTC and
+   * NCCL, which it may need}
    */
   public static List<Availability> libraries() {
-    return List.of(
-        Cuda.availability(), CublasLt.availability(), Cudnn.availability(), Nvrtc.availability());
+    return Stream.concat(needed().stream(), Stream.of(Nvrtc.availability(), Nccl.availability()))
+        .toList();
+  }
+
+  private static List<Availability> needed() {
+    return List.of(Cuda.availability(), CublasLt.availability(), Cudnn.availability());
   }
 
   /**
@@ -92,8 +100,8 @@ public final class CudaBackend implements Backend {
    * tell}
    */
   public static String obstacle() {
-    for (Availability library : libraries()) {
-      if (!library.found() && !library.library().equals("NVRTC")) {
+    for (Availability library : needed()) {
+      if (!library.found()) {
         return library.library() + " was not found: " + library.remedy();
       }
     }
@@ -179,6 +187,11 @@ public final class CudaBackend implements Backend {
     return copies;
   }
 
+  /** The other ranks, and waits of the host for what may wait for them. */
+  CudaRanks ranks() {
+    return ranks;
+  }
+
   /** cuDNN's way to compute a convolution, chosen once a shape; it lives as long as the device. */
   CudnnConvolution plan(Direction direction, Sizes sizes) {
     return plans.computeIfAbsent(
@@ -240,6 +253,7 @@ public final class CudaBackend implements Backend {
   }
 
   private <T> T guarded(long asked, Supplier<T> calls) {
+    ranks.require();
     try {
       return calls.get();
     } catch (ForeignException e) {
@@ -251,6 +265,9 @@ public final class CudaBackend implements Backend {
       }
       ForeignException cause = driversView(e);
       lost |= CudaDevice.isLost(cause);
+      if (CudaRanks.isOurs(e) && !lost) {
+        throw ranks.failed(e);
+      }
       throw new DeviceFailure(device.name(), lost, cause);
     }
   }
@@ -261,7 +278,7 @@ public final class CudaBackend implements Backend {
       return e;
     }
     try {
-      device.synchronise();
+      ranks.askDevice(stream);
       return e;
     } catch (ForeignException sticky) {
       if (!CudaDevice.isLost(sticky)) {
@@ -347,7 +364,7 @@ public final class CudaBackend implements Backend {
 
   @Override
   public Communicator communicator() {
-    return ranks;
+    return communicator;
   }
 
   @Override
@@ -388,6 +405,7 @@ public final class CudaBackend implements Backend {
     requireOwn(memory, HostMemory.bytes(count, Float.BYTES));
     guard(
         () -> {
+          ranks.await(stream);
           stream.copyToDevice(memory, host, count * Float.BYTES);
           stream.synchronise();
         });
@@ -401,6 +419,7 @@ public final class CudaBackend implements Backend {
     requireOwn(memory, HostMemory.bytes(count, Float.BYTES));
     guard(
         () -> {
+          ranks.await(stream);
           stream.copyToHost(host, memory, count * Float.BYTES);
           stream.synchronise();
         });
@@ -446,7 +465,7 @@ public final class CudaBackend implements Backend {
   @Override
   public void synchronise() {
     confinement.require();
-    guard(stream::synchronise);
+    guard(() -> ranks.await(stream));
   }
 
   @Override
@@ -454,11 +473,10 @@ public final class CudaBackend implements Backend {
     if (!confinement.close()) {
       return;
     }
-    for (CudaStream each : new CudaStream[] {copies, stream}) {
-      if (each != null) {
-        closing(each::synchronise);
-      }
+    if (copies != null) {
+      closing(() -> ranks.settle(copies, stream));
     }
+    closing(ranks);
     plans.values().forEach(this::closing);
     plans.clear();
     for (AutoCloseable each : new AutoCloseable[] {cublas, cudnn, kernels}) {

@@ -26,7 +26,12 @@ final class CudaBanks {
   CudaBanks(CudaCompiler compiler, Graph graph, List<Op> ops) {
     int[] next = {firstFree(ops)};
     IntSupplier ids = () -> next[0]++;
-    for (BankFinder.Found found : new BankFinder(graph, ops).find()) {
+    List<BankFinder.Found> all = new BankFinder(graph, ops).find();
+    if (!all.isEmpty() && compiler.normsOverRanks()) {
+      compiler.context().backend.ranks().sayApart();
+      return;
+    }
+    for (BankFinder.Found found : all) {
       LayerBank layer = found.layer();
       BankSteps steps = new BankSteps(compiler, layer, ids);
       replaced.addAll(found.replaced());

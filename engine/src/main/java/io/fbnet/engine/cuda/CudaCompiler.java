@@ -42,19 +42,18 @@ final class CudaCompiler implements GraphCompiler {
     this.backend = backend;
     this.graph = graph;
     this.fixedParameters = fixedParameters;
-    requireOwnNorms();
     context = new CudaContext(backend, graph.ops(), graph.storage());
+    if (normsOverRanks() || graph.ops().stream().anyMatch(Op.MeanOverRanks.class::isInstance)) {
+      backend.guard(backend.ranks()::join);
+    }
     readbacks = new CudaReadbacks(backend);
     CudaConvolution.reserve(context, graph.ops());
   }
 
-  private void requireOwnNorms() {
-    boolean over =
-        graph.ops().stream().anyMatch(op -> op instanceof Op.BatchNorm n && n.overRanks());
-    if (over && backend.communicator().size() > 1) {
-      throw new IllegalArgumentException(
-          "the cuda back end has no batch norm over the images of several ranks");
-    }
+  /** Whether batch norms of the step are over the images of several ranks. */
+  boolean normsOverRanks() {
+    return graph.ops().stream()
+        .anyMatch(op -> op instanceof Op.BatchNorm n && RankNorm.exchanges(context, n.overRanks()));
   }
 
   @Override
@@ -162,7 +161,9 @@ final class CudaCompiler implements GraphCompiler {
     List<Kernel> parts = new ArrayList<>();
     List<Kernel> part = new ArrayList<>();
     Kernel before = first;
-    for (Kernel kernel : all) {
+    List<Kernel> single =
+        all.stream().flatMap(kernel -> CudaContext.parts(kernel).stream()).toList();
+    for (Kernel kernel : single) {
       if (kernel.needsHost()) {
         parts.add(new CapturedStep(backend, before, part));
         parts.add(() -> backend.guard(kernel::launch));
@@ -214,6 +215,7 @@ final class CudaCompiler implements GraphCompiler {
             made.fill().launch();
             rows = made.memory();
           }
+          backend.ranks().await(backend.stream());
           backend.stream().copyToHost(host, rows, n * Float.BYTES);
           backend.stream().synchronise();
         });
@@ -262,8 +264,7 @@ final class CudaCompiler implements GraphCompiler {
   @Override
   public void close() {
     // Nothing may still run on what is given back below.
-    backend.closing(backend.copies()::synchronise);
-    backend.closing(backend.stream()::synchronise);
+    backend.closing(() -> backend.ranks().settle(backend.copies(), backend.stream()));
     if (timer != null) {
       timer.close();
     }

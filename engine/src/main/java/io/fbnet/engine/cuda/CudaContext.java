@@ -18,10 +18,12 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Deque;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 
 /** What the kernels of one compiled graph share. */
@@ -265,17 +267,33 @@ final class CudaContext extends Workspace {
 
   /** Kernels in order; a null among them is left out. */
   static Kernel sequence(Kernel... kernels) {
-    List<Kernel> present = new ArrayList<>();
-    for (Kernel kernel : kernels) {
-      if (kernel != null) {
-        present.add(kernel);
-      }
+    return new Sequence(
+        Arrays.stream(kernels)
+            .filter(Objects::nonNull)
+            .flatMap(kernel -> parts(kernel).stream())
+            .toList());
+  }
+
+  /** {@return the kernels in order of which a kernel consists, itself where it is one} */
+  static List<Kernel> parts(Kernel kernel) {
+    return kernel instanceof Sequence sequence ? sequence.kernels() : List.of(kernel);
+  }
+
+  private record Sequence(List<Kernel> kernels) implements Kernel {
+    @Override
+    public void launch() {
+      kernels.forEach(Kernel::launch);
     }
-    return () -> {
-      for (Kernel kernel : present) {
-        kernel.launch();
-      }
-    };
+
+    @Override
+    public boolean needsHost() {
+      return kernels.stream().anyMatch(Kernel::needsHost);
+    }
+
+    @Override
+    public void close() {
+      kernels.forEach(Kernel::close);
+    }
   }
 
   @Override

@@ -58,7 +58,7 @@ final class CudaControls implements ControlBlock {
         () -> {
           long bytes = host.byteSize();
           CudaEvent event = copied.get(next);
-          event.synchronise();
+          backend.ranks().await(event);
           MemorySegment slot = pinned.asSlice(next * bytes, bytes);
           slot.copyFrom(host);
           backend.stream().copyToDevice(device, slot, bytes);
@@ -77,7 +77,7 @@ final class CudaControls implements ControlBlock {
     }
     if (pinned != null) {
       MemorySegment memory = pinned;
-      backend.closing(backend.stream()::synchronise);
+      backend.closing(() -> backend.ranks().settle(backend.stream()));
       backend.closing(() -> backend.cudaDevice().freePinned(memory));
       pinned = null;
     }

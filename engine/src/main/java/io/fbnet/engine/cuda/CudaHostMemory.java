@@ -35,7 +35,7 @@ final class CudaHostMemory implements HostMemory {
       return;
     }
     // A step that was launched may still wait for its copy.
-    backend.closing(backend.copies()::synchronise);
+    backend.closing(() -> backend.ranks().settle(backend.copies()));
     given.forEach(memory -> backend.closing(() -> backend.cudaDevice().freePinned(memory)));
     given.clear();
   }

@@ -200,9 +200,8 @@ final class CudaNorm {
   /** All but the normalised images. */
   static Kernel statistics(CudaContext context, Op.BatchNorm bn, Function<Value, MemorySegment> m) {
     boolean moves = bn.momentum() != null;
-    return statistics(
-        context,
-        Pixels.of(bn.x(), m.apply(bn.x())),
+    Pixels x = Pixels.of(bn.x(), m.apply(bn.x()));
+    Statistics to =
         new Statistics(
             m.apply(bn.mean()),
             m.apply(bn.inverseDeviation()),
@@ -212,7 +211,10 @@ final class CudaNorm {
             bn.epsilon(),
             null,
             null,
-            null));
+            null);
+    return RankNorm.exchanges(context, bn.overRanks())
+        ? RankNorm.statistics(context, x, to)
+        : statistics(context, x, to);
   }
 
   static Kernel statistics(CudaContext context, Pixels x, Statistics to) {
@@ -315,6 +317,7 @@ final class CudaNorm {
                 null));
     return CudaContext.sequence(
         gradientSums(context, x, dy, sums, weight),
+        RankNorm.exchanges(context, bn.overRanks()) ? RankNorm.means(context, sums) : null,
         gradientApply(context, x, dy, sums, weight, m.apply(bn.dx()), null));
   }
 

@@ -9,23 +9,44 @@ import java.util.List;
 import java.util.function.Function;
 
 /**
- * Means over ranks by way of the host: the device waits meanwhile, and the step is captured in the
+ * Means over ranks: on the device's stream where ranks exchange by NCCL, so that a step is captured
+ * whole. Otherwise by way of the host: the device waits meanwhile, and the step is captured in the
  * parts before and behind it.
  */
 final class CudaRankMeans implements Kernel {
   private final CudaBackend backend;
-  private final Communicator ranks;
+  private final Communicator communicator;
+  private final int elementBytes;
   private final List<MemorySegment> xs;
   private final List<MemorySegment> ys;
+
+  /** Where they pass the host; null where they do not. */
   private final MemorySegment host;
 
   CudaRankMeans(CudaContext context, Op.MeanOverRanks means, Function<Value, MemorySegment> m) {
+    this(
+        context,
+        means.xs().stream().map(m).toList(),
+        means.ys().stream().map(m).toList(),
+        Float.BYTES);
+  }
+
+  /**
+   * Of memory of the device.
+   *
+   * @param ys of the sizes of xs; the xs themselves where they change in place
+   * @param elementBytes 4 or 8
+   */
+  CudaRankMeans(
+      CudaContext context, List<MemorySegment> xs, List<MemorySegment> ys, int elementBytes) {
     backend = context.backend;
-    ranks = backend.communicator();
-    xs = means.xs().stream().map(m).toList();
-    ys = means.ys().stream().map(m).toList();
+    communicator = backend.communicator();
+    this.xs = xs;
+    this.ys = ys;
+    this.elementBytes = elementBytes;
     long bytes = xs.stream().mapToLong(MemorySegment::byteSize).sum();
-    host = ranks.size() == 1 ? null : backend.allocatePinned(Math.max(1, bytes)).asSlice(0, bytes);
+    boolean onDevice = communicator.size() == 1 || backend.ranks().onDevice();
+    host = onDevice ? null : backend.allocatePinned(Math.max(1, bytes)).asSlice(0, bytes);
   }
 
   @Override
@@ -35,21 +56,27 @@ final class CudaRankMeans implements Kernel {
 
   @Override
   public void launch() {
-    if (host == null) {
+    if (backend.ranks().onDevice()) {
+      backend.ranks().mean(backend.stream(), xs, ys, elementBytes);
+    } else if (host == null) {
       for (int i = 0; i < xs.size(); i++) {
         if (xs.get(i).address() != ys.get(i).address()) {
           backend.stream().copyOnDevice(ys.get(i), xs.get(i), xs.get(i).byteSize());
         }
       }
-      return;
+    } else {
+      throughHost();
     }
+  }
+
+  private void throughHost() {
     long at = 0;
     for (MemorySegment x : xs) {
       backend.stream().copyToHost(host.asSlice(at, x.byteSize()), x, x.byteSize());
       at += x.byteSize();
     }
     backend.stream().synchronise();
-    ranks.mean(host, Float.BYTES);
+    communicator.mean(host, elementBytes);
     at = 0;
     for (MemorySegment y : ys) {
       backend.stream().copyToDevice(y, host.asSlice(at, y.byteSize()), y.byteSize());
@@ -60,6 +87,8 @@ final class CudaRankMeans implements Kernel {
   @Override
   public void close() {
     if (host != null) {
+      // The last copy from it may not have run yet.
+      backend.closing(() -> backend.ranks().settle(backend.stream()));
       backend.closing(() -> backend.cudaDevice().freePinned(host));
     }
   }

@@ -55,7 +55,7 @@ final class CudaReadbacks implements AutoCloseable {
         throw new IllegalStateException("these results were taken already");
       }
       taken[0] = true;
-      backend.guard(slot.arrived::synchronise);
+      backend.guard(() -> backend.ranks().await(slot.arrived));
       float[][] result = new float[values.size()][];
       long from = 0;
       for (int i = 0; i < result.length; i++) {

@@ -25,7 +25,7 @@ final class CudaTimer implements AutoCloseable {
     try {
       // Once outside, so that libraries have set themselves up.
       kernels.forEach(Kernel::launch);
-      stream.synchronise();
+      backend.ranks().await(stream);
       graph =
           stream.capture(
               () -> {
@@ -35,6 +35,7 @@ final class CudaTimer implements AutoCloseable {
                 }
                 stream.recordExternally(end);
               });
+      backend.ranks().hold(graph);
     } catch (RuntimeException e) {
       close();
       throw e;
@@ -45,7 +46,7 @@ final class CudaTimer implements AutoCloseable {
     double[] samples = new double[Math.max(1, passes / PASSES)];
     for (int i = 0; i < samples.length; i++) {
       graph.launch(backend.stream());
-      backend.stream().synchronise();
+      backend.ranks().await(backend.stream());
       samples[i] = end.millisecondsSince(start) / PASSES;
     }
     return samples;
@@ -54,6 +55,7 @@ final class CudaTimer implements AutoCloseable {
   @Override
   public void close() {
     if (graph != null) {
+      backend.ranks().release(graph);
       backend.closing(graph);
     }
     backend.closing(start);

@@ -59,7 +59,7 @@ final class CudaUploads implements AutoCloseable {
     if (slot.pinned == null) {
       slot.pinned = backend.allocatePinned(bytes);
     }
-    slot.copied.synchronise();
+    backend.ranks().await(slot.copied);
     MemorySegment.copy(host, 0, slot.pinned, 0, bytes);
     lend(slot.pinned);
   }

@@ -5,35 +5,26 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 
 import io.fbnet.engine.backend.Communicator;
 import io.fbnet.engine.backend.RankFailure;
+import io.fbnet.engine.backend.RankWait;
 import io.fbnet.foreign.ForeignException;
 import io.fbnet.foreign.Mpi;
 import io.fbnet.foreign.MpiRequest;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.VarHandle;
-import java.math.BigDecimal;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Locale;
-import java.util.concurrent.locks.LockSupport;
 import java.util.function.Supplier;
 
 /**
- * Ranks that exchange by MPI. It waits by asking again and again: at first without pause, since
- * asking is what moves an exchange on, then with sleeps, so that a rank that waits for a slow one
- * leaves it the processor.
- *
- * <p>After a failure no exchange is asked for, so none touches memory that may be gone by then.
+ * Ranks that exchange by MPI. After a failure no exchange is asked for, so none touches memory that
+ * may be gone by then.
  */
-// Yielding decides only how long a wait burns a core, never what is computed.
-@SuppressWarnings("ThreadPriorityCheck")
 final class MpiCommunicator implements Communicator {
-  /** How long it asks without a sleep, and how long it then sleeps at most. */
-  private static final long EAGER_NANOS = 5_000_000;
-
-  private static final long LONGEST_SLEEP_NANOS = 500_000;
+  /** Longer than anybody waits; its nanoseconds fit a long. */
+  private static final Duration FOR_EVER = Duration.ofDays(100_000);
 
   /** What one exchange moves at most: it bounds scratch memory, and MPI counts in ints. */
   static final int PIECE_BYTES = 1 << 22;
@@ -93,6 +84,11 @@ final class MpiCommunicator implements Communicator {
   @Override
   public int localSize() {
     return mpi.localSize();
+  }
+
+  @Override
+  public Duration patience() {
+    return patience.get();
   }
 
   @Override
@@ -254,12 +250,12 @@ final class MpiCommunicator implements Communicator {
   public void finish() {
     require();
     // The others may still have work to do, and the launcher knows if they are gone.
-    exchange("finish", mpi::barrier, false);
+    exchange("finish", mpi::barrier, () -> FOR_EVER);
     finished = true;
     try {
       mpi.close();
     } catch (ForeignException e) {
-      throw failed("MPI did not end in good order", e);
+      throw failed(RankFailure.of("MPI did not end in good order", this, e));
     }
   }
 
@@ -275,45 +271,25 @@ final class MpiCommunicator implements Communicator {
   }
 
   private void exchange(String what, Supplier<MpiRequest> start) {
-    exchange(what, start, true);
+    exchange(what, start, patience);
   }
 
-  private void exchange(String what, Supplier<MpiRequest> start, boolean limited) {
+  private void exchange(String what, Supplier<MpiRequest> start, Supplier<Duration> limit) {
     try {
       MpiRequest request = start.get();
-      long begin = System.nanoTime();
-      while (!request.done()) {
-        long waited = System.nanoTime() - begin;
-        if (limited && waited > patience.get().toNanos()) {
-          throw failed(
-              String.format(
-                  Locale.ROOT,
-                  "no answer from other ranks for %s s in %s: one of them is gone or stuck",
-                  seconds(),
-                  what),
-              null);
-        }
-        if (waited < EAGER_NANOS) {
-          Thread.yield();
-        } else {
-          LockSupport.parkNanos(Math.min(waited / 64, LONGEST_SLEEP_NANOS));
-        }
+      if (!RankWait.until(request::done, limit)) {
+        throw failed(RankFailure.noAnswer(what, limit.get(), this));
       }
     } catch (ForeignException e) {
-      throw failed("the exchange with other ranks failed in " + what + ": " + e.getMessage(), e);
+      throw failed(
+          RankFailure.of(
+              "the exchange with other ranks failed in " + what + ": " + e.getMessage(), this, e));
     }
   }
 
-  /** As 60, or 1.5. */
-  private String seconds() {
-    return BigDecimal.valueOf(patience.get().toMillis(), 3).stripTrailingZeros().toPlainString();
-  }
-
-  private RankFailure failed(String message, Throwable cause) {
-    failure =
-        new RankFailure(
-            String.format(Locale.ROOT, "%s (this is rank %d of %d)", message, rank, size), cause);
-    return failure;
+  private RankFailure failed(RankFailure why) {
+    failure = why;
+    return why;
   }
 
   private void require() {

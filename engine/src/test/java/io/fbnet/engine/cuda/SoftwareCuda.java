@@ -46,7 +46,8 @@ public final class SoftwareCuda {
     CUDNN_OBJECTS(7),
     CUBLASLT_OBJECTS(8),
     CONTEXTS(9),
-    DEVICE_BYTES(10);
+    DEVICE_BYTES(10),
+    COMMUNICATORS(11);
 
     final int code;
 
@@ -62,7 +63,8 @@ public final class SoftwareCuda {
     COPIED_BYTES(2),
     GRAPH_LAUNCHES(3),
     CONVOLUTIONS(4),
-    PRODUCTS(5);
+    PRODUCTS(5),
+    EXCHANGES(6);
 
     final int code;
 

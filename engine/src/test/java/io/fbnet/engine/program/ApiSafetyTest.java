@@ -17,6 +17,7 @@ import io.fbnet.engine.backend.ControlBlock;
 import io.fbnet.engine.backend.HostMemory;
 import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.backend.RankMeans;
+import io.fbnet.engine.backend.RankWait;
 import io.fbnet.engine.backend.Readback;
 import io.fbnet.engine.cpu.CpuBackend;
 import io.fbnet.engine.cuda.CudaBackend;
@@ -30,6 +31,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.reflect.Method;
 import java.lang.reflect.Modifier;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -96,6 +98,7 @@ class ApiSafetyTest {
             "Communicator.size",
             "Communicator.localRank",
             "Communicator.localSize",
+            "Communicator.patience",
             "Ranks.library",
             "Ranks.several",
             "CpuBackend.availability",
@@ -502,6 +505,10 @@ class ApiSafetyTest {
           () -> RankMeans.of(null, new double[1]),
           () -> RankMeans.of(alone, (double[][]) null));
     }
+    wrong(
+        "RankWait.until",
+        () -> RankWait.until(null, () -> Duration.ZERO),
+        () -> RankWait.until(() -> false, null));
     wrong("Ranks.ofThisProcess", () -> Ranks.ofThisProcess(null));
   }
 

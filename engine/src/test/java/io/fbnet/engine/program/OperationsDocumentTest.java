@@ -32,7 +32,7 @@ class OperationsDocumentTest {
           + " `grouped_weights` are newer and have not run on a real GPU yet, nor have those in"
           + " which a search layer's candidates run side by side: `bank`, `bank_fold`,"
           + " `bank_product`, `project_gradient`, `depthwise_gradient` and `runs`, and"
-          + " `pixels` and `gumbel_softmax`** (decisions"
+          + " `pixels`, `gumbel_softmax` and `rank_norm`** (decisions"
           + " [017](decisions/017-depthwise-on-cuda.md),"
           + " [020](decisions/020-own-products-in-banks.md) and"
           + " [021](decisions/021-banks.md)). All are compiled by nvcc for"
@@ -108,7 +108,9 @@ class OperationsDocumentTest {
     if (name.startsWith("Linear")) {
       return "cuBLASLt, f32" + (op == Op.LinearBackwardData.class ? "" : "; bias: `linear`");
     }
-    return op == Op.MeanOverRanks.class ? "by way of the host" : "`" + kernelFile(name) + "`";
+    return op == Op.MeanOverRanks.class
+        ? "NCCL, or by way of the host"
+        : "`" + kernelFile(name) + "`";
   }
 
   private static String kernelFile(String operation) {

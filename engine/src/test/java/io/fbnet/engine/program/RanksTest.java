@@ -15,8 +15,12 @@ import io.fbnet.engine.cuda.CudaBackend;
 import io.fbnet.engine.cuda.CudaOptions;
 import io.fbnet.engine.graph.AcrossRanks;
 import io.fbnet.engine.graph.Graph;
+import io.fbnet.engine.graph.GraphBuilder;
+import io.fbnet.engine.graph.ParameterSpec.Initial;
 import io.fbnet.engine.graph.Recompute;
 import io.fbnet.engine.graph.Storage;
+import io.fbnet.engine.graph.Type;
+import io.fbnet.engine.graph.Value;
 import io.fbnet.engine.reference.ReferenceBackend;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -24,6 +28,8 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.function.Consumer;
+import java.util.function.IntConsumer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -38,9 +44,13 @@ class RanksTest {
   private static final int IMAGE = 3 * 7 * 7;
 
   /** All values of each set after the last step, and loss and flag of each step. */
-  private record End(List<float[]> sets, List<Float> results) {}
+  record End(List<float[]> sets, List<Float> results) {}
 
   private static Backend open(String name, Communicator ranks) {
+    return open(name, ranks, note -> {});
+  }
+
+  static Backend open(String name, Communicator ranks, Consumer<String> notes) {
     if (name.equals("reference")) {
       return new ReferenceBackend(ranks);
     }
@@ -49,7 +59,7 @@ class RanksTest {
       return CudaBackend.open(
           new CudaOptions(Precision.F32, true, true, true),
           Path.of(System.getProperty("java.io.tmpdir"), "fbnet-test-kernels"),
-          note -> {},
+          notes,
           ranks);
     }
     assumeTrue(CpuBackend.availability().found(), "oneDNN was not found");
@@ -67,14 +77,31 @@ class RanksTest {
       boolean norms,
       int steps,
       int broken) {
+    try (Backend backend = open(device, ranks)) {
+      return train(backend, noisePerImage, norms, steps, broken, step -> {});
+    }
+  }
+
+  /**
+   * The same on a back end.
+   *
+   * @param before told the number of each step, from 1, before it begins
+   */
+  static End train(
+      Backend backend,
+      boolean noisePerImage,
+      boolean norms,
+      int steps,
+      int broken,
+      IntConsumer before) {
+    Communicator ranks = backend.communicator();
     int batch = BATCH / ranks.size();
     Graph whole =
         SmallSupernet.of(batch, noisePerImage, SmallSupernet.Update.BOTH_OPTIMISERS).graph();
     Graph graph = AcrossRanks.share(whole, ranks.rank(), norms);
     Random random = new Random(SEED);
     List<Float> results = new ArrayList<>();
-    try (Backend backend = open(device, ranks);
-        ParameterStore store = new ParameterStore(backend, graph.parameters());
+    try (ParameterStore store = new ParameterStore(backend, graph.parameters());
         Program program = Program.compile(backend, graph, store);
         Arena arena = Arena.ofConfined()) {
       store.initialise(SEED);
@@ -85,6 +112,7 @@ class RanksTest {
       program.set("seed", SEED);
       program.set("rate", 0.02);
       for (int step = 1; step <= steps; step++) {
+        before.accept(step);
         for (int i = 0; i < BATCH * IMAGE; i++) {
           images.setAtIndex(JAVA_FLOAT, i, (float) random.nextGaussian());
         }
@@ -126,7 +154,7 @@ class RanksTest {
     return Math.sqrt(error / norm);
   }
 
-  private static void assertEqualBits(List<End> ends) {
+  static void assertEqualBits(List<End> ends) {
     for (End end : ends) {
       assertEquals(ends.getFirst().results(), end.results());
       for (int s = 0; s < end.sets().size(); s++) {
@@ -141,7 +169,9 @@ class RanksTest {
     "reference, 3, true, 1e-6",
     "cpu, 2, true, 2e-4",
     "cpu, 3, false, 2e-4",
-    "cpu 2, 3, true, 2e-4"
+    "cpu 2, 3, true, 2e-4",
+    "cuda, 2, true, 2e-4",
+    "cuda, 3, false, 2e-4"
   })
   void withNormsOverRanksTheyFollowOne(
       String device, int size, boolean noisePerImage, double tolerance) throws Exception {
@@ -212,5 +242,59 @@ class RanksTest {
             });
     assertEquals(losses.get(0)[0], losses.get(0)[1]);
     assertEquals(losses.get(0)[0], losses.get(1)[0]);
+  }
+
+  /** Outputs and running statistics of one norm over ranks, of numbers of each rank's own. */
+  private static List<float[]> norm(String device, Communicator ranks) {
+    GraphBuilder b = new GraphBuilder();
+    int channels = 3;
+    Value x = b.input("x", Type.F32, 2, channels, 3, 3);
+    Value y =
+        b.batchNorm(
+            x,
+            b.parameter("weights", "gamma", false, new Initial.Constant(1), channels),
+            b.parameter("weights", "beta", false, new Initial.Constant(0), channels),
+            b.parameter("statistics", "mean", false, new Initial.Constant(0), channels),
+            b.parameter("statistics", "variance", false, new Initial.Constant(1), channels),
+            b.control("momentum", Type.F32),
+            1e-5f,
+            false);
+    b.output("y", y);
+    Graph graph = AcrossRanks.share(b.build(), ranks.rank(), true);
+    Random random = new Random(SEED + ranks.rank());
+    try (Backend backend = open(device, ranks);
+        ParameterStore store = new ParameterStore(backend, graph.parameters());
+        Program program = Program.compile(backend, graph, store);
+        Arena arena = Arena.ofConfined()) {
+      store.initialise(SEED);
+      MemorySegment host = arena.allocate(JAVA_FLOAT, x.shape().elements());
+      for (int i = 0; i < x.shape().elements(); i++) {
+        double own = random.nextGaussian() + 2 * ranks.rank();
+        double[] of = {3, 1000 + own, (1 + ranks.rank()) * own};
+        host.setAtIndex(JAVA_FLOAT, i, (float) of[i / 9 % channels]);
+      }
+      program.write("x", host);
+      program.set("momentum", 0.25);
+      program.run();
+      return List.of(program.read("y"), store.readAll("statistics", Storage.Flat.VALUES));
+    }
+  }
+
+  /** Of channels one that does not vary and one whose mean is large beside what it varies by. */
+  @ParameterizedTest
+  @ValueSource(strings = {"cpu", "cuda"})
+  void statisticsOverRanksDoNotCancel(String device) throws Exception {
+    List<List<float[]>> expected = ThreadRanks.run(2, ranks -> norm("reference", ranks));
+    List<List<float[]>> found = ThreadRanks.run(2, ranks -> norm(device, ranks));
+    for (int r = 0; r < 2; r++) {
+      for (int part = 0; part < 2; part++) {
+        float[] want = expected.get(r).get(part);
+        for (int i = 0; i < want.length; i++) {
+          float tolerance = 3e-4f * Math.max(1, Math.abs(want[i]));
+          assertEquals(want[i], found.get(r).get(part)[i], tolerance, part + " " + i + ", " + SEED);
+        }
+      }
+    }
+    assertArrayEquals(found.get(0).get(1), found.get(1).get(1));
   }
 }

@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT_UNALIGNED;
 import io.fbnet.engine.backend.Communicator;
 import io.fbnet.engine.backend.RankFailure;
 import java.lang.foreign.MemorySegment;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.BrokenBarrierException;
@@ -80,6 +81,11 @@ public final class ThreadRanks {
     @Override
     public int localSize() {
       return size();
+    }
+
+    @Override
+    public Duration patience() {
+      return Duration.ofSeconds(PATIENCE_SECONDS);
     }
 
     @Override

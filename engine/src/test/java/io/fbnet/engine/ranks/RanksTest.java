@@ -7,14 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.fbnet.engine.backend.Communicator;
-import io.fbnet.foreign.Mpi;
+import io.fbnet.engine.ranks.Mpirun.Launcher;
+import io.fbnet.engine.ranks.Mpirun.Outcome;
 import io.fbnet.foreign.MpiLauncher;
-import java.io.File;
-import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
@@ -26,31 +24,6 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 /** Real ranks: processes that mpirun starts, by either family of libraries. */
 class RanksTest {
-  private static final long LIMIT_SECONDS = 120;
-
-  /** The launchers by the names that Debian gives them, so that both can be there. */
-  enum Launcher {
-    OPEN_MPI("mpirun.openmpi"),
-    MPICH("mpirun.mpich");
-
-    private final String program;
-
-    Launcher(String program) {
-      this.program = program;
-    }
-
-    boolean found() {
-      for (String folder : System.getenv("PATH").split(File.pathSeparator, -1)) {
-        if (Files.isExecutable(Path.of(folder, program))) {
-          return true;
-        }
-      }
-      return false;
-    }
-  }
-
-  private record Outcome(int code, String output) {}
-
   @TempDir private Path folder;
 
   private Outcome run(Launcher launcher, int ranks, String... arguments) throws Exception {
@@ -60,68 +33,7 @@ class RanksTest {
   private Outcome run(
       Launcher launcher, int ranks, Map<String, String> environment, String... arguments)
       throws Exception {
-    assumeTrue(
-        launcher.found(),
-        () -> "no test of ranks by " + launcher + ": " + launcher.program + " is not installed");
-    List<String> command = new ArrayList<>(List.of(launcher.program));
-    command.addAll(List.of("-n", Integer.toString(ranks)));
-    return run(command, environment, arguments);
-  }
-
-  private Outcome run(List<String> start, Map<String, String> environment, String... arguments)
-      throws IOException, InterruptedException {
-    List<String> command = new ArrayList<>(start);
-    command.addAll(
-        List.of(
-            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-            "--enable-native-access=ALL-UNNAMED",
-            "-Xmx256m",
-            "-XX:+UseSerialGC",
-            "-cp",
-            String.join(
-                File.pathSeparator,
-                place(RankMain.class),
-                place(Communicator.class),
-                place(Mpi.class)),
-            RankMain.class.getName()));
-    command.addAll(List.of(arguments));
-    Path output = folder.resolve("output");
-    ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
-    builder.redirectOutput(output.toFile());
-    builder.environment().put("OMPI_ALLOW_RUN_AS_ROOT", "1");
-    builder.environment().put("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
-    // As its flag --oversubscribe.
-    builder.environment().put("OMPI_MCA_rmaps_base_oversubscribe", "1");
-    builder.environment().putAll(environment);
-    Process process = builder.start();
-    boolean ended = process.waitFor(LIMIT_SECONDS, TimeUnit.SECONDS);
-    if (!ended) {
-      process.descendants().forEach(ProcessHandle::destroyForcibly);
-      process.destroyForcibly().waitFor();
-    }
-    String text = Files.readString(output);
-    assertTrue(ended, "no end within " + LIMIT_SECONDS + " s: " + command + "\n" + text);
-    return new Outcome(process.exitValue(), text);
-  }
-
-  private static String place(Class<?> type) {
-    return Path.of(type.getProtectionDomain().getCodeSource().getLocation().getPath()).toString();
-  }
-
-  /** MPICH's mpirun may end with the code of a rank that it has ended, 9, instead. */
-  private static void assertCode(int code, Launcher launcher, Outcome outcome) {
-    if (launcher != Launcher.MPICH || outcome.code() != 9) {
-      assertEquals(code, outcome.code(), outcome.output());
-    }
-  }
-
-  private static String hash(Outcome outcome) {
-    return outcome
-        .output()
-        .lines()
-        .filter(line -> line.startsWith("hash "))
-        .findFirst()
-        .orElseThrow(() -> new AssertionError(outcome.output()));
+    return new Mpirun(RankMain.class, folder).run(launcher, ranks, environment, arguments);
   }
 
   @ParameterizedTest
@@ -135,7 +47,8 @@ class RanksTest {
     assertTrue(outcome.output().contains("rank 1 of 2"), outcome.output());
     // Not a bit depends on the library or the run: it was found by this test's first.
     assertEquals(
-        "hash e4a22244b4e91ac2d80d10981ec153c62ed689b3c5a8832b940e8d122ab0d9dd", hash(outcome));
+        "hash e4a22244b4e91ac2d80d10981ec153c62ed689b3c5a8832b940e8d122ab0d9dd",
+        outcome.line("hash "));
   }
 
   @Tag("full")
@@ -145,7 +58,8 @@ class RanksTest {
     Outcome outcome = run(launcher, 4, "exchange");
     assertEquals(0, outcome.code(), outcome.output());
     assertEquals(
-        "hash a85bc46ab374002d0232165634f5f64db2f0f8dfdfbb6a884147c34fc6e0f76f", hash(outcome));
+        "hash a85bc46ab374002d0232165634f5f64db2f0f8dfdfbb6a884147c34fc6e0f76f",
+        outcome.line("hash "));
     assertEquals(0, run(launcher, 3, "exchange").code());
   }
 
@@ -154,7 +68,7 @@ class RanksTest {
   @EnumSource(Launcher.class)
   void aRankThatStaysAwayIsNotAwaitedForEver(Launcher launcher) throws Exception {
     Outcome outcome = run(launcher, 2, "absent", "1500");
-    assertCode(RankMain.FAILED, launcher, outcome);
+    outcome.assertCode(RankMain.FAILED, launcher);
     assertTrue(
         outcome.output().contains("RankFailure: no answer from other ranks for 1.5 s in mean"),
         outcome.output());
@@ -177,7 +91,7 @@ class RanksTest {
   @EnumSource(Launcher.class)
   void aRankThatFailsEndsTheOthers(Launcher launcher) throws Exception {
     Outcome outcome = run(launcher, 4, "leaves");
-    assertCode(1, launcher, outcome);
+    outcome.assertCode(1, launcher);
     assertTrue(outcome.output().contains("this rank has had enough"), outcome.output());
     assertFalse(outcome.output().contains("RankFailure"), outcome.output());
   }
@@ -190,7 +104,7 @@ class RanksTest {
     boolean open = launcher == Launcher.OPEN_MPI;
     Path other = library(open ? "libmpich.so.12" : "libmpi.so.40");
     Outcome outcome = run(launcher, 2, Map.of("FBNET_MPI_PATH", other.toString()), "meets");
-    assertCode(RankMain.FAILED, launcher, outcome);
+    outcome.assertCode(RankMain.FAILED, launcher);
     assertTrue(
         outcome.output().contains((open ? "Open MPI" : "MPICH") + "'s mpirun started 2 processes"),
         outcome.output());
@@ -215,7 +129,7 @@ class RanksTest {
   void aMissingLibraryIsNamedAndNoStackIsShown() throws Exception {
     Map<String, String> environment =
         Map.of("OMPI_COMM_WORLD_SIZE", "2", "FBNET_MPI_PATH", folder.toString());
-    Outcome outcome = run(List.of(), environment, "meets");
+    Outcome outcome = new Mpirun(RankMain.class, folder).run(List.of(), environment, "meets");
     assertEquals(RankMain.FAILED, outcome.code(), outcome.output());
     assertEquals(
         "RankFailure: Open MPI's mpirun started this process with others, but its MPI library"

@@ -33,9 +33,6 @@ import java.util.function.ObjIntConsumer;
 public final class RankShare {
   private static final String RANKS = "ranks";
 
-  /** The back end whose norms know the images of one rank alone. */
-  private static final String GPU = "cuda";
-
   private static final long HASHED_BYTES = 1 << 20;
 
   private final Communicator ranks;
@@ -48,8 +45,8 @@ public final class RankShare {
    * @param backend knows the ranks
    * @param batch images of a step, of all ranks together
    * @param sharedNorms whether batch norms are over the images of all ranks
-   * @throws UserException (exit code 2) where the ranks cannot share the batch equally, compute
-   *     with different settings, or have GPUs and are to share norms
+   * @throws UserException (exit code 2) where the ranks cannot share the batch equally, or compute
+   *     with different settings
    */
   public RankShare(Backend backend, int batch, boolean sharedNorms) {
     ranks = backend.communicator();
@@ -62,11 +59,6 @@ public final class RankShare {
           batch, ranks.size(), ranks.size());
     }
     requireAlike(backend);
-    if (sharedNorms && ranks.size() > 1 && backend.name().equals(GPU)) {
-      throw UserException.usage(
-          "--sync-bn is not there for GPUs yet: leave it out, so that batch norms are over the"
-              + " images of each process, or give --device cpu");
-    }
   }
 
   /** Ranks that compute alike take the same exchanges in the same order. */

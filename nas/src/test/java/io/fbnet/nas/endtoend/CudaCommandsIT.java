@@ -101,7 +101,9 @@ class CudaCommandsIT {
     assertEquals("cuda", tree.at("/backends/2/name").asText());
     assertTrue(tree.at("/backends/2/works").asBoolean(), tree.toString());
     assertTrue(tree.at("/backends/2/note").asText().contains("no GPU"), tree.toString());
-    assertEquals(6, tree.path("libraries").size());
+    assertEquals(7, tree.path("libraries").size());
+    assertEquals("NCCL", tree.at("/libraries/5/name").asText());
+    assertTrue(tree.at("/libraries/5/found").asBoolean(), tree.toString());
   }
 
   @Test
@@ -109,7 +111,13 @@ class CudaCommandsIT {
     fbnet.cudaPath(folder.resolve("nothing-here"));
     fbnet.environment("FBNET_MPI_PATH", folder.resolve("nothing-here").toString());
     JsonNode tree = JSON.readTree(fbnet.run("doctor", "--json").out());
-    JsonNode mpi = tree.at("/libraries/5");
+    JsonNode nccl = tree.at("/libraries/5");
+    assertEquals("NCCL", nccl.path("name").asText());
+    assertTrue(nccl.path("tried").toString().contains("libnccl.so.2"), nccl.toString());
+    if (!nccl.path("found").asBoolean()) {
+      assertTrue(nccl.path("remedy").asText().contains("only where several processes"), "" + nccl);
+    }
+    JsonNode mpi = tree.at("/libraries/6");
     assertEquals("MPI", mpi.path("name").asText());
     assertFalse(mpi.path("found").asBoolean());
     assertTrue(mpi.path("tried").toString().contains("nothing-here"), mpi.toString());

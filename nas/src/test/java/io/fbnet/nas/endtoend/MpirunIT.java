@@ -84,6 +84,29 @@ class MpirunIT {
         MetricsLog.read(second.resolve("metrics.jsonl")));
   }
 
+  /** Each on a software CUDA device of its own, then both on one: the same bits, and a note. */
+  @Test
+  void twoGpusExchangeByNcclOrThroughTheHost() throws Exception {
+    requireThere(OPEN_MPI);
+    assumeTrue(SoftwareCuda.present(), "two devices are those of the software CUDA device");
+    String way = "GPUs exchange by way of the host";
+    List<List<?>> logs = new ArrayList<>();
+    for (int devices = 2; devices >= 1; devices--) {
+      fbnet.environment("SOFT_CUDA_DEVICES", "" + devices);
+      fbnet.under(OPEN_MPI, 2);
+      Path run = folder.resolve("devices" + devices);
+      Fbnet.Outcome outcome =
+          fbnet.run(search(run, "--device=cuda", "--deterministic", "--sync-bn"));
+      assertEquals(0, outcome.code(), outcome.err());
+      assertEquals(devices == 1, outcome.err().contains(way), outcome.err());
+      assertTrue(outcome.err().contains("a layer's candidates run one after another"));
+      assertEquals(
+          devices == 1, outcome.err().contains("ranks 0 and 1 share a GPU"), outcome.err());
+      logs.add(MetricsLog.read(run.resolve("metrics.jsonl")));
+    }
+    assertEquals(logs.get(0), logs.get(1));
+  }
+
   @Test
   void aStoppedSearchOfTwoIsFinishedByOne() throws Exception {
     requireThere(OPEN_MPI);

@@ -4,12 +4,15 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.engine.backend.Communicator;
 import io.fbnet.engine.backend.Precision;
 import io.fbnet.engine.cpu.CpuBackend;
+import io.fbnet.engine.cuda.CudaBackend;
+import io.fbnet.engine.cuda.CudaOptions;
 import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.program.ThreadRanks;
 import io.fbnet.engine.reference.ReferenceBackend;
@@ -23,13 +26,10 @@ import io.fbnet.nas.network.SupernetGraphs.LossSettings;
 import io.fbnet.nas.run.MetricsLog;
 import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.space.SearchSpace;
-import io.fbnet.nas.train.RankShare;
 import java.io.IOException;
-import java.lang.reflect.Proxy;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -82,10 +82,14 @@ class RankSearchTest {
         .build();
   }
 
-  private static Backend open(String device, Communicator ranks) {
-    return device.equals("cpu")
-        ? CpuBackend.open(1, Precision.F32, ranks)
-        : new ReferenceBackend(ranks);
+  private Backend open(String device, Communicator ranks) {
+    return switch (device) {
+      case "cpu" -> CpuBackend.open(1, Precision.F32, ranks);
+      case "cuda" ->
+          CudaBackend.open(
+              new CudaOptions(Precision.F32, true, true, true), folder, note -> {}, ranks);
+      default -> new ReferenceBackend(ranks);
+    };
   }
 
   private Left search(
@@ -134,27 +138,33 @@ class RankSearchTest {
 
   @Test
   void twoRanksWithSharedNormsDoWhatOneDoes() throws Exception {
-    compare(SearchStrategy.FBNET, 5);
+    compare("reference", SearchStrategy.FBNET, 5);
+  }
+
+  @Tag("full")
+  @Test
+  void soDoTheyOnGpus() throws Exception {
+    assumeTrue(CudaBackend.obstacle().isEmpty(), CudaBackend.obstacle());
+    compare("cuda", SearchStrategy.FBNET, 5);
   }
 
   @Tag("full")
   @Test
   void soDoTheyByPaths() throws Exception {
-    compare(SearchStrategy.singlePath(PathSampling.FAIR), 5);
+    compare("reference", SearchStrategy.singlePath(PathSampling.FAIR), 5);
   }
 
   @Tag("full")
   @ParameterizedTest
   @MethodSource("others")
   void soDoTheyByOtherStrategies(SearchStrategy strategy) throws Exception {
-    compare(strategy, 10);
+    compare("reference", strategy, 10);
   }
 
   /** Two epochs of so many batches of both kinds. */
-  private void compare(SearchStrategy strategy, int batches) throws Exception {
-    Left one = search("reference", strategy, batches, "one", true, Communicator.alone());
-    List<Left> two =
-        ThreadRanks.run(2, r -> search("reference", strategy, batches, "two", true, r));
+  private void compare(String device, SearchStrategy strategy, int batches) throws Exception {
+    Left one = search(device, strategy, batches, "one", true, Communicator.alone());
+    List<Left> two = ThreadRanks.run(2, r -> search(device, strategy, batches, "two", true, r));
     assertEquals(one.lines().size(), two.getFirst().lines().size());
     for (int i = 0; i < one.lines().size(); i++) {
       ObjectNode expected = one.lines().get(i);
@@ -251,36 +261,5 @@ class RankSearchTest {
     assertEquals("the disk is full", ends.getFirst().getMessage());
     assertEquals(ExitCode.RANKS, ends.getLast().exitCode());
     assertEquals("rank 0 could not write: the disk is full", ends.getLast().getMessage());
-  }
-
-  @Test
-  void normsOverSeveralGpusAreRefused() throws Exception {
-    List<String> refused =
-        ThreadRanks.run(
-            2,
-            r -> {
-              Backend gpu = gpu(r);
-              assertEquals(4, new RankShare(gpu, BATCH, false).batch());
-              return assertThrows(UserException.class, () -> new RankShare(gpu, BATCH, true))
-                  .getMessage();
-            });
-    assertTrue(refused.getFirst().startsWith("--sync-bn is not there for GPUs"), refused::getFirst);
-    assertEquals(refused.getFirst(), refused.getLast());
-    assertEquals(BATCH, new RankShare(gpu(Communicator.alone()), BATCH, true).batch());
-  }
-
-  /** What a share asks of a back end, by one that computes nothing. */
-  private static Backend gpu(Communicator ranks) {
-    return (Backend)
-        Proxy.newProxyInstance(
-            Backend.class.getClassLoader(),
-            new Class<?>[] {Backend.class},
-            (proxy, method, arguments) ->
-                switch (method.getName()) {
-                  case "name" -> "cuda";
-                  case "communicator" -> ranks;
-                  case "fingerprint" -> Map.of("device", "cuda");
-                  default -> throw new UnsupportedOperationException(method.getName());
-                });
   }
 }
