@@ -26,6 +26,7 @@ import io.fbnet.nas.network.SupernetGraphs.LossSettings;
 import io.fbnet.nas.run.MetricsLog;
 import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.space.SearchSpace;
+import io.fbnet.nas.train.RankShare;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
