@@ -162,11 +162,18 @@ public final class Nccl implements AutoCloseable {
   public void together(Runnable calls) {
     try {
       check((int) NcclRaw.GROUP_START.invokeExact(), "ncclGroupStart", handle);
+      ForeignException failure = null;
       try {
         calls.run();
-      } finally {
-        check((int) NcclRaw.GROUP_END.invokeExact(), "ncclGroupEnd", handle);
+      } catch (ForeignException e) {
+        failure = e;
       }
+      int ended = (int) NcclRaw.GROUP_END.invokeExact();
+      if (failure != null) {
+        // The end of a group fails with its calls, and says less.
+        throw failure;
+      }
+      check(ended, "ncclGroupEnd", handle);
     } catch (Throwable t) {
       throw Dnnl.rethrow(t);
     }

@@ -300,12 +300,15 @@ final class CudaRanks implements AutoCloseable {
   }
 
   private void end(boolean abort) {
-    List.copyOf(graphs).forEach(CudaGraph::close);
-    graphs.clear();
-    if (abort) {
-      nccl.abort();
-    } else {
-      nccl.close();
+    try {
+      List.copyOf(graphs).forEach(CudaGraph::close);
+      graphs.clear();
+    } finally {
+      if (abort) {
+        nccl.abort();
+      } else {
+        nccl.close();
+      }
     }
   }
 

@@ -11,6 +11,7 @@ import io.fbnet.foreign.Mpi;
 import io.fbnet.foreign.MpiRequest;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -35,6 +36,9 @@ final class MpiCommunicator implements Communicator {
   private static final int BROADCAST_BYTES = 1 << 26;
   private static final int ALIGNMENT = 64;
 
+  /** How often a rank has met the others, behind the two pieces of its shared memory. */
+  private static final VarHandle MEETINGS = ValueLayout.JAVA_LONG.varHandle();
+
   private final Thread owner = Thread.currentThread();
   private final Mpi mpi;
   private final Supplier<Duration> patience;
@@ -44,10 +48,12 @@ final class MpiCommunicator implements Communicator {
   private final RankSum sum;
 
   /**
-   * Memory of each rank that all see, two pieces long; empty where they are on several machines.
+   * Memory of each rank that all see, two pieces and a count long; empty where they are on several
+   * machines.
    */
   private final List<MemorySegment> shared;
 
+  private long meetings;
   private int half;
   private MemorySegment scratch = MemorySegment.NULL;
   private RankFailure failure;
@@ -63,7 +69,11 @@ final class MpiCommunicator implements Communicator {
     rank = mpi.rank();
     size = mpi.size();
     sum = new RankSum(size);
-    shared = mpi.localSize() == size ? mpi.share(2L * SHARED_BYTES) : List.of();
+    shared = mpi.localSize() == size ? mpi.share(2L * SHARED_BYTES + ALIGNMENT) : List.of();
+    if (!shared.isEmpty()) {
+      MEETINGS.setVolatile(shared.get(rank), 2L * SHARED_BYTES, 0L);
+      exchange("meeting", mpi::barrier, () -> FOR_EVER);
+    }
   }
 
   @Override
@@ -156,11 +166,25 @@ final class MpiCommunicator implements Communicator {
     }
   }
 
-  /** What any rank wrote before, all read after. */
+  /**
+   * What any rank wrote before, all read after. Each counts its meetings where all see it, which
+   * takes less than a barrier of MPI, whatever way through the machine that would take.
+   */
   private void meetInShared() {
-    VarHandle.fullFence();
-    exchange("mean", mpi::barrier);
-    VarHandle.fullFence();
+    long meeting = ++meetings;
+    MEETINGS.setRelease(shared.get(rank), 2L * SHARED_BYTES, meeting);
+    if (!RankWait.until(() -> allHaveCome(meeting), patience)) {
+      throw failed(RankFailure.noAnswer("mean", patience.get(), this));
+    }
+  }
+
+  private boolean allHaveCome(long meeting) {
+    for (MemorySegment one : shared) {
+      if ((long) MEETINGS.getAcquire(one, 2L * SHARED_BYTES) < meeting) {
+        return false;
+      }
+    }
+    return true;
   }
 
   /** Each rank adds up one part of the elements, then all take the parts of the others. */

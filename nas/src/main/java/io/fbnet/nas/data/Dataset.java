@@ -95,7 +95,7 @@ public final class Dataset implements AutoCloseable {
   /**
    * {@return SHA-256 of shape, class names, labels and pixels of both splits, as {@code sha256:}
    * and 64 hex digits} Equal content has an equal fingerprint wherever it lies and whatever its
-   * file format; images in shards have one of their own, whatever the shards are called.
+   * file format; images in shards have one of their own, which also knows where shards end.
    */
   public String fingerprint() {
     return fingerprint;

@@ -7,6 +7,7 @@ import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.function.Consumer;
 import java.util.stream.IntStream;
 
 /** Decodes all images of shards once and counts what {@link ShardIndex} holds. */
@@ -16,7 +17,13 @@ final class ShardIndexing {
 
   private static final long NANOS_BETWEEN_NOTICES = 5_000_000_000L;
 
+  /** Lists a shard, and tells of samples that are none. */
+  interface Members {
+    List<ShardMember> of(Path shard, Consumer<Problem> bad);
+  }
+
   private final ShardListing listing;
+  private final Members members;
   private final ShardReader reader;
   private final DataOptions options;
   private final BadSamples bad;
@@ -26,8 +33,14 @@ final class ShardIndexing {
   private final List<Integer> labels = new ArrayList<>();
   private long lastNotice = System.nanoTime();
 
-  ShardIndexing(ShardListing listing, ShardReader reader, DataOptions options, BadSamples bad) {
+  ShardIndexing(
+      ShardListing listing,
+      Members members,
+      ShardReader reader,
+      DataOptions options,
+      BadSamples bad) {
     this.listing = listing;
+    this.members = members;
     this.reader = reader;
     this.options = options;
     this.bad = bad;
@@ -39,18 +52,19 @@ final class ShardIndexing {
     int train = 0;
     List<Path> shards = listing.all();
     List<Problem> skipped = new ArrayList<>();
+    // All are listed first: how many images may be bad is a share of all.
+    List<List<ShardMember>> listed =
+        shards.stream().map(shard -> members.of(shard, skipped::add)).toList();
+    bad.expect(listed.stream().mapToLong(List::size).sum() + skipped.size());
+    skipped.forEach(bad::report);
     for (int s = 0; s < shards.size(); s++) {
       if (s == listing.train().size()) {
         train = places.size();
       }
-      List<Problem> unlabelled = new ArrayList<>();
-      List<ShardMember> members = ShardMember.of(shards.get(s), unlabelled::add);
-      bad.expect(members.size() + unlabelled.size());
-      unlabelled.forEach(this.bad::report);
-      skipped.addAll(unlabelled);
-      for (int from = 0; from < members.size(); from += TOGETHER) {
-        int to = Math.min(members.size(), from + TOGETHER);
-        skipped.addAll(add(s, members.subList(from, to)));
+      List<ShardMember> all = listed.get(s);
+      for (int from = 0; from < all.size(); from += TOGETHER) {
+        int to = Math.min(all.size(), from + TOGETHER);
+        skipped.addAll(add(s, all.subList(from, to)));
       }
       tellProgress(s + 1, shards.size());
     }
@@ -111,6 +125,7 @@ final class ShardIndexing {
     return found;
   }
 
+  /** Null where it has none. */
   private Problem foreignLabel(int shard, ShardMember member) {
     int classes = listing.classes().map(List::size).orElse(Integer.MAX_VALUE);
     return member.label() < classes
@@ -135,6 +150,8 @@ final class ShardIndexing {
     MessageDigest digest = Sha256.digest();
     String head = options.shape() + "\n" + train + "\n" + label.length + "\n";
     digest.update((head + String.join("\n", classes) + "\n").getBytes(StandardCharsets.UTF_8));
+    // The order of an epoch depends on where shards end.
+    digest.update(CacheFile.encode(places.stream().mapToInt(ShardReader.Place::shard).toArray()));
     digest.update(CacheFile.encode(label));
     digest.update(pixels.digest());
     return "sha256:" + HexFormat.of().formatHex(digest.digest());

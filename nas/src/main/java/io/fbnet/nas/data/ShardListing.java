@@ -21,17 +21,28 @@ import java.util.function.Predicate;
  * The tar files of a folder and which of them are for testing: by a word of their name, such as
  * {@code train-000.tar} and {@code val-000.tar}, or by the subfolder that they lie in.
  *
+ * @param folder that they are in
  * @param train sorted by name
  * @param test sorted by name
  * @param classes names of {@code classes.txt}, a line each; empty without that file
  */
-record ShardListing(List<Path> train, List<Path> test, Optional<List<String>> classes) {
+record ShardListing(
+    Path folder, List<Path> train, List<Path> test, Optional<List<String>> classes) {
   private static final String ENDING = ".tar";
   private static final String CLASSES = "classes.txt";
 
-  /** Whether a folder holds shards, itself or in folders of splits. */
+  /**
+   * Whether a folder holds shards, itself or in folders of splits, and no folders of classes: tar
+   * files beside those are what the images were unpacked from.
+   */
   static boolean isAt(Path folder) {
-    return shards(folder).isPresent();
+    boolean classes =
+        SplitFolders.subfolders(folder).stream()
+            .anyMatch(
+                name ->
+                    !SplitFolders.isSplit(name)
+                        || !SplitFolders.subfolders(folder.resolve(name)).isEmpty());
+    return !classes && shards(folder).isPresent();
   }
 
   /**
@@ -50,7 +61,7 @@ record ShardListing(List<Path> train, List<Path> test, Optional<List<String>> cl
     test.removeAll(train);
     if (!test.isEmpty() && !validation.isEmpty()) {
       notices.accept(
-          "test images are taken from " + test.getFirst() + " on, not from validation shards");
+          "test images are taken from " + test.getFirst() + " on, not from shards for validation");
     } else if (test.isEmpty()) {
       test = validation;
     }
@@ -63,7 +74,16 @@ record ShardListing(List<Path> train, List<Path> test, Optional<List<String>> cl
               + " %s/train and %s/test.",
           folder, test.isEmpty() ? "test" : "training", folder, folder);
     }
-    return new ShardListing(List.copyOf(train), List.copyOf(test), classes(folder));
+    long others = all.stream().filter(Predicate.not(train::contains)).count() - test.size();
+    if (others > 0) {
+      notices.accept(
+          "left out "
+              + others
+              + " shards of "
+              + folder
+              + ", which no word of their names says to be for training or for testing");
+    }
+    return new ShardListing(folder, List.copyOf(train), List.copyOf(test), classes(folder));
   }
 
   private static List<Path> part(Path folder, List<Path> all, Predicate<String> word) {
@@ -127,6 +147,11 @@ record ShardListing(List<Path> train, List<Path> test, Optional<List<String>> cl
     return Optional.of(List.copyOf(names));
   }
 
+  /** Those for testing alone. */
+  ShardListing forTesting() {
+    return new ShardListing(folder, List.of(), test, classes);
+  }
+
   /** All shards, those for training first. */
   List<Path> all() {
     List<Path> all = new ArrayList<>(train);
@@ -141,7 +166,12 @@ record ShardListing(List<Path> train, List<Path> test, Optional<List<String>> cl
     for (Path shard : all()) {
       try {
         String line =
-            shard + "\0" + Files.size(shard) + "\0" + Files.getLastModifiedTime(shard) + "\n";
+            folder.relativize(shard)
+                + "\0"
+                + Files.size(shard)
+                + "\0"
+                + Files.getLastModifiedTime(shard)
+                + "\n";
         digest.update(line.getBytes(StandardCharsets.UTF_8));
       } catch (IOException e) {
         throw UserException.data("%s cannot be read: %s.", shard, IoReason.of(e));

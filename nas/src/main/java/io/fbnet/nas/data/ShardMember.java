@@ -57,6 +57,12 @@ record ShardMember(String name, long offset, int bytes, int label) {
         if (!entry.isFile() || point <= slash + 1) {
           continue;
         }
+        if (entry.isLink() || entry.isSymbolicLink()) {
+          bad.accept(
+              new Problem(
+                  shard + ":" + name, "is a link; write the shard with tar --hard-dereference -h"));
+          continue;
+        }
         if (end > channel.size() || entry.isSparse()) {
           throw new IOException("'" + name + "' is not whole");
         }
@@ -89,6 +95,7 @@ record ShardMember(String name, long offset, int bytes, int label) {
     private final Path shard;
     private final String key;
     private TarArchiveEntry image;
+    private boolean two;
     private String label;
 
     Sample(Path shard, String key) {
@@ -98,6 +105,7 @@ record ShardMember(String name, long offset, int bytes, int label) {
 
     void take(TarArchiveEntry entry, String ending, FileChannel channel) throws IOException {
       if (IMAGES.contains(ending)) {
+        two = image != null;
         image = entry;
       } else if (ending.equals(LABEL)) {
         ByteBuffer text = ByteBuffer.allocate((int) Math.min(MOST_DIGITS, entry.getSize()));
@@ -109,7 +117,9 @@ record ShardMember(String name, long offset, int bytes, int label) {
 
     void end(List<ShardMember> members, Consumer<Problem> bad) {
       String what = null;
-      if (image == null && label != null) {
+      if (two) {
+        what = "is the second image of its sample";
+      } else if (image == null && label != null) {
         what = "has a label and no image";
       } else if (image != null && label == null) {
         what = "has no label: no " + key + "." + LABEL + " lies beside it";

@@ -1,5 +1,7 @@
 package io.fbnet.nas.data;
 
+import io.fbnet.nas.ExitCode;
+import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.IoReason;
 import java.io.Closeable;
 import java.io.IOException;
@@ -109,6 +111,13 @@ final class ShardReader implements Closeable {
     } catch (BadImageException e) {
       taker.bad(number, e);
       return;
+    } catch (OutOfMemoryError e) {
+      throw new UserException(
+          ExitCode.DEVICE_OR_MEMORY,
+          shards.get(place.shard())
+              + " holds an image that needs more memory to decode than is free; make it smaller,"
+              + " give Java more with -Xmx, or decode on fewer threads.",
+          e);
     }
     taker.take(number, pixels);
   }

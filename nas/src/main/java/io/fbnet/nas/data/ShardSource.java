@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -32,7 +33,10 @@ record ShardSource(String name, Path folder) implements ImageSource {
   // Either the data set closes the reader or a failure does.
   @Override
   public Dataset load(DataOptions options, BadSamples bad) {
-    ShardListing listing = ShardListing.of(folder, options.whole(), options.notices());
+    ShardListing all = ShardListing.of(folder, options.whole(), options.notices());
+    // Who only tests reads the training images for an index that is there already, else not at all.
+    boolean known = !options.whole() || Files.exists(file(all, options));
+    ShardListing listing = known ? all : all.forTesting();
     ShardReader reader = new ShardReader(listing.all(), options.shape(), options.threads());
     try {
       ShardIndex index = index(listing, reader, options, bad);
@@ -62,11 +66,15 @@ record ShardSource(String name, Path folder) implements ImageSource {
       return;
     }
     ShardListing listing = found.get();
+    ShardIndexing.Members members =
+        (shard, bad) ->
+            check.attempt(shard.toString(), () -> ShardMember.of(shard, bad)).orElse(List.of());
     try (ShardReader reader = new ShardReader(listing.all(), options.shape(), options.threads())) {
       Optional<ShardIndex> index =
           check.attempt(
               folder.toString(),
-              () -> new ShardIndexing(listing, reader, options, check.badSamples()).run(""));
+              () ->
+                  new ShardIndexing(listing, members, reader, options, check.badSamples()).run(""));
       if (index.isPresent()) {
         int train = index.get().head().train();
         List<String> classes = index.get().head().classes();
@@ -81,17 +89,8 @@ record ShardSource(String name, Path folder) implements ImageSource {
 
   private ShardIndex index(
       ShardListing listing, ShardReader reader, DataOptions options, BadSamples bad) {
-    String place = folder.toAbsolutePath().normalize() + "\n" + options.shape();
-    String key = sha256(place + "\n" + DECODER_VERSION + "\n" + listing.digest());
-    Path file =
-        options
-            .cacheDir()
-            .resolve("shards")
-            .resolve(
-                name.replaceAll("[^A-Za-z0-9._-]", "_")
-                    + "-"
-                    + sha256(place + "\n" + options.whole()).substring(0, 12)
-                    + ".index");
+    String key = key(listing, options);
+    Path file = file(listing, options);
     try {
       ShardIndex kept = ShardIndex.read(file, key, listing.all().size());
       bad.expect(kept.size() + kept.head().skipped().size());
@@ -104,7 +103,7 @@ record ShardSource(String name, Path folder) implements ImageSource {
           .notices()
           .accept("the index " + file + " is not usable (" + IoReason.of(e) + "); reading again");
     }
-    ShardIndex index = new ShardIndexing(listing, reader, options, bad).run(key);
+    ShardIndex index = new ShardIndexing(listing, ShardMember::of, reader, options, bad).run(key);
     try {
       index.write(file);
     } catch (IOException e) {
@@ -118,6 +117,23 @@ record ShardSource(String name, Path folder) implements ImageSource {
                   + "): the next start reads all images again");
     }
     return index;
+  }
+
+  private static String key(ShardListing listing, DataOptions options) {
+    return sha256(options.shape() + "\n" + DECODER_VERSION + "\n" + listing.digest());
+  }
+
+  /** One for each folder, size of images, and kind of listing. */
+  private Path file(ShardListing listing, DataOptions options) {
+    String place =
+        String.join(
+            "\n",
+            folder.toAbsolutePath().normalize().toString(),
+            options.shape().toString(),
+            listing.train().isEmpty() ? "test" : "");
+    String kept =
+        name.replaceAll("[^A-Za-z0-9._-]", "_") + "-" + sha256(place).substring(0, 12) + ".index";
+    return options.cacheDir().resolve("shards").resolve(kept);
   }
 
   private static String sha256(String text) {

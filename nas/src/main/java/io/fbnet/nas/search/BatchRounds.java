@@ -3,7 +3,10 @@ package io.fbnet.nas.search;
 import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.data.BatchLoader;
 
-/** Batches of a loader one after the other, round and round, from any of them on. */
+/**
+ * Batches of a loader one after the other, round and round, from any of them on. Where a round
+ * begins the loader takes every batch back, so none may still be on its way to a device.
+ */
 final class BatchRounds implements AutoCloseable {
   private final BatchLoader loader;
   private long next = -1;

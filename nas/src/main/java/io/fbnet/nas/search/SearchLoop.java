@@ -235,7 +235,6 @@ public final class SearchLoop {
     try (HostMemory memory = backend.hostMemory();
         BatchLoader weightLoader = loader(splits.first(), WEIGHT_STREAM, memory);
         BatchLoader thetaLoader = loader(splits.second(), THETA_STREAM, memory);
-        BatchRounds thetaRounds = new BatchRounds(loader(splits.second(), THETA_STREAM, memory));
         ThetaSteps steps =
             new ThetaSteps(
                 supernet,
@@ -243,6 +242,7 @@ public final class SearchLoop {
                 costs,
                 () -> loader(splits.first(), LOOKED_STREAM, memory))) {
       thetaSteps = steps;
+      BatchRounds thetaRounds = new BatchRounds(thetaLoader);
       while (!finished()) {
         boolean secondHalf = turns.every() == 0 && position.phase() == Position.Phase.THETA;
         BatchLoader loader = secondHalf ? thetaLoader : weightLoader;
@@ -276,6 +276,10 @@ public final class SearchLoop {
       boolean theta = position.phase() == Position.Phase.THETA;
       Batch batch =
           theta && turns.every() > 0 ? between.take(position.thetaSteps()) : loader.next();
+      if (theta && strategy.thetaStep() == SearchStrategy.ThetaStep.UNROLLED) {
+        // The images that it looks at begin anew when all were seen: none may be on its way then.
+        finish(metrics, observer);
+      }
       StepInFlight launched =
           theta || strategy.sampling().isEmpty() ? launch(theta, batch) : launchPaths(batch);
       finish(metrics, observer);

@@ -273,4 +273,85 @@ class ShardSourceTest {
       Refusals.data(() -> data.train().image(8), shard.toString(), "was whole", "ends early");
     }
   }
+
+  @Test
+  void tarFilesBesideFoldersOfClassesAreNotRead() throws IOException {
+    TestFiles.imageFolder(data(), 2, 1);
+    new TestShards().sample("0", 0, 0).write(data().resolve("images-train.tar"));
+    try (Dataset data = DataSource.open(options())) {
+      assertEquals(List.of("cat", "dog"), data.classes());
+    }
+  }
+
+  @Test
+  void badImagesAreAShareOfAll() throws IOException {
+    TestShards.folder(data(), 4, 5);
+    new TestShards()
+        .sample("0", 0, 0)
+        .add("text.png", "no image".getBytes(StandardCharsets.US_ASCII))
+        .add("text.cls", "0".getBytes(StandardCharsets.US_ASCII))
+        .write(data().resolve("pets-train-0.tar"));
+    try (Dataset data = DataSource.open(options().withBadSamples(BadSamplePolicy.skipShare(0.1)))) {
+      assertEquals(16, data.train().size());
+    }
+  }
+
+  @Test
+  void theFingerprintKnowsWhereShardsEnd() throws IOException {
+    TestShards two = new TestShards().sample("0", 0, 0).sample("1", 1, 1);
+    two.write(data().resolve("train-0.tar"));
+    new TestShards().sample("2", 2, 1).write(data().resolve("train-1.tar"));
+    new TestShards().sample("3", 3, 0).write(data().resolve("test-0.tar"));
+    String first = fingerprint();
+    two.sample("2", 2, 1).write(data().resolve("train-0.tar"));
+    Files.delete(data().resolve("train-1.tar"));
+    assertNotEquals(first, fingerprint());
+  }
+
+  @Test
+  void aCheckGoesOnBehindADamagedShard() throws IOException {
+    TestShards.folder(data(), 3, 4);
+    Path shard = data().resolve("pets-train-1.tar");
+    Files.write(shard, Arrays.copyOf(Files.readAllBytes(shard), 700));
+    DataCheck.Report report = DataCheck.run(options());
+    assertEquals(1, report.problems().size(), report::toString);
+    assertEquals(shard.toString(), report.problems().getFirst().file());
+    assertEquals(List.of(4, 4), report.trainCounts());
+  }
+
+  @Test
+  void whoOnlyTestsTakesTheIndexOrReadsTestShardsAlone() throws IOException {
+    TestShards.folder(data(), 3, 4);
+    DataOptions testing = options().withWhole();
+    try (Dataset data = DataSource.open(testing)) {
+      assertEquals(List.of(0, 4), List.of(data.train().size(), data.test().size()));
+    }
+    String _ = fingerprint();
+    notices.clear();
+    try (Dataset data = DataSource.open(testing)) {
+      assertEquals(List.of(12, 4), List.of(data.train().size(), data.test().size()));
+    }
+    assertEquals(List.of(), notices);
+  }
+
+  @Test
+  void linksSecondImagesAndShardsOfNoSplitAreTold() throws IOException {
+    TestShards.folder(data(), 1, 4);
+    new TestShards().sample("0", 0, 0).write(data().resolve("extra-0.tar"));
+    new TestShards()
+        .sample("0", 0, 0)
+        .sample("1", 1, 1)
+        .add("1.PNG", TestFiles.encode(TestFiles.gradient(9, 9, 1), "png"))
+        .link("2.jpg", "1.JPG")
+        .write(data().resolve("pets-train-0.tar"));
+    try (Dataset data =
+        DataSource.open(options().withBadSamples(BadSamplePolicy.skipCount(2)).withWhole())) {
+      assertEquals(4, data.test().size());
+    }
+    Refusals.data(
+        () -> DataSource.open(options().withBadSamples(BadSamplePolicy.skipCount(1))),
+        "2.jpg is a link",
+        "1.PNG is the second image of its sample");
+    assertTrue(notices.toString().contains("left out 1 shards of"), notices::toString);
+  }
 }

@@ -8,10 +8,12 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import org.apache.commons.compress.archivers.tar.TarArchiveEntry;
 import org.apache.commons.compress.archivers.tar.TarArchiveOutputStream;
+import org.apache.commons.compress.archivers.tar.TarConstants;
 
 /** Tar files that the tests of this package write. */
 final class TestShards {
   private final Map<String, byte[]> files = new LinkedHashMap<>();
+  private final Map<String, String> links = new LinkedHashMap<>();
 
   TestShards add(String name, byte[] content) {
     files.put(name, content);
@@ -28,6 +30,12 @@ final class TestShards {
         .add(key + ".cls", (label + "\n").getBytes(StandardCharsets.US_ASCII));
   }
 
+  /** A second name of a file, as tar writes hard links. */
+  TestShards link(String name, String of) {
+    links.put(name, of);
+    return this;
+  }
+
   Path write(Path shard) throws IOException {
     Files.createDirectories(shard.getParent());
     try (TarArchiveOutputStream tar = new TarArchiveOutputStream(Files.newOutputStream(shard))) {
@@ -37,6 +45,12 @@ final class TestShards {
         entry.setSize(file.getValue().length);
         tar.putArchiveEntry(entry);
         tar.write(file.getValue());
+        tar.closeArchiveEntry();
+      }
+      for (Map.Entry<String, String> link : links.entrySet()) {
+        TarArchiveEntry entry = new TarArchiveEntry(link.getKey(), TarConstants.LF_LINK);
+        entry.setLinkName(link.getValue());
+        tar.putArchiveEntry(entry);
         tar.closeArchiveEntry();
       }
     }
