@@ -50,6 +50,6 @@ class StepProcessTest {
     long before = Long.parseLong(words.get(1));
     long after = Long.parseLong(words.get(2));
     System.out.printf("resident: %d MiB, then %d MiB%n", before / MIB, after / MIB);
-    assertTrue(after - before < 4 * MIB, "grew by " + (after - before) + " bytes");
+    assertTrue(after - before < 2 * MIB, "grew by " + (after - before) + " bytes");
   }
 }
