@@ -31,8 +31,8 @@ import java.util.zip.CRC32C;
 
 /** The image files of a folder, a class a subfolder, and which of them are for testing. */
 final class ImageFolderListing {
-  private static final Set<String> READ =
-      Set.of("jpg", "jpeg", "jpe", "jfif", "png", "ppm", "pgm", "pnm");
+  /** Endings of the images that are read, in lower case. */
+  static final Set<String> READ = Set.of("jpg", "jpeg", "jpe", "jfif", "png", "ppm", "pgm", "pnm");
 
   /** What systems leave in folders of images. */
   private static final Set<String> BESIDE = Set.of("thumbs.db", "desktop.ini");

@@ -12,7 +12,6 @@ import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.Set;
 import java.util.function.Consumer;
 import org.apache.commons.compress.archivers.tar.TarArchiveEntry;
 import org.apache.commons.compress.archivers.tar.TarFile;
@@ -26,9 +25,6 @@ import org.apache.commons.compress.archivers.tar.TarFile;
  * @param label from the {@code .cls} file beside it
  */
 record ShardMember(String name, long offset, int bytes, int label) {
-  private static final Set<String> IMAGES =
-      Set.of("jpg", "jpeg", "jpe", "jfif", "png", "ppm", "pgm", "pnm");
-
   private static final String LABEL = "cls";
 
   /** What a tar file is made of; an empty one is its end. */
@@ -104,7 +100,7 @@ record ShardMember(String name, long offset, int bytes, int label) {
     }
 
     void take(TarArchiveEntry entry, String ending, FileChannel channel) throws IOException {
-      if (IMAGES.contains(ending)) {
+      if (ImageFolderListing.READ.contains(ending)) {
         two = image != null;
         image = entry;
       } else if (ending.equals(LABEL)) {
