@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Whether 10,000 steps of a search take more memory, files or threads than 500, on each back end.
 
-The search of a small space runs in a Java process whose heap is touched from the beginning and keeps its size, and which
-gives back every five seconds, as the program has it, what its compilers freed (they take 12 to 20 MiB for a moment, once the
-steps' methods are hot, which glibc would keep), so that what grows is not Java's. The images are
-of a size with which 10,000 steps take minutes: where they took ten seconds Java's second compiler was at work until the end.
+The search of a small space runs in a Java process whose heap is touched from the beginning and keeps its size, so that what
+grows is not Java's. Two things are taken from Java's second compiler, which allocates and frees 12 to 20 MiB once the steps'
+methods are hot: glibc gives back every five seconds what was freed, as the program has it, and keeps one arena, since in many
+of them remnants of 5 to 12 MiB stay (with the first compiler alone, or with one arena, nothing grows).
 Goes on where it was stopped.
 
-  mvn -q -B package -pl nas -am -DskipTests
+  mvn -q -B package -pl nas -am -DskipTests && make -s -C kernels software
   python3 bench/long_runs.py [--steps 10000] [--devices reference,cpu,cuda] [--java JAVA] [--out FILE]
 """
 import argparse
@@ -63,7 +63,8 @@ def run(java, device, steps, folder):
     program = [java, "--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED", "-XX:+UseSerialGC",
                "-Xms96m", "-Xmx96m", "-XX:+AlwaysPreTouch", "-XX:NativeMemoryTracking=summary",
                "-XX:TrimNativeHeapInterval=5000", "-cp", str(JAR), "io.fbnet.nas.cli.Main"]
-    environment = dict(os.environ, XDG_CACHE_HOME=str(folder / "cache"), FBNET_CUDA_PATH=str(SOFTWARE))
+    environment = dict(os.environ, MALLOC_ARENA_MAX="1", XDG_CACHE_HOME=str(folder / "cache"),
+                       FBNET_CUDA_PATH=str(SOFTWARE))
     subprocess.run(program + ["latency", "import", str(folder / "tiny.txt"), "--space", str(folder / "tiny.yaml"),
                               "--out", str(folder / "tiny.json")], check=True, capture_output=True, env=environment)
     out = folder / device
@@ -140,9 +141,9 @@ def main():
 A search of {args.steps} steps of a small space on each back end (`cuda` is the software device of the tests); {os.cpu_count()} cores
 of {machine.processor()}; commit {tree}; `python3 bench/long_runs.py --steps {args.steps} --devices {",".join(kept)}`.
 Batches of {", ".join("%d images of %dx%d on `%s`" % (BATCHES[d], SIDES[d], SIDES[d], d) for d in kept)}.
-The heap is fixed and touched at the start, and glibc gives back every five seconds what Java's compilers freed. Medians of the
-samples from step {FIRST} to {FIRST + WINDOW} and of the last {WINDOW} steps: memory in MiB, resident, of it anonymous, and what
-Java's native memory tracking counts; open files; threads.
+The heap is fixed and touched at the start; glibc gives back every five seconds what Java's compilers freed, and has one arena
+(`MALLOC_ARENA_MAX=1`). Medians of the samples from step {FIRST} to {FIRST + WINDOW} and of the last {WINDOW} steps:
+memory in MiB, resident, of it anonymous, and what Java's native memory tracking counts; open files; threads.
 
 | device | samples | resident | anonymous | tracked | files | threads | flat within {ALLOWED:.0%} |
 | --- | --- | --- | --- | --- | --- | --- | --- |
