@@ -185,7 +185,7 @@ class SchemaTest {
             2,
             List.of(BlockType.parse("k3_e1"), BlockType.SKIP),
             true);
-    Kit.write(small, 1, kit, (done, total, what) -> {});
+    Kit.write(small, 1, false, kit, (done, total, what) -> {});
     JsonSchema schema = schema("kit-manifest");
     ObjectNode good = (ObjectNode) JSON.readTree(Files.readString(kit.resolve("manifest.json")));
     fits(schema, good);

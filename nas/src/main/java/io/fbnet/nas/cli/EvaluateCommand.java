@@ -124,7 +124,7 @@ final class EvaluateCommand implements Callable<Integer> {
   }
 
   /** The images with the labels that the network gives their classes' names. */
-  private static ImageSet relabelled(TrainedNetwork network, ImageSet images, String data) {
+  static ImageSet relabelled(TrainedNetwork network, ImageSet images, String data) {
     Map<String, Integer> positions = new HashMap<>();
     for (int i = 0; i < network.classes().size(); i++) {
       positions.putIfAbsent(network.classes().get(i), i);

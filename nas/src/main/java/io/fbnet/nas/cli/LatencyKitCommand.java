@@ -33,6 +33,11 @@ final class LatencyKitCommand implements Callable<Integer> {
   @Option(names = "--batch", defaultValue = "1", description = "Images a run.")
   private int batch;
 
+  @Option(
+      names = "--int8",
+      description = "Blocks in eight bits, as 'fbnet export --int8' writes networks.")
+  private boolean int8;
+
   // Not required by picocli, which would ask it of 'kit run' too.
   @Option(names = "--out", paramLabel = "DIR", description = "The folder, new or empty. Required.")
   private Path out;
@@ -46,16 +51,17 @@ final class LatencyKitCommand implements Callable<Integer> {
     SearchSpace searched = space.load();
     int files;
     try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
-      files = Kit.write(searched, batch, out, progress::update);
+      files = Kit.write(searched, batch, int8, out, progress::update);
     }
     Console console = new Console(spec);
     console.note(
         String.format(
             Locale.ROOT,
-            "written to %s: %d ONNX files of the space %s",
+            "written to %s: %d ONNX files of the space %s%s",
             out,
             files,
-            searched.name()));
+            searched.name(),
+            int8 ? ", in eight bits" : ""));
     console.note(
         String.format(
                 Locale.ROOT,

@@ -1,6 +1,7 @@
 package io.fbnet.nas.cli;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.nas.UserException;
 import io.fbnet.nas.kit.OrtMeter;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.space.SearchSpace;
@@ -29,6 +30,13 @@ final class LatencyMeasureCommand implements Callable<Integer> {
   private MeasuringRuntime runtime;
 
   @Option(
+      names = "--int8",
+      description =
+          "With --runtime onnxruntime: networks in eight bits, as 'fbnet export --int8' writes"
+              + " them.")
+  private boolean int8;
+
+  @Option(
       names = "--out",
       paramLabel = "FILE",
       description = "Where the table goes. Default: SPACE-latency.json.")
@@ -37,6 +45,10 @@ final class LatencyMeasureCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     Ranges.batch(batch, 1);
+    if (int8 && runtime == MeasuringRuntime.ENGINE) {
+      throw UserException.usage(
+          "--int8 needs --runtime onnxruntime: the engine has no operations in eight bits");
+    }
     Console console = new Console(spec);
     SearchSpace searched = space.load();
     Path target = out == null ? Path.of(searched.name() + "-latency.json") : out;
@@ -57,7 +69,7 @@ final class LatencyMeasureCommand implements Callable<Integer> {
   private LatencyTable onnx(SearchSpace searched) {
     OrtMeter meter = MeasuringRuntime.onnxRuntime(device);
     try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
-      return meter.measure(searched, batch, new Console(spec)::warn, progress::update);
+      return meter.measure(searched, batch, int8, new Console(spec)::warn, progress::update);
     }
   }
 }

@@ -81,7 +81,10 @@ final class LatencyVerifyCommand implements Callable<Integer> {
     OrtMeter meter = MeasuringRuntime.onnxRuntime(device);
     LatencyTable table = LatencyTable.load(lut);
     table.requireFits(searched, console::warn);
-    table.warnOfDifferences(meter.fingerprint(table.fingerprint().batch()), console::warn);
+    // Networks are timed in the table's own precision.
+    table.warnOfDifferences(
+        meter.fingerprint(table.fingerprint().precision(), table.fingerprint().batch()),
+        console::warn);
     try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
       return meter.verify(table, random(searched), progress::update);
     }

@@ -18,7 +18,15 @@ final class Relaunch {
 
   /** Verbs that compute for longer than the virtual machine takes to start. */
   static final Set<String> LONG_VERBS =
-      Set.of("search", "sample", "train", "evaluate", "compare-strategies", "latency", "data");
+      Set.of(
+          "search",
+          "sample",
+          "train",
+          "evaluate",
+          "export",
+          "compare-strategies",
+          "latency",
+          "data");
 
   /** The loops are compiled after a twentieth of the calls that it usually takes. */
   private static final String EARLY_LOOPS =

@@ -2,6 +2,8 @@ package io.fbnet.nas.data;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -63,6 +65,22 @@ public record Normalisation(List<Float> mean, List<Float> std) {
     float[] ones = new float[channels];
     Arrays.fill(ones, 1);
     return of(new float[channels], ones);
+  }
+
+  /**
+   * Normalises an image.
+   *
+   * @param image unsigned bytes, {@code [channels, height, width]}
+   * @param to where the numbers go, in the same order
+   * @param from of these the first
+   */
+  public void apply(MemorySegment image, float[] to, int from) {
+    int elements = (int) image.byteSize();
+    int plane = elements / channels();
+    for (int i = 0; i < elements; i++) {
+      float pixel = (image.get(ValueLayout.JAVA_BYTE, i) & 255) / 255f;
+      to[from + i] = (pixel - mean.get(i / plane)) / std.get(i / plane);
+    }
   }
 
   /** {@return how many channels it is for} */

@@ -16,6 +16,7 @@ import io.fbnet.nas.measure.LatencyMeter.Progress;
 import io.fbnet.nas.measure.Work;
 import io.fbnet.nas.network.ArchitectureGraphs;
 import io.fbnet.nas.onnx.OnnxExport;
+import io.fbnet.nas.onnx.Quantisation;
 import io.fbnet.nas.space.Block;
 import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
@@ -37,28 +38,35 @@ import java.util.TreeMap;
  */
 public final class Kit {
   static final String RUNNER = "run.py";
+  static final String F32 = "f32";
+  static final String INT8 = "int8";
 
   private final Path folder;
   private final SearchSpace space;
   private final int batch;
+  private final boolean int8;
   private final List<KitManifest.Entry> entries = new ArrayList<>();
 
-  private Kit(Path folder, SearchSpace space, int batch) {
+  private Kit(Path folder, SearchSpace space, int batch, boolean int8) {
     this.folder = folder;
     this.space = space;
     this.batch = batch;
+    this.int8 = int8;
   }
 
   /**
    * Writes a kit.
    *
    * @param batch images a run
+   * @param int8 whether networks are timed in eight bits, as {@link OnnxExport#writeInt8} has them;
+   *     what goes from one block to the next is bytes then
    * @param folder made if missing; must be empty
    * @return how many ONNX files it holds
    */
-  public static int write(SearchSpace space, int batch, Path folder, Progress progress) {
+  public static int write(
+      SearchSpace space, int batch, boolean int8, Path folder, Progress progress) {
     requireEmpty(folder);
-    return new Kit(folder, space, batch).write(progress);
+    return new Kit(folder, space, batch, int8).write(progress);
   }
 
   private static void requireEmpty(Path folder) {
@@ -107,7 +115,8 @@ public final class Kit {
     add("head.onnx", Part.HEAD, "", List.of(), ArchitectureGraphs.head(space, batch));
     AtomicFile.writeText(folder.resolve(RUNNER), runner());
     // The manifest comes last: a folder without it was never finished.
-    new KitManifest(SpaceKey.of(space), batch, Protocol.DEFAULT, entries).write(folder);
+    new KitManifest(SpaceKey.of(space), batch, int8 ? INT8 : F32, Protocol.DEFAULT, entries)
+        .write(folder);
     progress.at(total, total, "writing the kit");
     return entries.size();
   }
@@ -122,12 +131,17 @@ public final class Kit {
 
   private void add(String name, Part part, String block, List<Integer> layers, Graph graph) {
     Path file = folder.resolve(name);
-    export(graph, file);
+    // A call computes nothing, so it has nothing to round.
+    Optional<Quantisation> quantisation =
+        int8 && part != Part.CALL ? Optional.of(Quantisation.assumed(graph)) : Optional.empty();
+    export(graph, quantisation, file);
+    boolean integers = false;
     String input = "";
     List<Integer> shape = new ArrayList<>();
     for (Map.Entry<Value, Storage> entry : graph.storage().entrySet()) {
       if (entry.getValue() instanceof Storage.Input found) {
         input = found.name();
+        integers = quantisation.filter(q -> q.integers().contains(entry.getKey())).isPresent();
         for (int axis = 0; axis < entry.getKey().shape().rank(); axis++) {
           shape.add(entry.getKey().shape().get(axis));
         }
@@ -136,19 +150,23 @@ public final class Kit {
     try {
       entries.add(
           new KitManifest.Entry(
-              name, Files.size(file), Hash.of(file), part, block, layers, input, shape));
+              name, Files.size(file), Hash.of(file), part, block, layers, input, shape, integers));
     } catch (IOException e) {
       throw AtomicFile.unwritable(file, e);
     }
   }
 
-  /** Writes a graph as it is timed: numbers drawn, batch norms folded. */
-  static void export(Graph graph, Path file) {
+  /** Writes a network as it is timed: numbers drawn, batch norms folded. */
+  static void export(Graph graph, boolean int8, Path file) {
+    export(graph, int8 ? Optional.of(Quantisation.assumed(graph)) : Optional.empty(), file);
+  }
+
+  private static void export(Graph graph, Optional<Quantisation> quantisation, Path file) {
     String name = file.getFileName().toString().replace(".onnx", "");
     OnnxExport.write(
         graph,
         FreshValues.of(graph),
-        new OnnxExport.Options(name, true, Optional.empty(), new TreeMap<>()),
+        new OnnxExport.Options(name, true, Optional.empty(), quantisation, new TreeMap<>()),
         file);
   }
 

@@ -23,12 +23,17 @@ import java.util.regex.Pattern;
  *
  * @param space the outline and the candidates
  * @param batch images a run
+ * @param precision f32, or int8 for networks in eight bits
  * @param protocol how the files are to be timed
  * @param files in the order of the network
  */
-record KitManifest(SpaceKey space, int batch, Protocol protocol, List<Entry> files) {
+record KitManifest(
+    SpaceKey space, int batch, String precision, Protocol protocol, List<Entry> files) {
   static final String NAME = "manifest.json";
   static final int FORMAT = 1;
+
+  /** What values in eight bits are. */
+  private static final String UINT8 = "uint8";
 
   private static final String KIND = "fbnet-latency-kit";
   private static final int LARGEST = 1 << 20;
@@ -59,7 +64,8 @@ record KitManifest(SpaceKey space, int batch, Protocol protocol, List<Entry> fil
    * @param block the candidate's name; empty unless it is a block
    * @param layers numbers from 0 of the layers whose candidate it is
    * @param input name of its only input
-   * @param shape of the input, f32
+   * @param shape of the input
+   * @param bytesIn whether the input is uint8; f32 otherwise
    */
   record Entry(
       String name,
@@ -69,7 +75,8 @@ record KitManifest(SpaceKey space, int batch, Protocol protocol, List<Entry> fil
       String block,
       List<Integer> layers,
       String input,
-      List<Integer> shape) {}
+      List<Integer> shape,
+      boolean bytesIn) {}
 
   KitManifest {
     files = List.copyOf(files);
@@ -127,6 +134,7 @@ record KitManifest(SpaceKey space, int batch, Protocol protocol, List<Entry> fil
     return new KitManifest(
         space,
         fields.required("batch").integer(1, LARGEST),
+        word(fields.required("precision"), Kit.INT8),
         Protocol.parse(fields.required("protocol")),
         files);
   }
@@ -154,7 +162,7 @@ record KitManifest(SpaceKey space, int batch, Protocol protocol, List<Entry> fil
         layers.add(layer.integer(0, space.widths().size() - 1));
       }
     }
-    Node.Fields input = fields.required("input").fields("name", "shape");
+    Node.Fields input = fields.required("input").fields("name", "shape", "type");
     List<Integer> shape = new ArrayList<>();
     long numbers = 1;
     for (Node side : input.required("shape").list(4, 4)) {
@@ -172,7 +180,16 @@ record KitManifest(SpaceKey space, int batch, Protocol protocol, List<Entry> fil
         block,
         List.copyOf(layers),
         input.required("name").text(),
-        List.copyOf(shape));
+        List.copyOf(shape),
+        input.optional("type").map(type -> word(type, UINT8)).orElse(Kit.F32).equals(UINT8));
+  }
+
+  /** One of two words. */
+  private static String word(Node node, String other) {
+    if (!node.text().equals(Kit.F32) && !node.text().equals(other)) {
+      throw node.wrong("must be " + Kit.F32 + " or " + other + ", but is " + node.shown());
+    }
+    return node.text();
   }
 
   private static Part part(Node node) {
@@ -195,7 +212,7 @@ record KitManifest(SpaceKey space, int batch, Protocol protocol, List<Entry> fil
         .put("kind", KIND)
         .put("program", "fbnet-engine " + (version == null ? "(unpackaged)" : version));
     tree.set("space", space.json());
-    tree.put("batch", batch).put("precision", "f32").put("batch_norms", "folded");
+    tree.put("batch", batch).put("precision", precision).put("batch_norms", "folded");
     tree.set("protocol", protocol.json());
     ArrayNode list = tree.putArray("files");
     for (Entry entry : files) {
@@ -211,6 +228,9 @@ record KitManifest(SpaceKey space, int batch, Protocol protocol, List<Entry> fil
       }
       ObjectNode input = item.putObject("input").put("name", entry.input());
       entry.shape().forEach(input.putArray("shape")::add);
+      if (entry.bytesIn()) {
+        input.put("type", UINT8);
+      }
     }
     return tree;
   }

@@ -251,7 +251,9 @@ public record KitResult(
         .spread(spread)
         .relative(false)
         .origin(origin)
-        .fingerprint(Fingerprint.of(processor, threads, libraries, "f32", manifest.batch(), date))
+        .fingerprint(
+            Fingerprint.of(
+                processor, threads, libraries, manifest.precision(), manifest.batch(), date))
         .build();
   }
 

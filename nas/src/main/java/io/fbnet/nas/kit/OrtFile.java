@@ -1,5 +1,6 @@
 package io.fbnet.nas.kit;
 
+import ai.onnxruntime.OnnxJavaType;
 import ai.onnxruntime.OnnxTensor;
 import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtException;
@@ -34,27 +35,22 @@ final class OrtFile implements Rounds.Timed {
   /**
    * Loads a file.
    *
-   * @param shape of its input, f32
+   * @param shape of its input
+   * @param bytes whether the input is uint8 and not f32
    * @param threads inside one operation
    * @throws UserException (exit code 3) if it cannot be loaded, (exit code 4) if this machine has
    *     no ONNX Runtime
    */
-  OrtFile(Path file, String inputName, List<Integer> shape, int threads) {
+  OrtFile(Path file, String inputName, List<Integer> shape, boolean bytes, int threads) {
     this.file = file;
-    OrtEnvironment environment = environment();
-    try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
-      options.setIntraOpNumThreads(threads);
-      options.setInterOpNumThreads(1);
-      options.setExecutionMode(OrtSession.SessionOptions.ExecutionMode.SEQUENTIAL);
-      options.setOptimizationLevel(OrtSession.SessionOptions.OptLevel.ALL_OPT);
-      session = environment.createSession(file.toString(), options);
-    } catch (OrtException e) {
-      throw refused(file, e);
-    }
+    session = open(file, threads);
+    long[] sides = shape.stream().mapToLong(Integer::longValue).toArray();
     try {
       input =
-          OnnxTensor.createTensor(
-              environment, noise(shape), shape.stream().mapToLong(Integer::longValue).toArray());
+          bytes
+              ? OnnxTensor.createTensor(
+                  environment(), noiseOfBytes(shape), sides, OnnxJavaType.UINT8)
+              : OnnxTensor.createTensor(environment(), noise(shape), sides);
     } catch (OrtException | RuntimeException e) {
       closeQuietly(session);
       throw e instanceof OrtException refused ? refused(file, refused) : (RuntimeException) e;
@@ -62,12 +58,30 @@ final class OrtFile implements Rounds.Timed {
     inputs = Map.of(inputName, input);
   }
 
+  /**
+   * Loads a file with all optimisations, one operation after the other; the caller closes it.
+   *
+   * @throws UserException as the constructor
+   */
+  static OrtSession open(Path file, int threads) {
+    OrtEnvironment environment = environment();
+    try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
+      options.setIntraOpNumThreads(threads);
+      options.setInterOpNumThreads(1);
+      options.setExecutionMode(OrtSession.SessionOptions.ExecutionMode.SEQUENTIAL);
+      options.setOptimizationLevel(OrtSession.SessionOptions.OptLevel.ALL_OPT);
+      return environment.createSession(file.toString(), options);
+    } catch (OrtException e) {
+      throw refused(file, e);
+    }
+  }
+
   /** The library's version. */
   static String version() {
     return environment().getVersion();
   }
 
-  private static OrtEnvironment environment() {
+  static OrtEnvironment environment() {
     try {
       return OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR);
     } catch (LinkageError | IllegalStateException e) {
@@ -84,8 +98,18 @@ final class OrtFile implements Rounds.Timed {
     }
   }
 
+  private static int elements(List<Integer> shape) {
+    return shape.stream().reduce(1, Math::multiplyExact);
+  }
+
+  private static ByteBuffer noiseOfBytes(List<Integer> shape) {
+    byte[] noise = new byte[elements(shape)];
+    new Random(1).nextBytes(noise);
+    return ByteBuffer.allocateDirect(noise.length).put(0, noise);
+  }
+
   private static FloatBuffer noise(List<Integer> shape) {
-    int n = shape.stream().reduce(1, Math::multiplyExact);
+    int n = elements(shape);
     FloatBuffer noise =
         ByteBuffer.allocateDirect(Math.multiplyExact(n, Float.BYTES))
             .order(ByteOrder.nativeOrder())
@@ -114,7 +138,7 @@ final class OrtFile implements Rounds.Timed {
     return ms;
   }
 
-  private static UserException refused(Path file, OrtException e) {
+  static UserException refused(Path file, OrtException e) {
     String reason = e.getMessage().lines().findFirst().orElse("no reason given");
     return UserException.data("ONNX Runtime refuses %s: %s", file, reason);
   }
@@ -125,7 +149,7 @@ final class OrtFile implements Rounds.Timed {
     closeQuietly(session);
   }
 
-  private static void closeQuietly(OrtSession session) {
+  static void closeQuietly(OrtSession session) {
     try {
       session.close();
     } catch (OrtException e) {

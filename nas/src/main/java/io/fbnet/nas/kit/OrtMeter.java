@@ -9,6 +9,7 @@ import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.measure.LatencyMeter;
 import io.fbnet.nas.measure.LatencyMeter.Progress;
 import io.fbnet.nas.network.ArchitectureGraphs;
+import io.fbnet.nas.network.BatchInputs;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.SearchSpace;
 import java.io.IOException;
@@ -61,7 +62,8 @@ public final class OrtMeter {
                 names,
                 name -> {
                   KitManifest.Entry entry = manifest.files().get(names.indexOf(name));
-                  return new OrtFile(kit.resolve(name), entry.input(), entry.shape(), threads);
+                  return new OrtFile(
+                      kit.resolve(name), entry.input(), entry.shape(), entry.bytesIn(), threads);
                 },
                 1,
                 progress);
@@ -90,25 +92,25 @@ public final class OrtMeter {
         threads == 1 ? "" : "s");
   }
 
-  /** Under what conditions this meter measures. */
-  public Fingerprint fingerprint(int batch) {
+  /** Under what conditions this meter measures; precision is f32 or int8. */
+  public Fingerprint fingerprint(String precision, int batch) {
     return Fingerprint.of(
         CpuBackend.processor(),
         threads,
         Map.of(OrtFile.RUNTIME, OrtFile.version(), "provider", OrtFile.PROVIDER),
-        "f32",
+        precision,
         batch,
         today());
   }
 
   /** Measures a space's table by a kit that is removed at the end. */
   public LatencyTable measure(
-      SearchSpace space, int batch, Consumer<String> warnings, Progress progress) {
+      SearchSpace space, int batch, boolean int8, Consumer<String> warnings, Progress progress) {
     OrtFile.version();
     return inTemporaryFolder(
         folder -> {
           Path kit = folder.resolve("kit");
-          Kit.write(space, batch, kit, progress);
+          Kit.write(space, batch, int8, kit, progress);
           return time(kit, "", progress)
               .table(
                   KitManifest.read(kit),
@@ -121,33 +123,52 @@ public final class OrtMeter {
   public LatencyMeter.Verification verify(
       LatencyTable table, List<Architecture> networks, Progress progress) {
     int batch = table.fingerprint().batch();
+    boolean int8 = table.fingerprint().precision().equals(Kit.INT8);
     double[] predicted = networks.stream().mapToDouble(table::latencyOf).toArray();
     return inTemporaryFolder(
         folder -> {
-          List<String> names = new ArrayList<>();
+          List<Path> files = new ArrayList<>();
           for (int i = 0; i < networks.size(); i++) {
             Graph graph = ArchitectureGraphs.inference(networks.get(i), batch);
-            names.add("network" + (i + 1) + ".onnx");
-            Kit.export(graph, folder.resolve(names.getLast()));
+            files.add(folder.resolve("network" + (i + 1) + ".onnx"));
+            Kit.export(graph, int8, files.getLast());
           }
-          SearchSpace.Input in = networks.getFirst().space().input();
-          List<Integer> shape = List.of(batch, in.channels(), in.height(), in.width());
-          double[][] measured = new double[2][];
-          for (int pass = 0; pass < measured.length; pass++) {
-            measured[pass] =
-                new Rounds(Protocol.DEFAULT)
-                        .time(
-                            names,
-                            name -> new OrtFile(folder.resolve(name), "images", shape, threads),
-                            pass,
-                            progress)
-                        .values()
-                        .stream()
-                        .mapToDouble(KitResult.Time::medianMs)
-                        .toArray();
-          }
-          return new LatencyMeter.Verification(predicted, measured[0], measured[1], 1);
+          List<Integer> shape = shape(networks.getFirst().space(), batch);
+          double[] measured = time(files, shape, 0, progress);
+          double[] repeated = time(files, shape, 1, progress);
+          return new LatencyMeter.Verification(predicted, measured, repeated, 1);
         });
+  }
+
+  private static List<Integer> shape(SearchSpace space, int batch) {
+    SearchSpace.Input in = space.input();
+    return List.of(batch, in.channels(), in.height(), in.width());
+  }
+
+  /**
+   * {@return milliseconds of each file, the files taking turns}
+   *
+   * @param files of networks, as {@link io.fbnet.nas.onnx.OnnxExport} writes them
+   * @param space of all of them
+   * @param batch images a run
+   * @param progress told how far it is
+   */
+  public double[] time(List<Path> files, SearchSpace space, int batch, Progress progress) {
+    return time(files, shape(space, batch), 0, progress);
+  }
+
+  private double[] time(List<Path> files, List<Integer> shape, long seed, Progress progress) {
+    List<String> names = files.stream().map(Path::toString).toList();
+    return new Rounds(Protocol.DEFAULT)
+            .time(
+                names,
+                name -> new OrtFile(Path.of(name), BatchInputs.IMAGES, shape, false, threads),
+                seed,
+                progress)
+            .values()
+            .stream()
+            .mapToDouble(KitResult.Time::medianMs)
+            .toArray();
   }
 
   private static <T> T inTemporaryFolder(Function<Path, T> work) {

@@ -13,7 +13,10 @@ final class GraphMessage {
   /** The first dimension of every input and output, whatever batch the graph was built for. */
   static final String BATCH = "batch";
 
-  private static final int FLOAT = 1;
+  static final int FLOAT = 1;
+  static final int UINT8 = 2;
+  private static final int INT8 = 3;
+  private static final int INT32 = 6;
   private static final int INT64 = 7;
 
   private static final int ATTRIBUTE_FLOAT = 1;
@@ -83,6 +86,24 @@ final class GraphMessage {
     constant(name, new long[] {values.length}, INT64, raw.array());
   }
 
+  /** Adds a constant tensor of 8-bit integers; the array is not copied. */
+  void constant(String name, long[] shape, byte[] values) {
+    constant(name, shape, INT8, values);
+  }
+
+  /** Adds an unsigned 8-bit number, a tensor without dimensions. */
+  void constant(String name, int value) {
+    constant(name, new long[0], UINT8, new byte[] {(byte) value});
+  }
+
+  /** Adds a constant tensor of 32-bit integers. */
+  void constant(String name, long[] shape, int[] values) {
+    ByteBuffer raw =
+        ByteBuffer.allocate(values.length * Integer.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+    raw.asIntBuffer().put(values);
+    constant(name, shape, INT32, raw.array());
+  }
+
   private void constant(String name, long[] shape, int type, byte[] raw) {
     ProtobufMessage tensor = new ProtobufMessage();
     for (long dimension : shape) {
@@ -91,23 +112,23 @@ final class GraphMessage {
     initializers.message(5, tensor.integer(2, type).text(8, name).bytes(9, raw));
   }
 
-  /** Declares an input of floats, [batch, ...]. */
-  void input(String name, long[] shape) {
-    inputs.message(11, images(name, shape));
+  /** Declares an input of floats or unsigned bytes, [batch, ...]. */
+  void input(String name, long[] shape, int type) {
+    inputs.message(11, images(name, shape, type));
   }
 
-  /** Declares an output of floats, [batch, ...]. */
-  void output(String name, long[] shape) {
-    outputs.message(12, images(name, shape));
+  /** Declares an output of floats or unsigned bytes, [batch, ...]. */
+  void output(String name, long[] shape, int type) {
+    outputs.message(12, images(name, shape, type));
   }
 
-  private static ProtobufMessage images(String name, long[] shape) {
+  private static ProtobufMessage images(String name, long[] shape, int type) {
     ProtobufMessage dimensions =
         new ProtobufMessage().message(1, new ProtobufMessage().text(2, BATCH));
     for (int i = 1; i < shape.length; i++) {
       dimensions.message(1, new ProtobufMessage().integer(1, shape[i]));
     }
-    ProtobufMessage tensor = new ProtobufMessage().integer(1, FLOAT).message(2, dimensions);
+    ProtobufMessage tensor = new ProtobufMessage().integer(1, type).message(2, dimensions);
     return new ProtobufMessage().text(1, name).message(2, new ProtobufMessage().message(1, tensor));
   }
 

@@ -9,6 +9,7 @@ import io.fbnet.engine.graph.Value;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.file.ProtobufMessage;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -30,12 +31,24 @@ final class GraphTranslation {
   private final Map<Value, Integer> readers = new HashMap<>();
   private final Map<Value, Op.BatchNormInference> normOf = new HashMap<>();
   private final Set<Op> folded = new HashSet<>();
+  private final QdqNodes qdq;
+
+  /** Of values that are kept in eight bits; a channel shuffle's result has that of its input. */
+  private final Map<Value, Range> ranges;
+
+  private final Set<Value> integers;
+
+  /** Outputs of the graph that an operation has written under their own names. */
+  private final Set<String> written = new HashSet<>();
 
   private GraphTranslation(Graph graph, ParameterValues values, OnnxExport.Options options) {
     this.graph = graph;
     this.values = values;
     this.options = options;
     target = new GraphMessage(options.name());
+    qdq = new QdqNodes(target, names, nodeNames);
+    ranges = new HashMap<>(options.quantisation().map(Quantisation::ranges).orElse(Map.of()));
+    integers = options.quantisation().map(Quantisation::integers).orElse(Set.of());
   }
 
   static ProtobufMessage of(Graph graph, ParameterValues values, OnnxExport.Options options) {
@@ -102,11 +115,45 @@ final class GraphTranslation {
             value, value.type());
       }
       batch = first;
+      target.input(input.name(), dimensions(value.shape()), type(value));
+      if (integers.contains(value)) {
+        names.alias(value, qdq.dequantise(input.name(), ranges.get(value), input.name()));
+        continue;
+      }
       names.alias(value, input.name());
-      target.input(input.name(), dimensions(value.shape()));
       if (options.normalisation().isPresent()) {
         normalise(value, input.name(), options.normalisation().get());
       }
+      round(value, names.of(value));
+    }
+  }
+
+  private int type(Value value) {
+    return integers.contains(value) ? GraphMessage.UINT8 : GraphMessage.FLOAT;
+  }
+
+  /** The name under which an operation writes a value, before it is rounded if it is. */
+  private String define(Value value, String name) {
+    if (integers.contains(value)) {
+      return names.fresh(name);
+    }
+    String chosen = names.define(value, name);
+    if (graph.outputs().containsKey(chosen)) {
+      written.add(chosen);
+    }
+    return chosen;
+  }
+
+  /** Has whatever reads a value read it rounded to eight bits, where it has a range. */
+  private void round(Value value, String floats) {
+    Range range = ranges.get(value);
+    if (integers.contains(value)) {
+      String name = names.define(value, floats);
+      qdq.quantise(floats, range, name);
+      written.add(name);
+      names.alias(value, qdq.dequantise(name, range, floats));
+    } else if (range != null) {
+      names.alias(value, qdq.round(floats, range));
     }
   }
 
@@ -142,10 +189,10 @@ final class GraphTranslation {
             "the output '%s' has no translation to ONNX: no operation computes it", name);
       }
       String known = names.of(value);
-      if (!known.equals(name)) {
+      if (!known.equals(name) && !written.contains(name)) {
         target.add(node(name, "Identity", List.of(known), name));
       }
-      target.output(name, dimensions(value.shape()));
+      target.output(name, dimensions(value.shape()), type(value));
     }
   }
 
@@ -175,8 +222,13 @@ final class GraphTranslation {
     Op.BatchNormInference norm = normOf.get(c.y());
     boolean fold = options.foldBatchNorm() && norm != null && readers.get(c.y()) == 1;
     if (!fold) {
-      String y = names.define(c.y(), layer);
-      target.add(convolution(c, layer, List.of(computed(c.x()), parameter(c.w())), y));
+      String y = define(c.y(), layer);
+      List<String> inputs =
+          ranges.containsKey(c.x())
+              ? rounded(c.x(), layer, c.w(), read(c.w()), new float[0])
+              : List.of(computed(c.x()), parameter(c.w()));
+      target.add(convolution(c, layer, inputs, y));
+      round(c.y(), y);
       return;
     }
     FoldedConvolution merged =
@@ -187,13 +239,30 @@ final class GraphTranslation {
             read(norm.runningMean()),
             read(norm.runningVariance()),
             norm.epsilon());
-    String weights = names.fresh(layer + ".weight");
-    String bias = names.fresh(layer + ".bias");
-    target.constant(weights, dimensions(c.w().shape()), merged.weights());
-    target.constant(bias, new long[] {merged.bias().length}, merged.bias());
-    List<String> inputs = List.of(computed(c.x()), weights, bias);
+    List<String> inputs =
+        ranges.containsKey(c.x())
+            ? rounded(c.x(), layer, c.w(), merged.weights(), merged.bias())
+            : List.of(
+                computed(c.x()),
+                constant(layer + ".weight", dimensions(c.w().shape()), merged.weights()),
+                constant(layer + ".bias", new long[] {merged.bias().length}, merged.bias()));
     withRelu(norm, layer, y -> target.add(convolution(c, layer, inputs, y)));
     folded.add(norm);
+  }
+
+  private String constant(String name, long[] shape, float[] numbers) {
+    String chosen = names.fresh(name);
+    target.constant(chosen, shape, numbers);
+    return chosen;
+  }
+
+  /** Names of a rounded value, and of weights and a bias, where there is one, in eight bits. */
+  private List<String> rounded(Value x, String layer, Value w, float[] weights, float[] bias) {
+    List<String> inputs = new ArrayList<>(List.of(computed(x)));
+    Int8Weights parameters =
+        new Int8Weights(weights, w.shape().get(0), bias, ranges.get(x).scale());
+    inputs.addAll(qdq.parameters(layer, dimensions(w.shape()), parameters));
+    return inputs;
   }
 
   /**
@@ -231,18 +300,21 @@ final class GraphTranslation {
   /** Adds what {@code body} makes of a batch norm's output, and the ReLU where there is one. */
   private void withRelu(Op.BatchNormInference bn, String layer, Consumer<String> body) {
     if (!bn.relu()) {
-      body.accept(names.define(bn.y(), layer));
+      String y = define(bn.y(), layer);
+      body.accept(y);
+      round(bn.y(), y);
       return;
     }
     String before = names.fresh(layer);
     body.accept(before);
-    String y = names.define(bn.y(), layer + ".relu");
+    String y = define(bn.y(), layer + ".relu");
     target.add(node(layer + ".relu", "Relu", List.of(before), y));
+    round(bn.y(), y);
   }
 
   private void sum(Op.Sum sum) {
     List<String> inputs = sum.xs().stream().map(this::computed).toList();
-    String y = names.define(sum.y(), "sum");
+    String y = define(sum.y(), "sum");
     String operation =
         switch (inputs.size()) {
           case 1 -> "Identity";
@@ -250,13 +322,18 @@ final class GraphTranslation {
           default -> "Sum";
         };
     target.add(node(y, operation, inputs, y));
+    round(sum.y(), y);
   }
 
   private void channelShuffle(Op.ChannelShuffle shuffle) {
     Shape shape = shuffle.x().shape();
     long channels = shape.get(1);
     long groups = shuffle.groups();
-    String y = names.define(shuffle.y(), "shuffle");
+    Range range = ranges.get(shuffle.x());
+    if (range != null) {
+      ranges.put(shuffle.y(), range);
+    }
+    String y = define(shuffle.y(), "shuffle");
     // A 0 keeps the dimension of the input, which is the batch, whatever it is.
     String apart = names.fresh(y + ".groups");
     String apartShape = names.fresh(y + ".groups.shape");
@@ -265,25 +342,35 @@ final class GraphTranslation {
     target.add(node(apart, "Reshape", List.of(computed(shuffle.x()), apartShape), apart));
     String swapped = names.fresh(y + ".swapped");
     target.add(
-        node(swapped, "Transpose", List.of(apart), swapped)
+        node(swapped, "Transpose", List.of(moved(apart, range)), swapped)
             .with("perm", new long[] {0, 2, 1, 3, 4}));
     String wholeShape = names.fresh(y + ".shape");
     target.constant(wholeShape, new long[] {0, channels, shape.get(2), shape.get(3)});
-    target.add(node(y, "Reshape", List.of(swapped, wholeShape), y));
+    target.add(node(y, "Reshape", List.of(moved(swapped, range), wholeShape), y));
+    round(shuffle.y(), y);
+  }
+
+  /** What was only moved, again said to be in eight bits, so that integers can be moved. */
+  private String moved(String floats, Range range) {
+    return range == null ? floats : qdq.round(floats, range);
   }
 
   private void globalPool(Op.GlobalPool pool) {
     String images = names.fresh("pool.images");
     target.add(node(images, "GlobalAveragePool", List.of(computed(pool.x())), images));
-    String y = names.define(pool.y(), "pool");
-    target.add(node(y, "Flatten", List.of(images), y).with("axis", 1));
+    String y = define(pool.y(), "pool");
+    String pooled = moved(images, ranges.get(pool.y()));
+    target.add(node(y, "Flatten", List.of(pooled), y).with("axis", 1));
+    round(pool.y(), y);
   }
 
   private void linear(Op.Linear linear) {
-    List<String> inputs =
-        List.of(computed(linear.x()), parameter(linear.w()), parameter(linear.b()));
     String layer = Names.layer(linear.w());
-    String y = names.define(linear.y(), layer);
+    List<String> inputs =
+        ranges.containsKey(linear.x())
+            ? rounded(linear.x(), layer, linear.w(), read(linear.w()), read(linear.b()))
+            : List.of(computed(linear.x()), parameter(linear.w()), parameter(linear.b()));
+    String y = define(linear.y(), layer);
     target.add(node(layer, "Gemm", inputs, y).with("transB", 1));
   }
 

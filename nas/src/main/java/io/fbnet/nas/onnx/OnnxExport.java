@@ -13,14 +13,15 @@ import io.fbnet.nas.network.ArchitectureGraphs;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Collections;
+import java.util.Map;
 import java.util.Optional;
 import java.util.SortedMap;
 import java.util.TreeMap;
 
 /**
- * Writes graphs for inference as ONNX files: opset 17, f32, and a first dimension called {@code
- * batch} that may have any length. Equal graphs, numbers and options give equal bytes. {@code
- * docs/formats.md} describes the files.
+ * Writes graphs for inference as ONNX files: opset 17, f32 or rounded to int8, and a first
+ * dimension called {@code batch} that may have any length. Equal graphs, numbers and options give
+ * equal bytes. {@code docs/formats.md} describes the files.
  */
 public final class OnnxExport {
   /** The version of the operators' definitions that the files ask for. */
@@ -44,12 +45,15 @@ public final class OnnxExport {
    *     that convolution's only reader
    * @param normalisation of every input, from pixels between 0 and 1; empty where the inputs come
    *     normalised
+   * @param quantisation which values of the graph are kept in eight bits, with all weights that
+   *     multiply them; empty to keep everything in f32
    * @param metadata properties of the file, written in the order of their keys
    */
   public record Options(
       String name,
       boolean foldBatchNorm,
       Optional<Normalisation> normalisation,
+      Optional<Quantisation> quantisation,
       SortedMap<String, String> metadata) {
     /** Copies the map. */
     public Options {
@@ -103,15 +107,51 @@ public final class OnnxExport {
    */
   public static void write(
       TrainedNetwork network, boolean foldBatchNorm, boolean normalise, Path target) {
-    String name = network.architecture().name();
     Options options =
         new Options(
-            name.isEmpty() ? network.architecture().space().name() : name,
+            name(network),
             foldBatchNorm,
             normalise ? Optional.of(network.normalisation()) : Optional.empty(),
+            Optional.empty(),
             metadata(network, normalise));
     Graph graph = ArchitectureGraphs.inference(network.architecture(), 1);
     write(graph, (set, tensor) -> network.tensors().get(tensor), options, target);
+  }
+
+  /**
+   * Writes a network in eight bits: weights symmetric and by channel, all values but the logits by
+   * the ranges that calibration found; inputs and outputs stay f32. Batch norms are merged.
+   *
+   * @param network the network
+   * @param graph the network's, of {@link Calibration#graph}
+   * @param quantisation of its values
+   * @param normalise see {@link #write(TrainedNetwork, boolean, boolean, Path)}
+   * @param properties further ones of the file
+   * @param target the file, replaced where it exists; missing folders are made
+   * @throws UserException as above
+   */
+  public static void writeInt8(
+      TrainedNetwork network,
+      Graph graph,
+      Quantisation quantisation,
+      boolean normalise,
+      Map<String, String> properties,
+      Path target) {
+    SortedMap<String, String> metadata = metadata(network, normalise);
+    metadata.putAll(properties);
+    Options options =
+        new Options(
+            name(network),
+            true,
+            normalise ? Optional.of(network.normalisation()) : Optional.empty(),
+            Optional.of(quantisation),
+            metadata);
+    write(graph, (set, tensor) -> network.tensors().get(tensor), options, target);
+  }
+
+  private static String name(TrainedNetwork network) {
+    String name = network.architecture().name();
+    return name.isEmpty() ? network.architecture().space().name() : name;
   }
 
   private static void requireSize(Graph graph) {

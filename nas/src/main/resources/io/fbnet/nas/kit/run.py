@@ -105,10 +105,15 @@ class OrtFile:
         if self.session.get_providers()[0] != provider:
             raise Refusal(4, "%s does not run on this device, only %s does"
                           % (provider, self.session.get_providers()[0]))
-        noise = numpy.random.default_rng(1).standard_normal(entry["input"]["shape"])
+        shape = entry["input"]["shape"]
+        draw = numpy.random.default_rng(1)
+        if entry["input"].get("type") == "uint8":
+            noise = draw.integers(0, 256, shape, dtype=numpy.uint8)
+        else:
+            noise = draw.standard_normal(shape).astype(numpy.float32)
         # Bound once, so that no run copies its output to a new array.
         self.binding = self.session.io_binding()
-        self.binding.bind_cpu_input(entry["input"]["name"], noise.astype(numpy.float32))
+        self.binding.bind_cpu_input(entry["input"]["name"], noise)
         self.binding.bind_output(self.session.get_outputs()[0].name)
 
     def time(self, runs):

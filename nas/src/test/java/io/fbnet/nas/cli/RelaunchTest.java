@@ -48,8 +48,7 @@ class RelaunchTest {
     Set<String> verbs =
         new TreeSet<>(FbnetCommand.forArguments("completion").getSubcommands().keySet());
     verbs.removeAll(
-        List.of(
-            "report", "import", "export", "describe", "compare-devices", "doctor", "completion"));
+        List.of("report", "import", "describe", "compare-devices", "doctor", "completion"));
     assertEquals(verbs, new TreeSet<>(Relaunch.LONG_VERBS));
     String line = "  [a-z-]+( \\| [a-z-]+)+\\)";
     List<String> script =

@@ -242,7 +242,7 @@ class FilesFuzzTest {
   private Path kit() {
     Path kit = folder.resolve("kit");
     if (!Files.exists(kit)) {
-      Kit.write(SPACE, 1, kit, (done, total, what) -> {});
+      Kit.write(SPACE, 1, false, kit, (done, total, what) -> {});
     }
     return kit;
   }

@@ -4,12 +4,16 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.onnxruntime.OnnxJavaType;
+import ai.onnxruntime.TensorInfo;
+import ai.onnxruntime.ValueInfo;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.Refusals;
 import io.fbnet.nas.latency.LatencyTable;
+import io.fbnet.nas.onnx.OnnxRuntime;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.BlockType;
 import io.fbnet.nas.space.SearchSpace;
@@ -49,7 +53,7 @@ class KitTest {
   @BeforeEach
   void write() {
     kit = folder.resolve("kit");
-    int files = Kit.write(SPACE, 2, kit, (done, total, what) -> {});
+    int files = Kit.write(SPACE, 2, false, kit, (done, total, what) -> {});
     // Eight blocks of the first two layers, nine of the third, call, stem and head.
     assertEquals(20, files);
   }
@@ -112,17 +116,21 @@ class KitTest {
     assertEquals(List.of(2, 8, 9, 7), manifest.files().get(2).shape());
     assertEquals(Kit.runner(), Files.readString(kit.resolve("run.py")));
     Path again = folder.resolve("again");
-    Kit.write(SPACE, 2, again, (done, total, what) -> {});
+    Kit.write(SPACE, 2, false, again, (done, total, what) -> {});
     assertEquals(-1, Files.mismatch(kit.resolve("manifest.json"), again.resolve("manifest.json")));
   }
 
   @Test
   void aFolderInUseIsRefused() throws IOException {
     Refusals.refused(
-        ExitCode.STORAGE, () -> Kit.write(SPACE, 1, kit, (done, total, what) -> {}), "not empty");
+        ExitCode.STORAGE,
+        () -> Kit.write(SPACE, 1, false, kit, (done, total, what) -> {}),
+        "not empty");
     Path file = Files.writeString(folder.resolve("file"), "x");
     Refusals.refused(
-        ExitCode.STORAGE, () -> Kit.write(SPACE, 1, file, (done, total, what) -> {}), "a file");
+        ExitCode.STORAGE,
+        () -> Kit.write(SPACE, 1, false, file, (done, total, what) -> {}),
+        "a file");
   }
 
   @Test
@@ -238,6 +246,40 @@ class KitTest {
         t -> ((ObjectNode) t.at("/files/1")).put("sha256", Hash.of(kit.resolve("stem.onnx"))));
     Refusals.data(
         () -> new OrtMeter(1).run(kit, "", out, (done, total, what) -> {}), "refuses", "stem.onnx");
+  }
+
+  @Test
+  void aKitInEightBitsPassesBytesFromBlockToBlock() throws Exception {
+    Path small = folder.resolve("small");
+    assertEquals(20, Kit.write(SPACE, 2, true, small, (done, total, what) -> {}));
+    KitManifest manifest = KitManifest.read(small);
+    assertEquals("int8", manifest.precision());
+    for (KitManifest.Entry entry : manifest.files()) {
+      boolean within = entry.part() == KitManifest.Part.BLOCK;
+      boolean last = entry.part() == KitManifest.Part.HEAD;
+      assertEquals(within || last, entry.bytesIn(), entry.name());
+      try (OnnxRuntime runtime = new OnnxRuntime(small.resolve(entry.name()))) {
+        var in = runtime.session().getInputInfo().get(entry.input()).getInfo();
+        assertEquals(entry.bytesIn() ? OnnxJavaType.UINT8 : OnnxJavaType.FLOAT, type(in));
+        var out = runtime.session().getOutputInfo().values().iterator().next().getInfo();
+        boolean bytesOut = within || entry.part() == KitManifest.Part.STEM;
+        assertEquals(bytesOut ? OnnxJavaType.UINT8 : OnnxJavaType.FLOAT, type(out), entry.name());
+      }
+    }
+    quick(small);
+    Path out = folder.resolve("out.json");
+    new OrtMeter(1).run(small, "here", out, (done, total, what) -> {});
+    LatencyTable table = KitResult.table(out, small, warning -> {});
+    assertEquals("int8", table.fingerprint().precision());
+    assertTrue(table.fixed() > 0);
+    edit(
+        small.resolve("manifest.json"),
+        t -> ((ObjectNode) t.at("/files/1/input")).put("type", "int7"));
+    Refusals.data(() -> KitManifest.read(small), "must be f32 or uint8", "int7");
+  }
+
+  private static OnnxJavaType type(ValueInfo info) {
+    return ((TensorInfo) info).type;
   }
 
   /** Makes a kit's protocol so short that its times are worth nothing. */

@@ -45,7 +45,8 @@ class OnnxExportTest {
   private final Backend reference = new ReferenceBackend();
 
   private static OnnxExport.Options options(boolean fold) {
-    return new OnnxExport.Options("test", fold, Optional.empty(), new TreeMap<>());
+    return new OnnxExport.Options(
+        "test", fold, Optional.empty(), Optional.empty(), new TreeMap<>());
   }
 
   private static float[] noise(int length) {
@@ -258,7 +259,8 @@ class OnnxExportTest {
     Custom colour = new Custom();
     Path file = folder.resolve("no.onnx");
     OnnxExport.Options normalised =
-        new OnnxExport.Options("n", false, Optional.of(Normalisation.none(3)), new TreeMap<>());
+        new OnnxExport.Options(
+            "n", false, Optional.of(Normalisation.none(3)), Optional.empty(), new TreeMap<>());
     Refusals.data(
         () -> OnnxExport.write(colour.with(colour.x), (set, name) -> null, normalised, file),
         "x[3, 4, 5, 6]",
