@@ -6,6 +6,7 @@ import io.fbnet.nas.data.DataOptions;
 import io.fbnet.nas.data.DataSource;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.ImageShape;
+import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.space.SearchSpace;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -75,6 +76,16 @@ final class DataFlags {
             .withBadSamples(BadSamplePolicy.parse(onBadSample))
             .withNotices(console::note);
     return dataDir == null ? options : options.withDataDir(dataDir);
+  }
+
+  /** What to load for a trained network: by itself what it was trained on, if that is a name. */
+  DataOptions options(TrainedNetwork network, Path model, long seed, int threads, Console console) {
+    if (data == null && !DataSource.NAMES.contains(network.data())) {
+      throw UserException.usage(
+          "%s was trained on '%s', which is no name of a data set: name a folder with --data",
+          model, network.data());
+    }
+    return options(network.architecture().space(), network.data(), seed, threads, console);
   }
 
   /** Loads it. */

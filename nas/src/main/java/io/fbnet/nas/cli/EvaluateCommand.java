@@ -11,7 +11,6 @@ import io.fbnet.nas.measure.LatencyMeter;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.Description;
 import io.fbnet.nas.run.RunFolder;
-import io.fbnet.nas.space.SearchSpace;
 import io.fbnet.nas.train.Quality;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -84,13 +83,7 @@ final class EvaluateCommand implements Callable<Integer> {
     Console console = new Console(spec);
     Path file = file();
     TrainedNetwork network = TrainedNetwork.read(file);
-    SearchSpace space = network.architecture().space();
-    if (dataFlags.data == null && !DataSource.NAMES.contains(network.data())) {
-      throw UserException.usage(
-          "%s was trained on '%s', which is no name of a data set: name a folder with --data",
-          file, network.data());
-    }
-    DataOptions options = dataFlags.options(space, network.data(), seed, device.threads(), console);
+    DataOptions options = dataFlags.options(network, file, seed, device.threads(), console);
     try (Dataset data = DataSource.open(split == Split.TEST ? options.withWhole() : options);
         Backend backend = device.open(console)) {
       ImageSet images =

@@ -8,15 +8,12 @@ import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.ImageSet;
 import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.data.Splits;
-import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.file.TemporaryFolder;
 import io.fbnet.nas.kit.OrtLogits;
 import io.fbnet.nas.kit.OrtMeter;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.onnx.Calibration;
 import io.fbnet.nas.onnx.OnnxExport;
-import io.fbnet.nas.space.SearchSpace;
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
@@ -109,19 +106,16 @@ final class ExportCommand implements Callable<Integer> {
   }
 
   private void int8(TrainedNetwork network, Console console) {
-    SearchSpace space = network.architecture().space();
-    if (dataFlags.data == null && !DataSource.NAMES.contains(network.data())) {
-      throw UserException.usage(
-          "%s was trained on '%s', which is no name of a data set: name a folder with --data",
-          model, network.data());
-    }
-    DataOptions options = dataFlags.options(space, network.data(), SEED, device.threads(), console);
+    DataOptions options = dataFlags.options(network, model, SEED, device.threads(), console);
     try (Dataset data = DataSource.open(options)) {
       ImageSet test = EvaluateCommand.relabelled(network, data.test(), data.name());
       int[] seen =
           Splits.subset(data.train(), Math.min(calibrationImages, data.train().size()), SEED);
       Calibration calibration = calibrate(network, data.train(), seen, console);
-      Compared compared = compare(network, calibration, data.train(), seen, test);
+      Compared compared =
+          TemporaryFolder.use(
+              "fbnet-export-",
+              folder -> compare(network, calibration, data.train(), seen, test, folder));
       OnnxExport.writeInt8(
           network,
           calibration.graph(),
@@ -154,9 +148,13 @@ final class ExportCommand implements Callable<Integer> {
   private record Compared(double leftOut, double f32, double int8, List<Double> ms) {}
 
   private Compared compare(
-      TrainedNetwork network, Calibration calibration, ImageSet train, int[] seen, ImageSet test) {
+      TrainedNetwork network,
+      Calibration calibration,
+      ImageSet train,
+      int[] seen,
+      ImageSet test,
+      Path folder) {
     Normalisation fed = normalise ? Normalisation.none(test.channels()) : network.normalisation();
-    Path folder = temporary();
     try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
       Path f32 = folder.resolve("f32.onnx");
       Path int8 = folder.resolve("int8.onnx");
@@ -184,8 +182,6 @@ final class ExportCommand implements Callable<Integer> {
           OrtLogits.accuracy(logits(f32, test, all, fed, progress, "test images"), test),
           OrtLogits.accuracy(logits(int8, test, all, fed, progress, "test images"), test),
           List.of(ms[0], ms[1]));
-    } finally {
-      remove(folder);
     }
   }
 
@@ -251,25 +247,5 @@ final class ExportCommand implements Callable<Integer> {
         data.test().size(),
         data.name(),
         data.generated() ? " (generated)" : "");
-  }
-
-  private static Path temporary() {
-    try {
-      return Files.createTempDirectory("fbnet-export-");
-    } catch (IOException e) {
-      throw AtomicFile.unwritable(Path.of(System.getProperty("java.io.tmpdir")), e);
-    }
-  }
-
-  private static void remove(Path folder) {
-    try {
-      Files.deleteIfExists(folder.resolve("f32.onnx"));
-      Files.deleteIfExists(folder.resolve("int8.onnx"));
-      Files.deleteIfExists(folder);
-    } catch (IOException e) {
-      // A left-over of a few megabytes is no reason to fail.
-      System.getLogger(ExportCommand.class.getName())
-          .log(System.Logger.Level.DEBUG, "could not remove " + folder, e);
-    }
   }
 }

@@ -1,5 +1,6 @@
 package io.fbnet.nas.data;
 
+import io.fbnet.nas.file.TemporaryFolder;
 import java.io.File;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -81,7 +82,7 @@ final class DebianPackageFetcher implements FileFetcher {
       runner.run(scratch, List.of("apt-get", "-q", "download", packageName), 900);
       unpack(scratch, into, files);
     } finally {
-      FolderRemoval.remove(scratch);
+      TemporaryFolder.remove(scratch);
     }
   }
 

@@ -4,6 +4,7 @@ import io.fbnet.nas.ExitCode;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.file.IoReason;
 import io.fbnet.nas.file.Sha256;
+import io.fbnet.nas.file.TemporaryFolder;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -187,7 +188,7 @@ final class FashionMnistFiles {
       Thread.currentThread().interrupt();
       throw new UserException(ExitCode.INTERRUPTED, "Interrupted while fetching a data set.", e);
     } finally {
-      scratch.ifPresent(FolderRemoval::remove);
+      scratch.ifPresent(TemporaryFolder::remove);
     }
   }
 

@@ -3,7 +3,7 @@ package io.fbnet.nas.kit;
 import io.fbnet.engine.cpu.CpuBackend;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.nas.UserException;
-import io.fbnet.nas.file.AtomicFile;
+import io.fbnet.nas.file.TemporaryFolder;
 import io.fbnet.nas.latency.Fingerprint;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.measure.LatencyMeter;
@@ -12,20 +12,14 @@ import io.fbnet.nas.network.ArchitectureGraphs;
 import io.fbnet.nas.network.BatchInputs;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.SearchSpace;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDate;
 import java.time.ZoneOffset;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.function.Consumer;
-import java.util.function.Function;
-import java.util.stream.Stream;
 
 /** Times kits and whole networks on this machine's CPU with ONNX Runtime for Java. */
 public final class OrtMeter {
@@ -107,7 +101,8 @@ public final class OrtMeter {
   public LatencyTable measure(
       SearchSpace space, int batch, boolean int8, Consumer<String> warnings, Progress progress) {
     OrtFile.version();
-    return inTemporaryFolder(
+    return TemporaryFolder.use(
+        "fbnet-onnx-",
         folder -> {
           Path kit = folder.resolve("kit");
           Kit.write(space, batch, int8, kit, progress);
@@ -125,7 +120,8 @@ public final class OrtMeter {
     int batch = table.fingerprint().batch();
     boolean int8 = table.fingerprint().precision().equals(Kit.INT8);
     double[] predicted = networks.stream().mapToDouble(table::latencyOf).toArray();
-    return inTemporaryFolder(
+    return TemporaryFolder.use(
+        "fbnet-onnx-",
         folder -> {
           List<Path> files = new ArrayList<>();
           for (int i = 0; i < networks.size(); i++) {
@@ -169,31 +165,5 @@ public final class OrtMeter {
             .stream()
             .mapToDouble(KitResult.Time::medianMs)
             .toArray();
-  }
-
-  private static <T> T inTemporaryFolder(Function<Path, T> work) {
-    Path folder;
-    try {
-      folder = Files.createTempDirectory("fbnet-onnx-");
-    } catch (IOException e) {
-      throw AtomicFile.unwritable(Path.of(System.getProperty("java.io.tmpdir")), e);
-    }
-    try {
-      return work.apply(folder);
-    } finally {
-      remove(folder);
-    }
-  }
-
-  private static void remove(Path folder) {
-    try (Stream<Path> walk = Files.walk(folder)) {
-      for (Path path : walk.sorted(Comparator.reverseOrder()).toList()) {
-        Files.deleteIfExists(path);
-      }
-    } catch (IOException | UncheckedIOException e) {
-      // A left-over of a few megabytes is no reason to lose a measurement.
-      System.getLogger(OrtMeter.class.getName())
-          .log(System.Logger.Level.DEBUG, "could not remove " + folder, e);
-    }
   }
 }
