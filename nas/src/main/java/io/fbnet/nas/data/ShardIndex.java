@@ -4,7 +4,6 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.fbnet.nas.file.AtomicFile;
 import java.io.IOException;
-import java.nio.BufferUnderflowException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -44,7 +43,15 @@ final class ShardIndex {
       List<Float> mean,
       List<Float> std,
       String fingerprint,
-      List<Problem> skipped) {}
+      List<Problem> skipped) {
+    Head {
+      classes = List.copyOf(classes);
+      skipped = List.copyOf(skipped);
+      Normalisation checked = new Normalisation(mean, std);
+      mean = checked.mean();
+      std = checked.std();
+    }
+  }
 
   private final Head head;
   private final int[] shard;
@@ -117,10 +124,10 @@ final class ShardIndex {
    * Reads one.
    *
    * @param key of the shards that it must be of
-   * @param shards how many there are
+   * @param sizes of those shards in bytes
    * @throws IOException whose message says what is wrong with it
    */
-  static ShardIndex read(Path file, String key, int shards) throws IOException {
+  static ShardIndex read(Path file, String key, long[] sizes) throws IOException {
     ByteBuffer all = ByteBuffer.wrap(Files.readAllBytes(file));
     try {
       if (all.limit() < FRAME_BYTES || all.getLong() != MAGIC || all.getInt() != VERSION) {
@@ -130,10 +137,14 @@ final class ShardIndex {
       if (crc(all.duplicate().position(0).limit(end)) != all.getLong(end)) {
         throw new IOException("its checksum is wrong");
       }
-      byte[] json = new byte[all.getInt()];
-      all.get(json);
-      Head head = JSON.readValue(json, Head.class);
-      if (!head.key().equals(key)) {
+      int json = all.getInt();
+      // Before it is asked for: a wrong length may be more than there is memory.
+      if (json < 0 || json > end - all.position()) {
+        throw new IOException("what it says of itself is wrong");
+      }
+      Head head = JSON.readValue(all.array(), all.position(), json, Head.class);
+      all.position(all.position() + json);
+      if (!key.equals(head.key())) {
         throw new IOException("it belongs to other images");
       }
       int size = (end - all.position()) / IMAGE_BYTES;
@@ -141,14 +152,15 @@ final class ShardIndex {
       boolean right = head.train() >= 0 && head.train() <= size;
       for (int i = 0; i < size; i++) {
         index.set(i, all.getInt(), all.getLong(), all.getInt(), all.getInt());
-        right &= index.shard[i] >= 0 && index.shard[i] < shards && index.bytes[i] >= 0;
+        right &= index.shard[i] >= 0 && index.shard[i] < sizes.length;
+        right = right && index.place(i).isWithin(sizes[index.shard[i]]);
         right &= index.label[i] >= 0 && index.label[i] < head.classes().size();
       }
       if (!right) {
         throw new IOException("what it says of itself is wrong");
       }
       return index;
-    } catch (BufferUnderflowException | NegativeArraySizeException | JsonProcessingException e) {
+    } catch (JsonProcessingException e) {
       throw new IOException("what it says of itself is wrong", e);
     }
   }

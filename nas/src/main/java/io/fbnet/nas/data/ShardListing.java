@@ -159,24 +159,39 @@ record ShardListing(
     return all;
   }
 
+  /** Bytes of each of all. */
+  long[] sizes() {
+    return all().stream().mapToLong(shard -> attribute(shard, Files::size)).toArray();
+  }
+
   /** SHA-256 in hex of every shard's path, size and time, and of the classes. */
   String digest() {
     MessageDigest digest = Sha256.digest();
     digest.update((train.size() + " " + classes + "\n").getBytes(StandardCharsets.UTF_8));
     for (Path shard : all()) {
-      try {
-        String line =
-            folder.relativize(shard)
-                + "\0"
-                + Files.size(shard)
-                + "\0"
-                + Files.getLastModifiedTime(shard)
-                + "\n";
-        digest.update(line.getBytes(StandardCharsets.UTF_8));
-      } catch (IOException e) {
-        throw UserException.data("%s cannot be read: %s.", shard, IoReason.of(e));
-      }
+      String line =
+          folder.relativize(shard)
+              + "\0"
+              + attribute(shard, Files::size)
+              + "\0"
+              + attribute(shard, Files::getLastModifiedTime)
+              + "\n";
+      digest.update(line.getBytes(StandardCharsets.UTF_8));
     }
     return HexFormat.of().formatHex(digest.digest());
+  }
+
+  private static <T> T attribute(Path shard, Attribute<T> attribute) {
+    try {
+      return attribute.of(shard);
+    } catch (IOException e) {
+      throw UserException.data("%s cannot be read: %s.", shard, IoReason.of(e));
+    }
+  }
+
+  /** What a file system knows of a file. */
+  @FunctionalInterface
+  private interface Attribute<T> {
+    T of(Path file) throws IOException;
   }
 }

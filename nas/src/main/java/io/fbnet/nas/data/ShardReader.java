@@ -46,7 +46,12 @@ final class ShardReader implements Closeable {
   }
 
   /** Where an image's file lies. */
-  record Place(int shard, long offset, int bytes) {}
+  record Place(int shard, long offset, int bytes) {
+    /** Whether a shard of so many bytes can hold it. */
+    boolean isWithin(long size) {
+      return offset >= 0 && bytes >= 0 && offset <= size - bytes;
+    }
+  }
 
   /** Is given images by their number among those asked for, on any thread. */
   interface Taker {

@@ -92,7 +92,7 @@ record ShardSource(String name, Path folder) implements ImageSource {
     String key = key(listing, options);
     Path file = file(listing, options);
     try {
-      ShardIndex kept = ShardIndex.read(file, key, listing.all().size());
+      ShardIndex kept = ShardIndex.read(file, key, listing.sizes());
       bad.expect(kept.size() + kept.head().skipped().size());
       kept.head().skipped().forEach(bad::report);
       return kept;

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.fbnet.nas.Refusals;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -77,10 +78,7 @@ class ShardSourceTest {
     TestShards.folder(data(), 2, 5);
     String first = fingerprint();
     assertTrue(notices.stream().anyMatch(n -> n.contains("3 shards for the first time")));
-    Path index;
-    try (Stream<Path> files = Files.list(folder.resolve("cache/shards"))) {
-      index = files.toList().getFirst();
-    }
+    Path index = index();
     notices.clear();
     assertEquals(first, fingerprint());
     assertEquals(List.of(), notices);
@@ -102,6 +100,39 @@ class ShardSourceTest {
         .sample("b", 41, 1)
         .write(data().resolve("pets-train-1.tar"));
     assertNotEquals(first, fingerprint());
+  }
+
+  @Test
+  void anIndexIsNotBelievedWhereItsChecksumIsRightAndItsNumbersAreNot() throws IOException {
+    TestShards.folder(data(), 2, 5);
+    String first = fingerprint();
+    Path index = index();
+    byte[] whole = Files.readAllBytes(index);
+    int lastImage = whole.length - 8 - 20;
+    int[][] lies = {
+      {12, Integer.MAX_VALUE}, // bytes of JSON, more than any file has
+      {12, whole.length - 16 - 8 + 1}, // one more than this one has
+      {lastImage, 3}, // a shard that is none
+      {lastImage + 4, 1}, // an offset beyond any shard
+      {lastImage + 12, Integer.MAX_VALUE}, // bytes beyond the shard's end
+      {lastImage + 16, 2} // a class that is none
+    };
+    for (int[] lie : lies) {
+      byte[] wrong = whole.clone();
+      ByteBuffer.wrap(wrong).putInt(lie[0], lie[1]);
+      Files.write(index, TestShards.withRightSum(wrong));
+      notices.clear();
+      String what = lie[1] + " at " + lie[0];
+      assertEquals(first, fingerprint(), what);
+      assertEquals(1, notices.size(), what + ": " + notices);
+      assertTrue(notices.getFirst().contains("what it says of itself is wrong"), notices::toString);
+    }
+  }
+
+  private Path index() throws IOException {
+    try (Stream<Path> files = Files.list(folder.resolve("cache/shards"))) {
+      return files.toList().getFirst();
+    }
   }
 
   private String fingerprint() {

@@ -1,11 +1,13 @@
 package io.fbnet.nas.data;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.zip.CRC32C;
 import org.apache.commons.compress.archivers.tar.TarArchiveEntry;
 import org.apache.commons.compress.archivers.tar.TarArchiveOutputStream;
 import org.apache.commons.compress.archivers.tar.TarConstants;
@@ -68,5 +70,15 @@ final class TestShards {
       shard.write(root.resolve(s < shards ? "pets-train-" + s + ".tar" : "pets-val-0.tar"));
     }
     return root;
+  }
+
+  /** An index's checksum as it should be. */
+  static byte[] withRightSum(byte[] bytes) {
+    if (bytes.length > Long.BYTES) {
+      CRC32C sum = new CRC32C();
+      sum.update(bytes, 0, bytes.length - Long.BYTES);
+      ByteBuffer.wrap(bytes).putLong(bytes.length - Long.BYTES, sum.getValue());
+    }
+    return bytes;
   }
 }
