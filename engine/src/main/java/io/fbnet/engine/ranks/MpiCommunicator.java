@@ -33,10 +33,20 @@ final class MpiCommunicator implements Communicator {
   /** The same where ranks share memory: what fits into a processor's own cache. */
   static final int SHARED_BYTES = 1 << 20;
 
+  /**
+   * Pieces of memory that a rank shares. It writes them in turn, so that another core's cache has
+   * long dropped what it read of one: where the cores are far apart, writing what another still
+   * holds takes up to eight times as long.
+   */
+  private static final int MOST_PIECES = 8;
+
+  /** What all ranks share, as long as each has two pieces: containers have 64 MiB by default. */
+  private static final int SHARED_BY_ALL_BYTES = 48 << 20;
+
   private static final int BROADCAST_BYTES = 1 << 26;
   private static final int ALIGNMENT = 64;
 
-  /** How often a rank has met the others, behind the two pieces of its shared memory. */
+  /** How often a rank has met the others, behind the pieces of its shared memory. */
   private static final VarHandle MEETINGS = ValueLayout.JAVA_LONG.varHandle();
 
   private final Thread owner = Thread.currentThread();
@@ -48,13 +58,14 @@ final class MpiCommunicator implements Communicator {
   private final RankSum sum;
 
   /**
-   * Memory of each rank that all see, two pieces and a count long; empty where they are on several
+   * Memory of each rank that all see, some pieces and a count long; empty where they are on several
    * machines.
    */
   private final List<MemorySegment> shared;
 
+  private final int pieces;
   private long meetings;
-  private int half;
+  private int nextPiece;
   private MemorySegment scratch = MemorySegment.NULL;
   private RankFailure failure;
   private boolean finished;
@@ -69,9 +80,10 @@ final class MpiCommunicator implements Communicator {
     rank = mpi.rank();
     size = mpi.size();
     sum = new RankSum(size);
-    shared = mpi.localSize() == size ? mpi.share(2L * SHARED_BYTES + ALIGNMENT) : List.of();
+    pieces = Math.clamp(SHARED_BY_ALL_BYTES / SHARED_BYTES / size, 2, MOST_PIECES);
+    shared = mpi.localSize() == size ? mpi.share(count() + ALIGNMENT) : List.of();
     if (!shared.isEmpty()) {
-      MEETINGS.setVolatile(shared.get(rank), 2L * SHARED_BYTES, 0L);
+      MEETINGS.setVolatile(shared.get(rank), count(), 0L);
       exchange("meeting", mpi::barrier, () -> FOR_EVER);
     }
   }
@@ -136,13 +148,13 @@ final class MpiCommunicator implements Communicator {
 
   /**
    * Each rank lays its elements where all see them, adds up one part, lays that there too, and
-   * takes the parts of the others. The halves of that memory take turns: a rank fills one when all
-   * have begun with the other, so all have read it.
+   * takes the parts of the others. The pieces of that memory take turns: a rank fills one when all
+   * have begun with the one before, so all have read what was in it.
    */
   private void pieceInShared(MemorySegment piece, int elementBytes) {
     int elements = Math.toIntExact(piece.byteSize() / elementBytes);
-    long base = (long) half * SHARED_BYTES;
-    half = 1 - half;
+    long base = (long) nextPiece * SHARED_BYTES;
+    nextPiece = (nextPiece + 1) % pieces;
     long start = (long) part(elements, rank) * elementBytes;
     long end = (long) part(elements, rank + 1) * elementBytes;
     MemorySegment own = shared.get(rank).asSlice(base, piece.byteSize());
@@ -172,7 +184,7 @@ final class MpiCommunicator implements Communicator {
    */
   private void meetInShared() {
     long meeting = ++meetings;
-    MEETINGS.setRelease(shared.get(rank), 2L * SHARED_BYTES, meeting);
+    MEETINGS.setRelease(shared.get(rank), count(), meeting);
     if (!RankWait.until(() -> allHaveCome(meeting), patience)) {
       throw failed(RankFailure.noAnswer("mean", patience.get(), this));
     }
@@ -180,11 +192,16 @@ final class MpiCommunicator implements Communicator {
 
   private boolean allHaveCome(long meeting) {
     for (MemorySegment one : shared) {
-      if ((long) MEETINGS.getAcquire(one, 2L * SHARED_BYTES) < meeting) {
+      if ((long) MEETINGS.getAcquire(one, count()) < meeting) {
         return false;
       }
     }
     return true;
+  }
+
+  /** Where a rank's count of meetings lies. */
+  private long count() {
+    return (long) pieces * SHARED_BYTES;
   }
 
   /** Each rank adds up one part of the elements, then all take the parts of the others. */
