@@ -18,6 +18,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import java.util.stream.IntStream;
 import picocli.CommandLine.Command;
@@ -32,7 +33,7 @@ import picocli.CommandLine.Spec;
     name = "export",
     description =
         "Writes a model file as ONNX (opset 17): input 'images' [batch, channels, height, width]"
-            + " for any batch, output 'logits' [batch, classes].")
+            + " for any batch or, with --batch, for one; output 'logits' [batch, classes].")
 final class ExportCommand implements Callable<Integer> {
   /** More than this share of the test images lost by rounding is worth a warning. */
   private static final double MOST_LOST = 0.01;
@@ -70,6 +71,14 @@ final class ExportCommand implements Callable<Integer> {
   private boolean normalise;
 
   @Option(
+      names = "--batch",
+      paramLabel = "N",
+      description =
+          "The file takes N images at a time and no other number, and every shape in it is a"
+              + " constant. Without this it takes any number; some run times cannot.")
+  private Integer batch;
+
+  @Option(
       names = "--int8",
       description =
           "Keeps weights and images in eight bits (QuantizeLinear and DequantizeLinear, weights by"
@@ -90,6 +99,9 @@ final class ExportCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
+    if (batch != null) {
+      Ranges.batch(batch, 1);
+    }
     Ranges.atLeast("--calibration-images", calibrationImages, 1);
     if (!int8 && dataFlags.data != null) {
       throw UserException.usage("--data is for --int8, and that was not given");
@@ -99,10 +111,14 @@ final class ExportCommand implements Callable<Integer> {
     if (int8) {
       int8(network, console);
     } else {
-      OnnxExport.write(network, foldBatchNorm, normalise, out);
+      OnnxExport.write(network, foldBatchNorm, normalise, batch(), out);
     }
     console.note("written to " + out);
     return 0;
+  }
+
+  private OptionalInt batch() {
+    return batch == null ? OptionalInt.empty() : OptionalInt.of(batch);
   }
 
   private void int8(TrainedNetwork network, Console console) {
@@ -121,6 +137,7 @@ final class ExportCommand implements Callable<Integer> {
           calibration.graph(),
           calibration.quantisation(compared.leftOut()),
           normalise,
+          batch(),
           properties(data, seen.length, compared),
           out);
       console.print(text(data, compared));
@@ -158,7 +175,7 @@ final class ExportCommand implements Callable<Integer> {
     try (ProgressLine progress = new ProgressLine(spec.commandLine().getErr())) {
       Path f32 = folder.resolve("f32.onnx");
       Path int8 = folder.resolve("int8.onnx");
-      OnnxExport.write(network, true, normalise, f32);
+      OnnxExport.write(network, true, normalise, OptionalInt.empty(), f32);
       float[][] exact = logits(f32, train, seen, fed, progress, "calibration images");
       double best = Double.NaN;
       double least = Double.POSITIVE_INFINITY;
@@ -191,6 +208,7 @@ final class ExportCommand implements Callable<Integer> {
         calibration.graph(),
         calibration.quantisation(leftOut),
         normalise,
+        OptionalInt.empty(),
         Map.of(),
         target);
   }

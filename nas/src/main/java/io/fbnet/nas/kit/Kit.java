@@ -29,6 +29,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.TreeMap;
 
 /**
@@ -166,7 +167,8 @@ public final class Kit {
     OnnxExport.write(
         graph,
         FreshValues.of(graph),
-        new OnnxExport.Options(name, true, Optional.empty(), quantisation, new TreeMap<>()),
+        new OnnxExport.Options(
+            name, true, Optional.empty(), quantisation, OptionalInt.empty(), new TreeMap<>()),
         file);
   }
 

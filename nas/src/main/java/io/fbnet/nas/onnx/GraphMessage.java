@@ -4,13 +4,14 @@ import io.fbnet.nas.file.ProtobufMessage;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.List;
+import java.util.OptionalInt;
 
 /**
  * A GraphProto of ONNX under construction. The numbers of fields and types are those of the public
  * {@code onnx.proto}; only the messages that inference graphs need are here.
  */
 final class GraphMessage {
-  /** The first dimension of every input and output, whatever batch the graph was built for. */
+  /** What the first dimension of every input and output is called where it may have any length. */
   static final String BATCH = "batch";
 
   static final int FLOAT = 1;
@@ -28,9 +29,12 @@ final class GraphMessage {
   private final ProtobufMessage inputs = new ProtobufMessage();
   private final ProtobufMessage outputs = new ProtobufMessage();
   private final String name;
+  private final OptionalInt batch;
 
-  GraphMessage(String name) {
+  /** An empty graph, for batches of this length or, where it is empty, of any. */
+  GraphMessage(String name, OptionalInt batch) {
     this.name = name;
+    this.batch = batch;
   }
 
   /** A node without attributes yet; {@link #add} puts it into the graph. */
@@ -122,9 +126,10 @@ final class GraphMessage {
     outputs.message(12, images(name, shape, type));
   }
 
-  private static ProtobufMessage images(String name, long[] shape, int type) {
-    ProtobufMessage dimensions =
-        new ProtobufMessage().message(1, new ProtobufMessage().text(2, BATCH));
+  private ProtobufMessage images(String name, long[] shape, int type) {
+    ProtobufMessage first = new ProtobufMessage();
+    batch.ifPresentOrElse(length -> first.integer(1, length), () -> first.text(2, BATCH));
+    ProtobufMessage dimensions = new ProtobufMessage().message(1, first);
     for (int i = 1; i < shape.length; i++) {
       dimensions.message(1, new ProtobufMessage().integer(1, shape[i]));
     }

@@ -19,7 +19,8 @@ import java.util.function.Consumer;
 
 /**
  * Translates a graph for inference operation by operation. The first dimension of inputs and
- * outputs becomes symbolic; no node depends on the batch that the graph was built for.
+ * outputs becomes the batch of the options, or symbolic; the batch that the graph was built for
+ * does not matter.
  */
 final class GraphTranslation {
   private final Graph graph;
@@ -45,7 +46,7 @@ final class GraphTranslation {
     this.graph = graph;
     this.values = values;
     this.options = options;
-    target = new GraphMessage(options.name());
+    target = new GraphMessage(options.name(), options.batch());
     qdq = new QdqNodes(target, names, nodeNames);
     ranges = new HashMap<>(options.quantisation().map(Quantisation::ranges).orElse(Map.of()));
     integers = options.quantisation().map(Quantisation::integers).orElse(Set.of());
@@ -325,27 +326,32 @@ final class GraphTranslation {
     round(sum.y(), y);
   }
 
+  /**
+   * Swaps groups and channels within a group. Rows and columns count as one dimension meanwhile:
+   * run times for devices know four and no more.
+   */
   private void channelShuffle(Op.ChannelShuffle shuffle) {
     Shape shape = shuffle.x().shape();
+    // A 0 keeps the dimension of the input, whatever it is.
+    long batch = options.batch().orElse(0);
     long channels = shape.get(1);
     long groups = shuffle.groups();
+    long pixels = (long) shape.get(2) * shape.get(3);
     Range range = ranges.get(shuffle.x());
     if (range != null) {
       ranges.put(shuffle.y(), range);
     }
     String y = define(shuffle.y(), "shuffle");
-    // A 0 keeps the dimension of the input, which is the batch, whatever it is.
     String apart = names.fresh(y + ".groups");
     String apartShape = names.fresh(y + ".groups.shape");
-    target.constant(
-        apartShape, new long[] {0, groups, channels / groups, shape.get(2), shape.get(3)});
+    target.constant(apartShape, new long[] {batch, groups, channels / groups, pixels});
     target.add(node(apart, "Reshape", List.of(computed(shuffle.x()), apartShape), apart));
     String swapped = names.fresh(y + ".swapped");
     target.add(
         node(swapped, "Transpose", List.of(moved(apart, range)), swapped)
-            .with("perm", new long[] {0, 2, 1, 3, 4}));
+            .with("perm", new long[] {0, 2, 1, 3}));
     String wholeShape = names.fresh(y + ".shape");
-    target.constant(wholeShape, new long[] {0, channels, shape.get(2), shape.get(3)});
+    target.constant(wholeShape, new long[] {batch, channels, shape.get(2), shape.get(3)});
     target.add(node(y, "Reshape", List.of(moved(swapped, range), wholeShape), y));
     round(shuffle.y(), y);
   }

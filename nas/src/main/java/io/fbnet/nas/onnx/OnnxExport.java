@@ -15,13 +15,14 @@ import java.nio.file.Path;
 import java.util.Collections;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.SortedMap;
 import java.util.TreeMap;
 
 /**
  * Writes graphs for inference as ONNX files: opset 17, f32 or rounded to int8, and a first
- * dimension called {@code batch} that may have any length. Equal graphs, numbers and options give
- * equal bytes. {@code docs/formats.md} describes the files.
+ * dimension called {@code batch} that may have any length, or one that is fixed. Equal graphs,
+ * numbers and options give equal bytes. {@code docs/formats.md} describes the files.
  */
 public final class OnnxExport {
   /** The version of the operators' definitions that the files ask for. */
@@ -47,6 +48,8 @@ public final class OnnxExport {
    *     normalised
    * @param quantisation which values of the graph are kept in eight bits, with all weights that
    *     multiply them; empty to keep everything in f32
+   * @param batch the length of every input's and output's first dimension, so that all shapes in
+   *     the file are numbers; empty where it may have any
    * @param metadata properties of the file, written in the order of their keys
    */
   public record Options(
@@ -54,9 +57,13 @@ public final class OnnxExport {
       boolean foldBatchNorm,
       Optional<Normalisation> normalisation,
       Optional<Quantisation> quantisation,
+      OptionalInt batch,
       SortedMap<String, String> metadata) {
     /** Copies the map. */
     public Options {
+      if (batch.isPresent() && batch.getAsInt() < 1) {
+        throw new IllegalArgumentException("a batch of " + batch.getAsInt());
+      }
       metadata = Collections.unmodifiableSortedMap(new TreeMap<>(metadata));
     }
   }
@@ -101,18 +108,24 @@ public final class OnnxExport {
    * @param foldBatchNorm see {@link Options#foldBatchNorm}
    * @param normalise whether the file takes pixels between 0 and 1 and normalises them itself;
    *     otherwise it takes them normalised by the mean and std of its metadata
+   * @param batch see {@link Options#batch}
    * @param target the file, replaced where it exists; missing folders are made
    * @throws UserException (exit code 3) where an operation of one of its blocks has no translation
    *     or the file would be larger than ONNX allows, (exit code 5) where it cannot be written
    */
   public static void write(
-      TrainedNetwork network, boolean foldBatchNorm, boolean normalise, Path target) {
+      TrainedNetwork network,
+      boolean foldBatchNorm,
+      boolean normalise,
+      OptionalInt batch,
+      Path target) {
     Options options =
         new Options(
             name(network),
             foldBatchNorm,
             normalise ? Optional.of(network.normalisation()) : Optional.empty(),
             Optional.empty(),
+            batch,
             metadata(network, normalise));
     Graph graph = ArchitectureGraphs.inference(network.architecture(), 1);
     write(graph, (set, tensor) -> network.tensors().get(tensor), options, target);
@@ -125,7 +138,8 @@ public final class OnnxExport {
    * @param network the network
    * @param graph the network's, of {@link Calibration#graph}
    * @param quantisation of its values
-   * @param normalise see {@link #write(TrainedNetwork, boolean, boolean, Path)}
+   * @param normalise see {@link #write(TrainedNetwork, boolean, boolean, OptionalInt, Path)}
+   * @param batch see {@link Options#batch}
    * @param properties further ones of the file
    * @param target the file, replaced where it exists; missing folders are made
    * @throws UserException as above
@@ -135,6 +149,7 @@ public final class OnnxExport {
       Graph graph,
       Quantisation quantisation,
       boolean normalise,
+      OptionalInt batch,
       Map<String, String> properties,
       Path target) {
     SortedMap<String, String> metadata = metadata(network, normalise);
@@ -145,6 +160,7 @@ public final class OnnxExport {
             true,
             normalise ? Optional.of(network.normalisation()) : Optional.empty(),
             Optional.of(quantisation),
+            batch,
             metadata);
     write(graph, (set, tensor) -> network.tensors().get(tensor), options, target);
   }

@@ -22,6 +22,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.OptionalInt;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -76,6 +77,7 @@ class Int8ExportTest {
             calibration.graph(),
             calibration.quantisation(1e-4),
             false,
+            OptionalInt.empty(),
             Map.of("precision", "int8"),
             file);
         try (OnnxRuntime runtime = new OnnxRuntime(file)) {

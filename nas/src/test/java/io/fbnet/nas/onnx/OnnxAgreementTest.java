@@ -16,6 +16,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.OptionalInt;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -97,7 +98,7 @@ class OnnxAgreementTest {
     for (boolean fold : new boolean[] {false, true}) {
       for (boolean normalise : new boolean[] {false, true}) {
         Path file = folder.resolve("net-" + fold + "-" + normalise + ".onnx");
-        OnnxExport.write(network, fold, normalise, file);
+        OnnxExport.write(network, fold, normalise, OptionalInt.empty(), file);
         double worst = 0;
         try (OnnxRuntime runtime = new OnnxRuntime(file)) {
           for (int i = 0; i < BATCHES.length; i++) {

@@ -33,6 +33,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Random;
 import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
@@ -46,7 +47,7 @@ class OnnxExportTest {
 
   private static OnnxExport.Options options(boolean fold) {
     return new OnnxExport.Options(
-        "test", fold, Optional.empty(), Optional.empty(), new TreeMap<>());
+        "test", fold, Optional.empty(), Optional.empty(), OptionalInt.empty(), new TreeMap<>());
   }
 
   private static float[] noise(int length) {
@@ -198,9 +199,9 @@ class OnnxExportTest {
     try (Dataset data = RealImages.open(new ImageShape(1, 28, 28), folder)) {
       TrainedNetwork trained = Networks.drawn(reference, network, data, 1);
       Path file = folder.resolve("net.onnx");
-      OnnxExport.write(trained, true, true, file);
+      OnnxExport.write(trained, true, true, OptionalInt.empty(), file);
       byte[] once = Files.readAllBytes(file);
-      OnnxExport.write(trained, true, true, file);
+      OnnxExport.write(trained, true, true, OptionalInt.empty(), file);
       assertArrayEquals(once, Files.readAllBytes(file));
       try (OnnxRuntime runtime = new OnnxRuntime(file)) {
         Map<String, String> properties = runtime.properties();
@@ -225,7 +226,7 @@ class OnnxExportTest {
         assertEquals("fbnet-engine", runtime.session().getMetadata().getProducerName());
         assertEquals("small", runtime.session().getMetadata().getGraphName());
       }
-      OnnxExport.write(trained, false, false, file);
+      OnnxExport.write(trained, false, false, OptionalInt.empty(), file);
       try (OnnxRuntime runtime = new OnnxRuntime(file)) {
         assertEquals("normalised", runtime.properties().get("input"));
       }
@@ -260,7 +261,12 @@ class OnnxExportTest {
     Path file = folder.resolve("no.onnx");
     OnnxExport.Options normalised =
         new OnnxExport.Options(
-            "n", false, Optional.of(Normalisation.none(3)), Optional.empty(), new TreeMap<>());
+            "n",
+            false,
+            Optional.of(Normalisation.none(3)),
+            Optional.empty(),
+            OptionalInt.empty(),
+            new TreeMap<>());
     Refusals.data(
         () -> OnnxExport.write(colour.with(colour.x), (set, name) -> null, normalised, file),
         "x[3, 4, 5, 6]",
