@@ -169,7 +169,9 @@ final class GraphTranslation {
           "the input %s cannot be normalised: mean and std are for images of %d channels",
           value, channels);
     }
-    long[] shape = {1, channels, 1, 1};
+    // Without a first 1, which OpenCV 4.6 takes for the batch's: of as many images as channels it
+    // would normalise each by another channel's numbers, and refuse other batches.
+    long[] shape = {channels, 1, 1};
     String mean = names.fresh(input + ".mean");
     String std = names.fresh(input + ".std");
     target.constant(mean, shape, floats(normalisation.mean()));

@@ -3,6 +3,7 @@ package io.fbnet.nas.onnx;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.onnxruntime.OrtException;
@@ -27,9 +28,13 @@ import io.fbnet.nas.space.Block;
 import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.LongBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -189,6 +194,81 @@ class OnnxExportTest {
       assertArrayEquals(new long[] {-1, 8, 10, 11}, out.getShape());
       assertEquals("batch", out.getDimensionNames()[0]);
     }
+  }
+
+  @Test
+  void aFixedBatchLeavesNoShapeOpen() throws Exception {
+    Custom c = new Custom();
+    Value shuffled = c.b.channelShuffle(c.x, 2);
+    Value logits = c.b.linear(c.b.globalPool(shuffled), head(c), c.vector("fc.bias", 3));
+    c.b.output("shuffled", shuffled);
+    Graph graph = c.with(logits);
+    Path file = folder.resolve("fixed.onnx");
+    for (int batch : new int[] {0, 2}) {
+      OptionalInt given = batch == 0 ? OptionalInt.empty() : OptionalInt.of(batch);
+      try (ParameterStore store = new ParameterStore(reference, graph.parameters())) {
+        store.initialise(1);
+        OnnxExport.Options options =
+            new OnnxExport.Options(
+                "test", false, Optional.empty(), Optional.empty(), given, new TreeMap<>());
+        OnnxExport.write(graph, ParameterValues.of(store), options, file);
+      }
+      // Four dimensions, of which the first is kept by a 0 unless it is known.
+      assertEquals(
+          List.of(List.of((long) batch, 2L, 2L, 30L), List.of((long) batch, 4L, 5L, 6L)),
+          integers(file));
+      try (OnnxRuntime runtime = new OnnxRuntime(file)) {
+        long first = batch == 0 ? -1 : batch;
+        TensorInfo in = (TensorInfo) runtime.session().getInputInfo().get("x").getInfo();
+        assertArrayEquals(new long[] {first, 4, 5, 6}, in.getShape());
+        TensorInfo out = (TensorInfo) runtime.session().getOutputInfo().get("y").getInfo();
+        assertArrayEquals(new long[] {first, 3}, out.getShape());
+        assertEquals(2 * 4 * 5 * 6, runtime.run(noise(2 * 4 * 5 * 6), 2, 4, 5, 6).length);
+        if (batch == 0) {
+          assertEquals(3 * 4 * 5 * 6, runtime.run(noise(3 * 4 * 5 * 6), 3, 4, 5, 6).length);
+        } else {
+          assertThrows(OrtException.class, () -> runtime.run(noise(3 * 4 * 5 * 6), 3, 4, 5, 6));
+        }
+      }
+    }
+    assertThrows(
+        IllegalArgumentException.class,
+        () ->
+            new OnnxExport.Options(
+                "test",
+                false,
+                Optional.empty(),
+                Optional.empty(),
+                OptionalInt.of(0),
+                new TreeMap<>()));
+  }
+
+  /** All constant vectors of 64-bit integers in a file, which are what Reshape takes. */
+  private static List<List<Long>> integers(Path file) throws IOException {
+    byte[] bytes = Files.readAllBytes(file);
+    List<List<Long>> found = new ArrayList<>();
+    for (int i = 0; i + 6 < bytes.length; i++) {
+      // One dimension (field 1), type INT64 (field 2), a name (field 8), raw numbers (field 9).
+      int raw = i + 6 + bytes[i + 5];
+      if (bytes[i] == 0x08
+          && bytes[i + 2] == 0x10
+          && bytes[i + 3] == 7
+          && bytes[i + 4] == 0x42
+          && bytes[i + 5] > 0
+          && bytes[raw] == 0x4a
+          && bytes[raw + 1] == Long.BYTES * bytes[i + 1]) {
+        LongBuffer numbers =
+            ByteBuffer.wrap(bytes, raw + 2, bytes[raw + 1])
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .asLongBuffer();
+        List<Long> vector = new ArrayList<>();
+        while (numbers.hasRemaining()) {
+          vector.add(numbers.get());
+        }
+        found.add(vector);
+      }
+    }
+    return found;
   }
 
   @Test
