@@ -1,8 +1,8 @@
 """What others make of ONNX files: the checker of the Python package onnx, and OpenCV.
 
-Reads a JSON list from standard input, each entry with the path of a file ("file"), a batch of
-images ("images", little-endian floats; "shape"), and writes one to standard output, each entry with
-what was found. Standard error is OpenCV's own.
+Reads a JSON list from standard input, each entry with the path of a file ("file") and, where OpenCV
+is to run it, a batch of images ("images", little-endian floats; "shape"). Writes the versions and
+what was found of each to standard output. Standard error is OpenCV's own.
 """
 
 import json
@@ -47,12 +47,14 @@ def logits(path, images):
 
 
 def judged(entry):
-    images = numpy.fromfile(entry["images"], "<f4").reshape(entry["shape"])
     found = {}
     try:
         found["checker"] = checked(entry["file"])
     except Exception as e:  # The checker has several kinds, and all are an answer.
         found["refusal"] = str(e)[:LONGEST]
+    if "images" not in entry:
+        return found
+    images = numpy.fromfile(entry["images"], "<f4").reshape(entry["shape"])
     try:
         result = logits(entry["file"], images)
         found["shape"] = list(result.shape)
