@@ -1,9 +1,11 @@
 package io.fbnet.nas.cli;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.onnxruntime.TensorInfo;
 import io.fbnet.nas.cli.MainTest.Outcome;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.onnx.OnnxRuntime;
@@ -85,7 +87,8 @@ class ExportInt8Test {
               "--data=" + runs.data,
               "--device=cpu",
               "--threads=1",
-              "--calibration-images=20");
+              "--calibration-images=20",
+              "--batch=3");
       String said = outcome.succeeded().out();
       assertEquals(known, number(said, "f32 +([0-9.]+)"), 1e-9, said);
       double rounded = number(said, "int8 +([0-9.]+)");
@@ -94,6 +97,9 @@ class ExportInt8Test {
       try (OnnxRuntime runtime = new OnnxRuntime(folder.resolve("net.onnx"))) {
         Map<String, String> properties = runtime.properties();
         assertEquals("int8", properties.get("precision"));
+        // What was compared above took all test images at once: only the result is for three.
+        TensorInfo logits = (TensorInfo) runtime.session().getOutputInfo().get("logits").getInfo();
+        assertArrayEquals(new long[] {3, 2}, logits.getShape());
         assertEquals(rounded, Double.parseDouble(properties.get("test_accuracy")));
         assertEquals(known, Double.parseDouble(properties.get("test_accuracy_f32")));
         assertTrue(properties.get("calibration").startsWith("20 training images"));

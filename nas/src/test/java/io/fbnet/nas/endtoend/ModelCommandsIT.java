@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.onnxruntime.TensorInfo;
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.program.Program;
@@ -116,7 +117,9 @@ class ModelCommandsIT {
       program.run();
       expected = program.read("logits");
     }
-    String[][] flags = {{}, {"--fold-bn"}, {"--normalise"}, {"--fold-bn", "--normalise"}};
+    String[][] flags = {
+      {}, {"--fold-bn"}, {"--normalise"}, {"--fold-bn", "--normalise"}, {"--batch=" + IMAGES}
+    };
     for (String[] given : flags) {
       Path file = folder.resolve("net" + String.join("", given) + ".onnx");
       List<String> arguments =
@@ -129,6 +132,9 @@ class ModelCommandsIT {
         assertArrayEquals(
             expected, runtime.run(normalise ? pixels : normalised, IMAGES, 1, 12, 12), 1e-4f);
         assertEquals(normalise ? "0..1" : "normalised", runtime.properties().get("input"));
+        TensorInfo input = (TensorInfo) runtime.session().getInputInfo().get("images").getInfo();
+        boolean fixed = given.length == 1 && given[0].startsWith("--batch");
+        assertEquals(fixed ? IMAGES : -1, input.getShape()[0]);
       }
     }
   }
@@ -197,6 +203,7 @@ class ModelCommandsIT {
     refused(3, "does not fit", "import", model.toString(), "--lut", "raspi4", "--out", out);
     refused(3, "fbnet import", "export", bare.toString(), "--out", out + ".onnx");
     refused(3, "there is no file", "export", "none.safetensors", "--out", out + ".onnx");
+    refused(2, "--batch", "export", model.toString(), "--batch=0", "--out", out + ".onnx");
     refused(2, "--out", "export", model.toString());
     refused(5, "cannot write", "export", model.toString(), "--out", model + "/net.onnx");
     assertFalse(Files.exists(Path.of(out + ".onnx")));

@@ -1,5 +1,6 @@
 package io.fbnet.nas.onnx;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -39,7 +40,8 @@ class Int8ExportTest {
     SearchSpace space = Networks.space(3, 33, 37, true);
     agree(
         Networks.architecture(space, "k3_e1_g2", "skip", "skip", "k5_e1_g2", "k5_e6", "k3_e3"),
-        Networks.architecture(space, "skip", "k5_e1", "k3_e1_g2", "skip", "skip", "k3_e6"));
+        Networks.architecture(space, "skip", "k5_e1", "k3_e1_g2", "skip", "skip", "k3_e6"),
+        Networks.architecture(space, "k7_e2_g4", "skip", "k9_e1_g8", "skip", "skip", "k5_e1_g2"));
     agree(
         Networks.architecture(
             Networks.space(1, 28, 28, false),
@@ -72,17 +74,23 @@ class Int8ExportTest {
         }
         float[] exact = Networks.logits(reference, network, IMAGES, images);
         Path file = folder.resolve("int8.onnx");
-        OnnxExport.writeInt8(
-            network,
-            calibration.graph(),
-            calibration.quantisation(1e-4),
-            false,
-            OptionalInt.empty(),
-            Map.of("precision", "int8"),
-            file);
-        try (OnnxRuntime runtime = new OnnxRuntime(file)) {
+        Path fixed = folder.resolve("fixed.onnx");
+        for (OptionalInt batch : List.of(OptionalInt.empty(), OptionalInt.of(IMAGES))) {
+          OnnxExport.writeInt8(
+              network,
+              calibration.graph(),
+              calibration.quantisation(1e-4),
+              false,
+              batch,
+              Map.of("precision", "int8"),
+              batch.isPresent() ? fixed : file);
+        }
+        try (OnnxRuntime runtime = new OnnxRuntime(file);
+            OnnxRuntime same = new OnnxRuntime(fixed)) {
           assertEquals("int8", runtime.properties().get("precision"));
           float[] rounded = runtime.run(images, IMAGES, in.channels(), in.height(), in.width());
+          assertArrayEquals(
+              rounded, same.run(images, IMAGES, in.channels(), in.height(), in.width()));
           double error = deviation(exact, rounded);
           double spread = deviation(exact, new float[exact.length]);
           System.out.printf(
@@ -94,6 +102,7 @@ class Int8ExportTest {
           assertTrue(error > 0 && error < 0.1 * spread, error + " of " + spread);
         }
         onlyIntegers(file, calibration.graph());
+        onlyIntegers(fixed, calibration.graph());
       }
     }
   }

@@ -222,8 +222,8 @@ class RuntimesIT {
   }
 
   /**
-   * OpenCV 4.6 refuses weights in eight bits, and says so; later ones read such files and compute
-   * something else.
+   * OpenCV 4.6 refuses weights in eight bits, and says so; 4.9 and 4.13 read such files and compute
+   * something else, which is not for this test to hold.
    */
   @Test
   void eightBitsKeepToTheStandard() throws Exception {
