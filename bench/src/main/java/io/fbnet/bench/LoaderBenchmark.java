@@ -109,12 +109,16 @@ public class LoaderBenchmark {
       }
       pool = Executors.newFixedThreadPool(threads);
       read = read();
-      loader =
-          BatchLoader.over(read.train(), IntStream.range(0, TRAIN).toArray())
-              .batchSize(BATCH)
-              .augmentation(new Augmentation(2, true))
-              .shuffle(true)
-              .build();
+      loader = loader(Augmentation.cropAndFlip(2));
+    }
+
+    private BatchLoader loader(Augmentation augmentation) {
+      return BatchLoader.over(read.train(), IntStream.range(0, TRAIN).toArray())
+          .batchSize(BATCH)
+          .augmentation(augmentation)
+          .background(read.normalisation())
+          .shuffle(true)
+          .build();
     }
 
     private void write(Path folder, int count, Random random) throws IOException {
@@ -204,11 +208,51 @@ public class LoaderBenchmark {
 
   @Benchmark
   public void epoch(Folder folder, Images count) {
-    folder.loader.start(0, 0);
-    for (int i = 0; i < folder.loader.batches(); i++) {
-      folder.loader.next();
+    epoch(folder.loader, count);
+  }
+
+  private static void epoch(BatchLoader loader, Images count) {
+    loader.start(0, 0);
+    for (int i = 0; i < loader.batches(); i++) {
+      loader.next();
     }
     count.images += TRAIN;
+  }
+
+  /** The same images by a loader whose host changes pixels. */
+  @State(Scope.Thread)
+  public static class Augmented {
+    @Param({"resized", "jitter", "rand-augment", "cutout", "all"})
+    public String how;
+
+    private BatchLoader loader;
+
+    @Setup(Level.Trial)
+    public void open(Folder folder) {
+      boolean all = how.equals("all");
+      loader =
+          folder.loader(
+              new Augmentation(
+                  all || how.equals("resized")
+                      ? new Augmentation.Resized(0.08)
+                      : new Augmentation.Padded(2),
+                  true,
+                  all || how.equals("jitter") ? 0.4 : 0,
+                  all || how.equals("rand-augment")
+                      ? new Augmentation.RandAugment(2, 9)
+                      : Augmentation.RandAugment.NONE,
+                  all || how.equals("cutout") ? folder.side / 4 : 0));
+    }
+
+    @TearDown(Level.Trial)
+    public void close() {
+      loader.close();
+    }
+  }
+
+  @Benchmark
+  public void augmentedEpoch(Folder folder, Augmented augmented, Images count) {
+    epoch(augmented.loader, count);
   }
 
   /** A program that takes batches and does nothing more with them. */

@@ -116,7 +116,7 @@ public final class SupernetRanks {
             .weightShare(0.9)
             .rate(0.05)
             .tau(5, 0.5)
-            .augmentation(new Augmentation(2, true))
+            .augmentation(Augmentation.cropAndFlip(2))
             .loss(LossSettings.PAPER.withoutProduct())
             .build();
     try (Backend device = CpuBackend.open(threads, Precision.BF16);

@@ -3,7 +3,6 @@ package io.fbnet.nas.cli;
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.budget.Budget;
-import io.fbnet.nas.data.Augmentation;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.file.AtomicFile;
 import io.fbnet.nas.latency.LatencyTable;
@@ -99,6 +98,7 @@ final class EvaluatedRun implements AutoCloseable {
       }
       SearchSpace space = trains ? Search.fitted(named, data) : named;
       if (trains) {
+        flags.augmentation.resolve(data, console::note);
         recipe().require(data);
         backend = flags.device.open(console);
       }
@@ -172,7 +172,7 @@ final class EvaluatedRun implements AutoCloseable {
         flags.weightDecay,
         0,
         0,
-        new Augmentation(flags.cropPadding, flags.flip),
+        flags.augmentation.augmentation(),
         false);
   }
 
@@ -189,8 +189,7 @@ final class EvaluatedRun implements AutoCloseable {
         schedule: "cosine"
         momentum: %s
         weight-decay: %s
-        crop-padding: %d
-        flip: %s
+        %s\
         """,
         flags.seed,
         how.epochs(),
@@ -199,8 +198,7 @@ final class EvaluatedRun implements AutoCloseable {
         flags.rate,
         flags.momentum,
         flags.weightDecay,
-        flags.cropPadding,
-        flags.flip);
+        flags.augmentation.text());
   }
 
   ProposedSearch search() {

@@ -1,12 +1,12 @@
 package io.fbnet.nas.cli;
 
 import io.fbnet.nas.UserException;
-import io.fbnet.nas.data.Augmentation;
 import io.fbnet.nas.train.HoldOut;
 import io.fbnet.nas.train.RateSchedule;
 import io.fbnet.nas.train.Recipe;
 import java.util.ArrayList;
 import java.util.List;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** How one architecture is trained from scratch. */
@@ -96,19 +96,7 @@ final class RecipeFlags {
               + " and evaluates and writes the average instead of the last weights; 0: none.")
   double ema;
 
-  @Option(
-      names = "--crop-padding",
-      defaultValue = "2",
-      description = "Pixels of zeros around an image before the random crop.")
-  int cropPadding;
-
-  @Option(
-      names = "--flip",
-      negatable = true,
-      defaultValue = "true",
-      fallbackValue = "true",
-      description = "Mirrors half of the training images.")
-  boolean flip;
+  @Mixin AugmentationFlags augmentation;
 
   /**
    * Fills in what was not given and checks ranges.
@@ -124,7 +112,7 @@ final class RecipeFlags {
     Ranges.atLeast("--accumulate", accumulate, 1);
     Ranges.atLeast("--train-images", trainImages, 0);
     Ranges.atLeast("--warmup-epochs", warmupEpochs, 0);
-    Ranges.cropPadding(cropPadding);
+    augmentation.check();
     Ranges.positive("--rate", rate);
     Ranges.notNegative("--weight-decay", weightDecay);
     belowOne("--momentum", momentum);
@@ -188,7 +176,7 @@ final class RecipeFlags {
         weightDecay,
         labelSmoothing,
         ema,
-        new Augmentation(cropPadding, flip),
+        augmentation.augmentation(),
         false);
   }
 }

@@ -136,6 +136,7 @@ final class SampleCommand implements Callable<Integer> {
       Console console,
       ProgressLine progress) {
     recipe.resolve(stored.flags.seed, stored.flags.trainImages);
+    recipe.augmentation.resolve(search.data(), console::note);
     Continuation again = new Continuation("the same 'fbnet sample " + run + " --train' command");
     Children children =
         new Children(

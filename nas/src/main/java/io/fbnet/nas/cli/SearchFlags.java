@@ -1,7 +1,6 @@
 package io.fbnet.nas.cli;
 
 import io.fbnet.nas.UserException;
-import io.fbnet.nas.data.Augmentation;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.network.SupernetGraphs.LossSettings;
 import io.fbnet.nas.search.SearchSettings;
@@ -179,19 +178,7 @@ final class SearchFlags {
               + " less memory and more time.")
   Memory memory;
 
-  @Option(
-      names = "--crop-padding",
-      defaultValue = "2",
-      description = "Pixels of zeros around an image before the random crop.")
-  int cropPadding;
-
-  @Option(
-      names = "--flip",
-      negatable = true,
-      defaultValue = "true",
-      fallbackValue = "true",
-      description = "Mirrors half of the training images.")
-  boolean flip;
+  @Mixin AugmentationFlags augmentation;
 
   @Option(
       names = "--lut",
@@ -274,7 +261,7 @@ final class SearchFlags {
       throw UserException.usage("--weight-share must lie between 0 and 1, but is %s", weightShare);
     }
     Ranges.architectures("--samples", samples);
-    Ranges.cropPadding(cropPadding);
+    augmentation.check();
     Ranges.positive("--rate", rate);
     Ranges.positive("--theta-rate", thetaRate);
     Ranges.temperature("--tau", tau);
@@ -319,7 +306,7 @@ final class SearchFlags {
         .thetaRate(thetaRate)
         .thetaSchedule(thetaSchedule)
         .tau(tau, tauEnd)
-        .augmentation(new Augmentation(cropPadding, flip))
+        .augmentation(augmentation.augmentation())
         .loss(loss)
         .lean(memory == Memory.LEAN)
         .sharedNorms(ranks.syncBn)

@@ -45,6 +45,7 @@ final class SearchSession implements AutoCloseable {
     Backend device = null;
     try {
       SearchSpace space = Search.fitted(named, data);
+      flags.augmentation.resolve(data, console::note);
       SearchChecks.require(flags.settings(), space, data);
       SearchChecks.require(flags.budget.withoutTable(space), space);
       if (space.classes() != named.classes()) {

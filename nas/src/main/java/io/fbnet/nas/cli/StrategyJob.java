@@ -118,6 +118,7 @@ record StrategyJob(Path comparison, boolean supernet, String strategy, long seed
     // Read for each search: its seed becomes that of the recipe.
     StoredRecipe recipe = StoredRecipe.of(new RunFiles(comparison).recipe());
     recipe.flags().resolve(seed, stored.flags.trainImages);
+    recipe.flags().augmentation.resolve(search.data(), how.console::note);
     return new Children(
         search,
         folder,

@@ -131,18 +131,19 @@ final class TrainCommand implements Callable<Integer> {
     Preset preset = Preset.of(read.space());
     dataFlags.resolve(preset.data());
     lut = RunConfig.anchored(lut, LatencyTable.builtIns());
-    Recipe how = recipe.recipe(new HoldOut(holdOut, splitSeed, of)).withSharedNorms(ranks.syncBn);
-    return ranks.together(spec, console -> train(read, how, console));
+    HoldOut heldOut = new HoldOut(holdOut, splitSeed, of);
+    return ranks.together(spec, console -> train(read, heldOut, console));
   }
 
-  private int train(Architecture read, Recipe how, Console console) {
+  private int train(Architecture read, HoldOut heldOut, Console console) {
     device.threads = device.threads(ranks.ranks());
     try (RunFolder folder =
             ranks.folder(() -> resume == null ? create(read) : RunFolder.open(resume));
-        Dataset data = ranks.inTurn(() -> opened(read, how, console));
+        Dataset data = ranks.inTurn(() -> opened(read, heldOut, console));
         Backend backend = device.open(console, ranks.ranks());
         ProgressLine progress = ranks.progress(spec)) {
       Architecture network = forData(read, data);
+      Recipe how = how(heldOut);
       Optional<LatencyTable> table = table(network, folder, console);
       if (resume == null) {
         ranks.first(() -> begin(folder, network, table));
@@ -187,16 +188,21 @@ final class TrainCommand implements Callable<Integer> {
   }
 
   /** The images, refused before a device is opened where they make no step. */
-  private Dataset opened(Architecture read, Recipe how, Console console) {
+  private Dataset opened(Architecture read, HoldOut heldOut, Console console) {
     Dataset data =
         dataFlags.open(read.space(), dataFlags.data, splitSeed, device.threads(), console);
     try {
-      how.require(data);
+      recipe.augmentation.resolve(data, console::note);
+      how(heldOut).require(data);
       return data;
     } catch (RuntimeException e) {
       data.close();
       throw e;
     }
+  }
+
+  private Recipe how(HoldOut heldOut) {
+    return recipe.recipe(heldOut).withSharedNorms(ranks.syncBn);
   }
 
   /** The table that the flag names; of a resumed run the copy in its folder. */

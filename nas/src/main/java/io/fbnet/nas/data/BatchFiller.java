@@ -3,6 +3,7 @@ package io.fbnet.nas.data;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 
 import java.util.Arrays;
+import java.util.Optional;
 
 /**
  * Turns image numbers into a batch of bytes and the windows that are cut out of them. One Philox
@@ -19,11 +20,23 @@ final class BatchFiller {
   private final int stream;
   private final Philox philox;
 
-  BatchFiller(ImageSet set, Augmentation augmentation, long seed, int stream) {
+  /** Empty where a window says all. */
+  private final Optional<Augmenter> augmenter;
+
+  /**
+   * A filler of batches of a set.
+   *
+   * @param background a byte a channel, for where an image is moved or cut away
+   */
+  BatchFiller(ImageSet set, Augmentation augmentation, byte[] background, long seed, int stream) {
     this.set = set;
     this.augmentation = augmentation;
     this.stream = stream;
     philox = new Philox(seed);
+    augmenter =
+        augmentation.changesPixels()
+            ? Optional.of(new Augmenter(augmentation, set.shape(), background, seed, stream))
+            : Optional.empty();
   }
 
   /**
@@ -98,6 +111,7 @@ final class BatchFiller {
       window(image, epoch).writeTo(slot.windows, i);
     }
     set.copy(slot.numbers, slot.images);
+    augmenter.ifPresent(a -> a.apply(slot.images, slot.numbers, epoch));
     return count;
   }
 
@@ -105,15 +119,13 @@ final class BatchFiller {
     return philox.at(image, epoch, stream, DrawPurpose.ORDER_AND_AUGMENTATION);
   }
 
+  /** What is left to the device: all, or where the host crops, mirroring. */
   private Window window(int image, int epoch) {
-    if (!augmentation.changesImages()) {
-      return Window.WHOLE;
-    }
-    Philox words = draw(image, epoch);
-    int padding = augmentation.cropPadding();
-    return new Window(
-        Philox.below(words.w1, 2 * padding + 1) - padding,
-        Philox.below(words.w2, 2 * padding + 1) - padding,
-        augmentation.horizontalFlip() && words.w3 < 0);
+    boolean flip = augmentation.horizontalFlip();
+    int padding =
+        augmenter.isEmpty() && augmentation.crop() instanceof Augmentation.Padded padded
+            ? padded.pixels()
+            : 0;
+    return flip || padding > 0 ? Window.drawn(draw(image, epoch), padding, flip) : Window.WHOLE;
   }
 }

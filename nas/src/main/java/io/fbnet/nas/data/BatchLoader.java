@@ -44,7 +44,9 @@ public final class BatchLoader implements AutoCloseable {
     shuffle = builder.shuffle;
     manualRelease = builder.manualRelease;
     batches = builder.dropLast ? images.length / batchSize : Math.ceilDiv(images.length, batchSize);
-    filler = new BatchFiller(builder.set, builder.augmentation, builder.seed, builder.stream);
+    filler =
+        new BatchFiller(
+            builder.set, builder.augmentation, builder.background, builder.seed, builder.stream);
     ownArena = builder.allocator.isPresent() ? Optional.empty() : Optional.of(Arena.ofShared());
     SegmentAllocator allocator = builder.allocator.orElseGet(ownArena::orElseThrow);
     try {
@@ -169,6 +171,7 @@ public final class BatchLoader implements AutoCloseable {
     private final int[] images;
     private int batchSize = 1;
     private Augmentation augmentation = Augmentation.none();
+    private byte[] background;
     private long seed;
     private int stream;
     private boolean shuffle;
@@ -182,6 +185,7 @@ public final class BatchLoader implements AutoCloseable {
     private Builder(ImageSet set, int[] imageNumbers) {
       this.set = set;
       images = imageNumbers.clone();
+      background = new byte[set.shape().channels()];
       for (int image : images) {
         Objects.checkIndex(image, set.size());
       }
@@ -200,7 +204,7 @@ public final class BatchLoader implements AutoCloseable {
     }
 
     /**
-     * Sets how each image's window is drawn; the whole image unless set.
+     * Sets how images are augmented; not at all unless set.
      *
      * @param chosen the augmentation
      * @return this
@@ -208,6 +212,20 @@ public final class BatchLoader implements AutoCloseable {
     @CanIgnoreReturnValue
     public Builder augmentation(Augmentation chosen) {
       augmentation = chosen;
+      return this;
+    }
+
+    /**
+     * Sets that the mean colour lies where an image is rotated away or cut out; black unless set.
+     *
+     * @param normalisation whose mean it is, for as many channels as the images have
+     * @return this
+     */
+    @CanIgnoreReturnValue
+    public Builder background(Normalisation normalisation) {
+      for (int c = 0; c < background.length; c++) {
+        background[c] = (byte) Math.clamp(Math.round(255 * normalisation.mean().get(c)), 0, 255);
+      }
       return this;
     }
 

@@ -3,6 +3,16 @@ package io.fbnet.nas.data;
 /** The last word of a Philox counter: keeps draws for different ends apart under one seed. */
 final class DrawPurpose {
   static final int ORDER_AND_AUGMENTATION = 0x6f726465;
+
+  /** And the ten after it, one an attempt. */
+  static final int RESIZED_CROP = 0x63726f70;
+
+  static final int JITTER = 0x6a697474;
+
+  /** And those after it, one an operation. */
+  static final int RAND_AUGMENT = 0x72616e64;
+
+  static final int CUTOUT = 0x6375746f;
   static final int SHARD_ORDER = 0x73686172;
   static final int SPLIT = 0x73706c69;
   static final int HOLD_OUT = 0x686f6c64;

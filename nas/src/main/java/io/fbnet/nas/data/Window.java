@@ -18,6 +18,19 @@ record Window(int down, int right, boolean mirrored) {
   /** The image as it is. */
   static final Window WHOLE = new Window(0, 0, false);
 
+  /**
+   * The window that words 1 to 3 of a draw give.
+   *
+   * @param padding by how many pixels it may move to each side
+   * @param flip whether it may be mirrored
+   */
+  static Window drawn(Philox words, int padding, boolean flip) {
+    return new Window(
+        Philox.below(words.w1, 2 * padding + 1) - padding,
+        Philox.below(words.w2, 2 * padding + 1) - padding,
+        flip && words.w3 < 0);
+  }
+
   /** Writes the window of image {@code i} of a batch. */
   void writeTo(MemorySegment windows, int i) {
     long at = (long) i * BYTES;

@@ -206,6 +206,7 @@ public final class SearchLoop {
     return share
         .of(BatchLoader.over(data.train(), images))
         .augmentation(settings.augmentation())
+        .background(data.normalisation())
         .random(settings.seed(), stream)
         .shuffle(true)
         .dropLast(true)

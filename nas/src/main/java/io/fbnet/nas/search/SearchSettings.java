@@ -89,7 +89,7 @@ public record SearchSettings(
     private ThetaSchedule thetaSchedule = ThetaSchedule.CONSTANT;
     private double tauFirst = 5;
     private double tauEnd;
-    private Augmentation augmentation = new Augmentation(2, true);
+    private Augmentation augmentation = Augmentation.cropAndFlip(2);
     private LossSettings loss = LossSettings.PAPER;
     private boolean lean;
     private boolean sharedNorms;

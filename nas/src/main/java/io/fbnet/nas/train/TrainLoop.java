@@ -143,6 +143,7 @@ public final class TrainLoop {
             share
                 .of(BatchLoader.over(data.train(), images))
                 .augmentation(recipe.augmentation())
+                .background(data.normalisation())
                 .random(recipe.seed(), STREAM)
                 .shuffle(true)
                 .dropLast(true)

@@ -190,7 +190,7 @@ class ShardSourceTest {
     ImageSet set =
         ImageSet.inShards(
             "train", SHAPE, (numbers, to) -> {}, new int[8 * each], List.of("one"), firsts);
-    BatchFiller filler = new BatchFiller(set, Augmentation.none(), SEED, 1);
+    BatchFiller filler = new BatchFiller(set, Augmentation.none(), new byte[3], SEED, 1);
     int[] some = IntStream.range(0, 8 * each).filter(i -> i % 5 != 2).toArray();
     Set<List<Integer>> shardOrders = new HashSet<>();
     for (int epoch = 0; epoch < 3; epoch++) {

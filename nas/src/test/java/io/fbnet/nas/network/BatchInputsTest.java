@@ -133,7 +133,7 @@ class BatchInputsTest {
   void everyDeviceMakesThePixelsThatTheHostMade(
       int channels, int height, int width, int padding, boolean flip, String sum) {
     ImageShape shape = new ImageShape(channels, height, width);
-    Augmentation augmentation = new Augmentation(padding, flip);
+    Augmentation augmentation = Augmentation.of(new Augmentation.Padded(padding), flip);
     for (String device :
         List.of("reference", "cpu", "cpu, scalar", "cpu bf16", "cuda", "cuda, lazy")) {
       List<float[]> images = normalised(device, shape, augmentation);

@@ -35,7 +35,7 @@ class HoldOutTest {
 
   private static Recipe recipe(long seed, int count, HoldOut holdOut) {
     RateSchedule schedule = new RateSchedule(RateSchedule.Kind.COSINE, 0.1, 1, 0, List.of(), 0.1);
-    Augmentation augmentation = new Augmentation(0, false);
+    Augmentation augmentation = Augmentation.none();
     return new Recipe(seed, 8, 1, count, holdOut, schedule, 0.9, 0, 0, 0, augmentation, false);
   }
 

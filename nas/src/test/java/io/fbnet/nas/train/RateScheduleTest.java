@@ -56,7 +56,7 @@ class RateScheduleTest {
             0,
             0,
             0.99,
-            new Augmentation(0, false),
+            Augmentation.none(),
             false);
     assertEquals(0, recipe.averageKeep(0));
     assertEquals(0.1, recipe.averageKeep(1), 1e-15);

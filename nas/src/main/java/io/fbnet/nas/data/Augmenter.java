@@ -1,0 +1,152 @@
+package io.fbnet.nas.data;
+
+import java.lang.foreign.MemorySegment;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.stream.IntStream;
+
+/**
+ * Changes the pixels of a batch as an {@link Augmentation} says, images beside each other on the
+ * common pool. What happens to an image depends on (seed, stream, epoch, image) alone. Safe to
+ * share.
+ */
+final class Augmenter {
+  /** How often a rectangle is drawn before the middle is taken. */
+  private static final int TRIES = 10;
+
+  private static final double LEAST_RATIO = 3.0 / 4;
+  private static final double MOST_RATIO = 4.0 / 3;
+
+  /** In which of the three orders of colours' operations; a row each. */
+  private static final int[][] ORDERS = {
+    {0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}
+  };
+
+  private final Augmentation augmentation;
+  private final ImageShape shape;
+  private final byte[] background;
+  private final long seed;
+  private final int stream;
+  private final ConcurrentLinkedQueue<PixelCanvas> canvases = new ConcurrentLinkedQueue<>();
+
+  /**
+   * For images of a shape.
+   *
+   * @param background one byte a channel
+   */
+  Augmenter(Augmentation augmentation, ImageShape shape, byte[] background, long seed, int stream) {
+    this.augmentation = augmentation;
+    this.shape = shape;
+    this.background = background.clone();
+    this.seed = seed;
+    this.stream = stream;
+  }
+
+  /** A part of an image. */
+  record Rectangle(int top, int left, int rows, int columns) {
+    /**
+     * The rectangle that four words draw.
+     *
+     * @param words area, ratio, top and left
+     * @return null where it does not fit into the image
+     */
+    static Rectangle drawn(Philox words, double leastArea, int height, int width) {
+      double area = height * (double) width * (leastArea + Philox.unit(words.w0) * (1 - leastArea));
+      double low = StrictMath.log(LEAST_RATIO);
+      double high = StrictMath.log(MOST_RATIO);
+      double ratio = StrictMath.exp(low + Philox.unit(words.w1) * (high - low));
+      int rows = (int) Math.round(Math.sqrt(area / ratio));
+      int columns = (int) Math.round(Math.sqrt(area * ratio));
+      if (rows < 1 || columns < 1 || rows > height || columns > width) {
+        return null;
+      }
+      return new Rectangle(
+          Philox.below(words.w2, height - rows + 1),
+          Philox.below(words.w3, width - columns + 1),
+          rows,
+          columns);
+    }
+
+    /** The largest in the middle whose ratio is allowed. */
+    static Rectangle middle(int height, int width) {
+      double ratio = Math.clamp((double) width / height, LEAST_RATIO, MOST_RATIO);
+      int rows = Math.clamp(Math.round(width / ratio), 1, height);
+      int columns = Math.clamp(Math.round(height * ratio), 1, width);
+      return new Rectangle((height - rows) / 2, (width - columns) / 2, rows, columns);
+    }
+  }
+
+  /** Changes all images of a batch, which lie one after the other. */
+  void apply(MemorySegment images, int[] numbers, int epoch) {
+    IntStream.range(0, numbers.length)
+        .parallel()
+        .forEach(i -> apply(images, (long) i * shape.elements(), numbers[i], epoch));
+  }
+
+  private void apply(MemorySegment images, long at, int image, int epoch) {
+    PixelCanvas free = canvases.poll();
+    PixelCanvas canvas = free == null ? new PixelCanvas(shape, background) : free;
+    canvas.read(images, at);
+    Philox words = new Philox(seed);
+    switch (augmentation.crop()) {
+      case Augmentation.Padded padded -> {
+        Window window = window(words, padded.pixels(), image, epoch);
+        if (window.down() != 0 || window.right() != 0) {
+          canvas.window(window.down(), window.right());
+        }
+      }
+      case Augmentation.Resized resized -> {
+        Rectangle seen = rectangle(words, resized.leastArea(), image, epoch);
+        canvas.resized(seen.top(), seen.left(), seen.rows(), seen.columns());
+      }
+    }
+    if (augmentation.jitter() > 0) {
+      jitter(canvas, words.at(image, epoch, stream, DrawPurpose.JITTER));
+    }
+    double strength = augmentation.randAugment().magnitude() / Augmentation.RandAugment.MOST;
+    for (int k = 0; k < augmentation.randAugment().operations(); k++) {
+      words.at(image, epoch, stream, DrawPurpose.RAND_AUGMENT + k);
+      RandOperation.drawn(words.w0).apply(canvas, strength, words.w1 < 0);
+    }
+    if (augmentation.cutout() > 0) {
+      words.at(image, epoch, stream, DrawPurpose.CUTOUT);
+      canvas.cutOut(
+          Philox.below(words.w0, shape.height()),
+          Philox.below(words.w1, shape.width()),
+          augmentation.cutout());
+    }
+    canvas.write(images, at);
+    canvases.add(canvas);
+  }
+
+  /** The window of a padded crop: what the device would cut out. */
+  private Window window(Philox words, int padding, int image, int epoch) {
+    return Window.drawn(
+        words.at(image, epoch, stream, DrawPurpose.ORDER_AND_AUGMENTATION), padding, false);
+  }
+
+  private Rectangle rectangle(Philox words, double leastArea, int image, int epoch) {
+    for (int attempt = 0; attempt < TRIES; attempt++) {
+      words.at(image, epoch, stream, DrawPurpose.RESIZED_CROP + attempt);
+      Rectangle drawn = Rectangle.drawn(words, leastArea, shape.height(), shape.width());
+      if (drawn != null) {
+        return drawn;
+      }
+    }
+    return Rectangle.middle(shape.height(), shape.width());
+  }
+
+  private void jitter(PixelCanvas canvas, Philox words) {
+    double[] factors = {factor(words.w0), factor(words.w1), factor(words.w2)};
+    for (int operation : ORDERS[Philox.below(words.w3, ORDERS.length)]) {
+      switch (operation) {
+        case 0 -> canvas.brightness(factors[0]);
+        case 1 -> canvas.contrast(factors[1]);
+        default -> canvas.saturation(factors[2]);
+      }
+    }
+  }
+
+  private double factor(int word) {
+    return 1 + augmentation.jitter() * (2 * Philox.unit(word) - 1);
+  }
+}
