@@ -8,13 +8,17 @@ so other work on the machine changes nothing but the seconds. The comparison lie
 repeated, what was stopped goes on, and however the command ends, what is known by then is written.
 
   python3 bench/contest.py [--strategies A,B] [--seeds 1,2,3,4,5] [--cost 7T] [--evaluations 100] [--train 1]
-                           [--data NAME|DIR] [--threads N] [--runs DIR] [--out FILE]
+                           [--data NAME|DIR] [--threads N] [--lut TABLE] [--runs DIR] [--out FILE]
+
+The table is written beside the results, as FILE's name with .latency.json: with it as --lut further seeds or strategies
+join those that were run before, on another day or machine.
 """
 import argparse
 import json
 import os
 import pathlib
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -75,7 +79,7 @@ def write(args, results, limit):
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(f"""# Strategies at equal cost
 
-Space `{SPACE}`, {args.data}; latency table measured on this machine ({os.cpu_count()} cores of {machine.processor()}, {args.threads}
+Space `{SPACE}`, {args.data}; latency table [{args.out.stem}.latency.json]({args.out.stem}.latency.json) ({os.cpu_count()} cores of {machine.processor()}, {args.threads}
 threads); commit {machine.revision()}.
 
 ```sh
@@ -99,6 +103,7 @@ python3 bench/contest.py --strategies {args.strategies} --seeds {args.seeds} --c
 | --- | --- | --- | --- | --- | --- | --- | --- |
 {chr(10).join(found)}
 """)
+    shutil.copyfile(args.runs / "latency.json", args.out.with_suffix(".latency.json"))
     print("written to", args.out)
 
 
@@ -112,12 +117,17 @@ def main():
     parser.add_argument("--train", default=1, type=int)
     parser.add_argument("--data", default="fashion-mnist")
     parser.add_argument("--threads", default=os.cpu_count(), type=int)
+    parser.add_argument("--lut", type=pathlib.Path, help="the table of an earlier contest; else one is measured")
     parser.add_argument("--runs", type=pathlib.Path, default=HERE / "target/contest")
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "results/contest.md")
     args = parser.parse_args()
     fbnet = shlex.split(args.fbnet)
     args.runs.mkdir(parents=True, exist_ok=True)
     lut = args.runs / "latency.json"
+    if args.lut and not lut.exists():
+        shutil.copyfile(args.lut, lut)
+    elif args.lut and args.lut.read_bytes() != lut.read_bytes():
+        sys.exit("%s was begun with another table than %s: name another folder by --runs" % (args.runs, args.lut))
     if not lut.exists():
         code = call(fbnet + ["latency", "measure", "--space", SPACE, "--threads", str(args.threads), "--out", str(lut)])
         if code != 0:
