@@ -32,7 +32,8 @@ struct Record {
   std::shared_ptr<Stream> stream;
   bool done = false;
   double milliseconds = 0;
-  std::shared_ptr<Graph> captured;  // recorded inside this capture
+  bool inCapture = false;
+  std::weak_ptr<Graph> captured;    // recorded inside this capture, which it does not keep alive
   uint64_t position = 0;            // and after so many captured operations of its stream
 };
 struct Event {

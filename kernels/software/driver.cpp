@@ -218,6 +218,7 @@ static int record(Event* event, StreamHandle stream, bool external) {
     }
     auto r = std::make_shared<Record>();
     r->stream = s;
+    r->inCapture = true;
     r->captured = s->capture;
     r->position = s->captured;
     e->last = r;
@@ -246,7 +247,7 @@ API int cuEventQuery(Event* event) {
   auto e = device().events.find(event);
   if (!e) return INVALID_HANDLE;
   if (!e->last) return OK;
-  if (e->last->captured) return fail(CAPTURED_EVENT, "cuEventQuery of an event recorded in a capture");
+  if (e->last->inCapture) return fail(CAPTURED_EVENT, "cuEventQuery of an event recorded in a capture");
   if (e->last->done) return OK;
   ask(std::shared_ptr<Stream>(e->last->stream));
   return device().sticky ? device().sticky : NOT_READY;
@@ -256,7 +257,7 @@ API int cuEventSynchronize(Event* event) {
   auto e = device().events.find(event);
   if (!e) return INVALID_HANDLE;
   if (!e->last) return OK;
-  if (e->last->captured) return fail(CAPTURED_EVENT, "cuEventSynchronize of an event recorded in a capture");
+  if (e->last->inCapture) return fail(CAPTURED_EVENT, "cuEventSynchronize of an event recorded in a capture");
   auto last = e->last;
   while (!runUntil(*last)) letOthers();
   return device().sticky ? device().sticky : checkCanaries();
@@ -266,7 +267,7 @@ API int cuEventElapsedTime(float* milliseconds, Event* start, Event* end) {
   auto a = device().events.find(start), b = device().events.find(end);
   if (!milliseconds) return INVALID_VALUE;
   if (!a || !b || !a->timed || !b->timed || !a->last || !b->last) return INVALID_HANDLE;
-  if (a->last->captured || b->last->captured) return CAPTURED_EVENT;
+  if (a->last->inCapture || b->last->inCapture) return CAPTURED_EVENT;
   if (!a->last->done || !b->last->done) return NOT_READY;
   *milliseconds = float(b->last->milliseconds - a->last->milliseconds);
   return OK;
@@ -279,15 +280,16 @@ API int cuStreamWaitEvent(StreamHandle stream, Event* event, unsigned flags) {
   if (!e) return INVALID_HANDLE;
   if (flags > 1) return INVALID_VALUE;
   auto r = e->last;
-  if (r && r->captured) {
-    if (!r->captured->capturing) return fail(INVALID_VALUE, "the event belongs to a capture that has ended");
+  if (r && r->inCapture) {
+    auto capture = r->captured.lock();
+    if (!capture || !capture->capturing) return fail(INVALID_VALUE, "the event belongs to a capture that has ended");
     if (s == device().legacy) return fail(CAPTURE_IMPLICIT, "the legacy stream cannot join a capture");
-    if (s->capture && s->capture != r->captured) {
-      s->capture->spoilt = r->captured->spoilt = true;
+    if (s->capture && s->capture != capture) {
+      s->capture->spoilt = capture->spoilt = true;
       return fail(CAPTURE_MERGE, "two captures cannot be joined");
     }
     if (!s->capture) {
-      s->capture = r->captured;
+      s->capture = capture;
       s->mode = r->stream->mode;
       s->thread = r->stream->thread;
       s->captured = 0;

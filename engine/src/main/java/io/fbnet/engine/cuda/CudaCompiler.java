@@ -63,9 +63,15 @@ final class CudaCompiler implements GraphCompiler {
 
   @Override
   public List<List<Step>> steps(List<List<Op>> sections, Set<Value> kept) {
-    return backend.options().fused()
-        ? new CudaFusion(this, graph, sections, kept).steps()
-        : GraphCompiler.super.steps(sections, kept);
+    List<List<Step>> steps =
+        backend.options().fused()
+            ? new CudaFusion(this, graph, sections, kept).steps()
+            : GraphCompiler.super.steps(sections, kept);
+    if (!backend.ranks().onDevice()) {
+      return steps;
+    }
+    EarlyExchanges early = new EarlyExchanges(graph, context);
+    return steps.stream().map(early::among).toList();
   }
 
   CudaContext context() {

@@ -20,6 +20,9 @@ final class CudaRankMeans implements Kernel {
   private final List<MemorySegment> xs;
   private final List<MemorySegment> ys;
 
+  /** Whether it runs beside what follows, up to the next that does not. */
+  private final boolean early;
+
   /** Where they pass the host; null where they do not. */
   private final MemorySegment host;
 
@@ -32,6 +35,15 @@ final class CudaRankMeans implements Kernel {
   }
 
   /**
+   * Parts of gradients, which change in place.
+   *
+   * @param early whether they are exchanged beside what follows
+   */
+  static CudaRankMeans parts(CudaContext context, List<MemorySegment> parts, boolean early) {
+    return new CudaRankMeans(context, parts, parts, Float.BYTES, early);
+  }
+
+  /**
    * Of memory of the device.
    *
    * @param ys of the sizes of xs; the xs themselves where they change in place
@@ -39,6 +51,16 @@ final class CudaRankMeans implements Kernel {
    */
   CudaRankMeans(
       CudaContext context, List<MemorySegment> xs, List<MemorySegment> ys, int elementBytes) {
+    this(context, xs, ys, elementBytes, false);
+  }
+
+  private CudaRankMeans(
+      CudaContext context,
+      List<MemorySegment> xs,
+      List<MemorySegment> ys,
+      int elementBytes,
+      boolean early) {
+    this.early = early;
     backend = context.backend;
     communicator = backend.communicator();
     this.xs = xs;
@@ -56,7 +78,9 @@ final class CudaRankMeans implements Kernel {
 
   @Override
   public void launch() {
-    if (backend.ranks().onDevice()) {
+    if (early) {
+      backend.ranks().meanBeside(backend.stream(), xs);
+    } else if (backend.ranks().onDevice()) {
       backend.ranks().mean(backend.stream(), xs, ys, elementBytes);
     } else if (host == null) {
       for (int i = 0; i < xs.size(); i++) {

@@ -49,6 +49,15 @@ final class CudaRanks implements AutoCloseable {
   private Nccl nccl;
   private RankFailure failure;
 
+  /** What runs beside the step: its stream, and events of where it left and where it came back. */
+  private CudaStream beside;
+
+  private CudaEvent left;
+  private CudaEvent back;
+
+  /** Whether something was enqueued beside the step since it came back. */
+  private boolean away;
+
   /** Graphs that may hold exchanges: NCCL ends only after them. */
   private final List<CudaGraph> graphs = new ArrayList<>();
 
@@ -186,8 +195,42 @@ final class CudaRanks implements AutoCloseable {
     return nccl != null;
   }
 
-  /** Enqueues that values are replaced by their means over the ranks. */
+  /**
+   * Enqueues that values of f32 are replaced by their means over the ranks beside what follows, up
+   * to the next {@link #mean}.
+   */
+  void meanBeside(CudaStream stream, List<MemorySegment> xs) {
+    if (beside == null) {
+      beside = CudaStream.create();
+      left = CudaEvent.create(false);
+      back = CudaEvent.create(false);
+    }
+    away = true;
+    stream.record(left);
+    beside.waitFor(left);
+    enqueue(beside, xs, xs, Float.BYTES);
+  }
+
+  /**
+   * Enqueues that values are replaced by their means over the ranks, which is done before what
+   * follows, as everything is that was enqueued beside. One thing follows the other on one stream,
+   * since all ranks must come to NCCL in the same order.
+   */
   void mean(CudaStream stream, List<MemorySegment> xs, List<MemorySegment> ys, int elementBytes) {
+    if (away) {
+      stream.record(left);
+      beside.waitFor(left);
+      enqueue(beside, xs, ys, elementBytes);
+      beside.record(back);
+      stream.waitFor(back);
+      away = false;
+    } else {
+      enqueue(stream, xs, ys, elementBytes);
+    }
+  }
+
+  private void enqueue(
+      CudaStream stream, List<MemorySegment> xs, List<MemorySegment> ys, int elementBytes) {
     nccl.together(
         () -> {
           for (int i = 0; i < xs.size(); i++) {
@@ -308,6 +351,11 @@ final class CudaRanks implements AutoCloseable {
         nccl.abort();
       } else {
         nccl.close();
+      }
+      if (beside != null) {
+        left.close();
+        back.close();
+        beside.close();
       }
     }
   }
