@@ -298,6 +298,15 @@ final class OperationCases {
     }
     cases.add(
         new Case(
+            "cross entropy, smoothed, of images with weights",
+            FEW,
+            b ->
+                b.multiply(
+                    b.crossEntropy(
+                        b.input("x", Type.F32, 7, 13), b.input("labels", Type.I32, 7), 0.1f),
+                    b.input("weights", Type.F32, 7))));
+    cases.add(
+        new Case(
             "label rank",
             0,
             b -> b.labelRank(b.input("x", Type.F32, 6, 5), b.input("labels", Type.I32, 6))));

@@ -1,6 +1,7 @@
 package io.fbnet.nas.cli;
 
 import io.fbnet.nas.data.Dataset;
+import io.fbnet.nas.data.ImageSet;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.Description;
 import io.fbnet.nas.run.RunFolder;
@@ -96,6 +97,12 @@ final class Children {
 
   private static Path root(Path search, int number) {
     return search.resolve(FOLDER).resolve(String.format(Locale.ROOT, "%02d", number));
+  }
+
+  /** Warns of uneven classes about which the recipe does nothing. */
+  void warnOfClasses() {
+    ImageSet images = search.data().train();
+    ClassFlags.warn(recipe.balance(), images, recipe.trained(images), console);
   }
 
   /** Trains some of the networks, as another process may the others. */

@@ -1,6 +1,7 @@
 package io.fbnet.nas.cli;
 
 import io.fbnet.nas.ExitCode;
+import io.fbnet.nas.data.ClassCounts;
 import io.fbnet.nas.data.DataCheck;
 import io.fbnet.nas.data.Problem;
 import io.fbnet.nas.space.SearchSpace;
@@ -17,7 +18,8 @@ import picocli.CommandLine.Spec;
     name = "check",
     description =
         "Reads a data set to its last byte and names every truncated, corrupt or unreadable file,"
-            + " label out of range and empty class. Exit code 3 if there is one.")
+            + " label out of range and empty class. Exit code 3 if there is one. Warns of uneven"
+            + " classes.")
 final class DataCheckCommand implements Callable<Integer> {
   private static final int MOST_SHOWN = 50;
 
@@ -64,6 +66,9 @@ final class DataCheckCommand implements Callable<Integer> {
             ? "no problem found\n"
             : String.format(Locale.ROOT, "%d problems found%n", report.problems().size()));
     console.print(text.toString());
+    if (report.classes().size() == report.trainCounts().size()) {
+      new ClassCounts(report.classes(), report.trainCounts()).unevenness().ifPresent(console::warn);
+    }
     return report.problems().isEmpty() ? ExitCode.OK.code() : ExitCode.DATA_OR_CONFIGURATION.code();
   }
 }

@@ -114,6 +114,8 @@ final class DryRun {
     try (BatchLoader loader =
         BatchLoader.over(search.data().train(), search.loop().splits().first())
             .batchSize(search.settings().batch())
+            .balance(search.settings().balance())
+            .shuffle(true)
             .dropLast(true)
             .build()) {
       loader.start(0, 0);

@@ -32,9 +32,10 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "evaluate",
     description =
-        "Says how well a trained network tells images apart: top-1, top-5, cross-entropy, each"
-            + " class, and what is taken for what; with its latency on this device. Images are"
-            + " normalised by the model's own mean and deviation.")
+        "Says how well a trained network tells images apart: top-1, top-5, balanced accuracy (the"
+            + " mean of the classes' recalls), cross-entropy, each class, and what is taken for"
+            + " what; with its latency on this device. Images are normalised by the model's own"
+            + " mean and deviation.")
 final class EvaluateCommand implements Callable<Integer> {
   /** A part of the data. */
   enum Split {

@@ -100,6 +100,10 @@ final class EvaluatedRun implements AutoCloseable {
       if (trains) {
         flags.augmentation.resolve(data, console::note);
         recipe().require(data);
+        if (run.isEmpty()) {
+          int[] trained = recipe().trained(data.train());
+          ClassFlags.warn(recipe().balance(), data.train(), trained, console);
+        }
         backend = flags.device.open(console);
       }
       table = tableOf(run, space, console, progress);
@@ -171,6 +175,7 @@ final class EvaluatedRun implements AutoCloseable {
         flags.momentum,
         flags.weightDecay,
         0,
+        flags.classes.balance(),
         0,
         flags.augmentation.augmentation(),
         false);
@@ -198,7 +203,7 @@ final class EvaluatedRun implements AutoCloseable {
         flags.rate,
         flags.momentum,
         flags.weightDecay,
-        flags.augmentation.text());
+        flags.augmentation.text() + ClassFlags.text(flags.classes.balance()));
   }
 
   ProposedSearch search() {

@@ -140,6 +140,7 @@ final class FromScratch {
     } catch (IOException e) {
       throw UserException.data("%s cannot be read (%s)", child.config(), IoReason.of(e));
     }
+    ClassFlags.fillIn(lines);
     List<String> wanted = recipeText.lines().toList();
     for (String line : wanted) {
       if (!lines.contains(line)) {

@@ -87,6 +87,8 @@ final class RecipeFlags {
       description = "The share of the target that goes to all classes alike.")
   double labelSmoothing;
 
+  @Mixin ClassFlags classes;
+
   @Option(
       names = "--ema",
       paramLabel = "DECAY",
@@ -118,6 +120,7 @@ final class RecipeFlags {
     belowOne("--momentum", momentum);
     belowOne("--label-smoothing", labelSmoothing);
     belowOne("--ema", ema);
+    var _ = classes.balance();
     if (warmupEpochs >= epochs) {
       throw UserException.usage(
           "--warmup-epochs %d leaves nothing of --epochs %d: lower the one or raise the other",
@@ -175,6 +178,7 @@ final class RecipeFlags {
         momentum,
         weightDecay,
         labelSmoothing,
+        classes.balance(),
         ema,
         augmentation.augmentation(),
         false);

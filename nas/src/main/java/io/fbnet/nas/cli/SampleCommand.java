@@ -150,6 +150,9 @@ final class SampleCommand implements Callable<Integer> {
             progress,
             ranks.signals(console),
             again);
+    if (ranks.leads()) {
+      children.warnOfClasses();
+    }
     List<int[]> choices =
         search.strategy().trainsTheta()
             ? search.draw(train)

@@ -179,6 +179,7 @@ final class SearchFlags {
   Memory memory;
 
   @Mixin AugmentationFlags augmentation;
+  @Mixin ClassFlags classes;
 
   @Option(
       names = "--lut",
@@ -260,6 +261,7 @@ final class SearchFlags {
     if (!(weightShare >= 1e-6 && weightShare <= 1 - 1e-6)) {
       throw UserException.usage("--weight-share must lie between 0 and 1, but is %s", weightShare);
     }
+    var _ = classes.balance();
     Ranges.architectures("--samples", samples);
     augmentation.check();
     Ranges.positive("--rate", rate);
@@ -307,6 +309,7 @@ final class SearchFlags {
         .thetaSchedule(thetaSchedule)
         .tau(tau, tauEnd)
         .augmentation(augmentation.augmentation())
+        .balance(classes.balance())
         .loss(loss)
         .lean(memory == Memory.LEAN)
         .sharedNorms(ranks.syncBn)

@@ -4,6 +4,8 @@ import io.fbnet.engine.backend.Backend;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.budget.Budget;
 import io.fbnet.nas.data.Dataset;
+import io.fbnet.nas.data.ImageSet;
+import io.fbnet.nas.data.Splits;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.run.RunFiles;
 import io.fbnet.nas.search.Search;
@@ -47,6 +49,9 @@ final class SearchSession implements AutoCloseable {
       SearchSpace space = Search.fitted(named, data);
       flags.augmentation.resolve(data, console::note);
       SearchChecks.require(flags.settings(), space, data);
+      if (run.isEmpty()) {
+        warnOfClasses(flags.settings(), console);
+      }
       SearchChecks.require(flags.budget.withoutTable(space), space);
       if (space.classes() != named.classes()) {
         console.note(
@@ -95,6 +100,15 @@ final class SearchSession implements AutoCloseable {
         data.close();
       }
     }
+  }
+
+  /** Of the images that train w; of a run that goes on no flag can be changed. */
+  private void warnOfClasses(SearchSettings settings, Console console) {
+    ImageSet images = data.train();
+    int[] trained =
+        Splits.split(images, settings.weightShare(), settings.seed(), settings.trainImages())
+            .first();
+    ClassFlags.warn(settings.balance(), images, trained, console);
   }
 
   /** The table that the flags name or rank 0 measures. */

@@ -193,7 +193,11 @@ final class TrainCommand implements Callable<Integer> {
         dataFlags.open(read.space(), dataFlags.data, splitSeed, device.threads(), console);
     try {
       recipe.augmentation.resolve(data, console::note);
-      how(heldOut).require(data);
+      Recipe how = how(heldOut);
+      how.require(data);
+      if (resume == null) {
+        ClassFlags.warn(how.balance(), data.train(), how.trained(data.train()), console);
+      }
       return data;
     } catch (RuntimeException e) {
       data.close();

@@ -75,40 +75,45 @@ final class Augmenter {
     }
   }
 
-  /** Changes all images of a batch, which lie one after the other. */
-  void apply(MemorySegment images, int[] numbers, int epoch) {
-    IntStream.range(0, numbers.length)
+  /**
+   * Changes all images of a batch, which lie one after the other.
+   *
+   * @param batch of each its number, and above that number's 32 bits how often the epoch had it
+   */
+  void apply(MemorySegment images, long[] batch, int epoch) {
+    IntStream.range(0, batch.length)
         .parallel()
-        .forEach(i -> apply(images, (long) i * shape.elements(), numbers[i], epoch));
+        .forEach(i -> apply(images, (long) i * shape.elements(), batch[i], epoch));
   }
 
-  private void apply(MemorySegment images, long at, int image, int epoch) {
+  private void apply(MemorySegment images, long at, long drawn, int epoch) {
     PixelCanvas free = canvases.poll();
     PixelCanvas canvas = free == null ? new PixelCanvas(shape, background) : free;
     canvas.read(images, at);
     Philox words = new Philox(seed);
     switch (augmentation.crop()) {
       case Augmentation.Padded padded -> {
-        Window window = window(words, padded.pixels(), image, epoch);
+        Window window =
+            Window.drawn(BatchFiller.draw(words, drawn, epoch, stream), padded.pixels(), false);
         if (window.down() != 0 || window.right() != 0) {
           canvas.window(window.down(), window.right());
         }
       }
       case Augmentation.Resized resized -> {
-        Rectangle seen = rectangle(words, resized.leastArea(), image, epoch);
+        Rectangle seen = rectangle(words, resized.leastArea(), drawn, epoch);
         canvas.resized(seen.top(), seen.left(), seen.rows(), seen.columns());
       }
     }
     if (augmentation.jitter() > 0) {
-      jitter(canvas, words.at(image, epoch, stream, DrawPurpose.JITTER));
+      jitter(canvas, at(words, drawn, epoch, DrawPurpose.JITTER));
     }
     double strength = augmentation.randAugment().magnitude() / Augmentation.RandAugment.MOST;
     for (int k = 0; k < augmentation.randAugment().operations(); k++) {
-      words.at(image, epoch, stream, DrawPurpose.RAND_AUGMENT + k);
+      at(words, drawn, epoch, DrawPurpose.RAND_AUGMENT + k);
       RandOperation.drawn(words.w0).apply(canvas, strength, words.w1 < 0);
     }
     if (augmentation.cutout() > 0) {
-      words.at(image, epoch, stream, DrawPurpose.CUTOUT);
+      at(words, drawn, epoch, DrawPurpose.CUTOUT);
       canvas.cutOut(
           Philox.below(words.w0, shape.height()),
           Philox.below(words.w1, shape.width()),
@@ -118,18 +123,18 @@ final class Augmenter {
     canvases.add(canvas);
   }
 
-  /** The window of a padded crop: what the device would cut out. */
-  private Window window(Philox words, int padding, int image, int epoch) {
-    return Window.drawn(
-        words.at(image, epoch, stream, DrawPurpose.ORDER_AND_AUGMENTATION), padding, false);
+  /** The words for a purpose, others each time that the epoch has the image. */
+  private Philox at(Philox words, long drawn, int epoch, int purpose) {
+    int before = (int) (drawn >>> 32);
+    return words.at((int) drawn, epoch, stream ^ before << 16, purpose);
   }
 
-  private Rectangle rectangle(Philox words, double leastArea, int image, int epoch) {
+  private Rectangle rectangle(Philox words, double leastArea, long drawn, int epoch) {
     for (int attempt = 0; attempt < TRIES; attempt++) {
-      words.at(image, epoch, stream, DrawPurpose.RESIZED_CROP + attempt);
-      Rectangle drawn = Rectangle.drawn(words, leastArea, shape.height(), shape.width());
-      if (drawn != null) {
-        return drawn;
+      at(words, drawn, epoch, DrawPurpose.RESIZED_CROP + attempt);
+      Rectangle found = Rectangle.drawn(words, leastArea, shape.height(), shape.width());
+      if (found != null) {
+        return found;
       }
     }
     return Rectangle.middle(shape.height(), shape.width());

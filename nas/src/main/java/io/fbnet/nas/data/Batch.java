@@ -2,6 +2,7 @@ package io.fbnet.nas.data;
 
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
@@ -40,6 +41,14 @@ public final class Batch {
   /** {@return int32 class numbers, {@code [batchSize]}} */
   public MemorySegment labels() {
     return slot.labels;
+  }
+
+  /**
+   * {@return float32 factors of each image's loss, {@code [batchSize]}, where the loader was built
+   * with {@link ClassBalance#WEIGHTS}}
+   */
+  public Optional<MemorySegment> weights() {
+    return slot.weights;
   }
 
   /**

@@ -1,5 +1,6 @@
 package io.fbnet.nas.data;
 
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 
 import java.util.Arrays;
@@ -9,7 +10,7 @@ import java.util.Optional;
  * Turns image numbers into a batch of bytes and the windows that are cut out of them. One Philox
  * draw for (seed, stream, epoch, image) gives both the image's place in the epoch (word 0) and its
  * augmentation (words 1 to 3), so that neither depends on batches, workers or where a run was
- * resumed. Used by one thread.
+ * resumed. An image that a balanced epoch has several times has as many draws. Used by one thread.
  */
 final class BatchFiller {
   /** How far an image of a shard may move: the more, the nearer the order is to any order. */
@@ -20,38 +21,68 @@ final class BatchFiller {
   private final int stream;
   private final Philox philox;
 
+  /** The weight of each class; none where images have no weights. */
+  private final float[] weights;
+
+  private final Optional<BalancedOrder> balanced;
+
   /** Empty where a window says all. */
   private final Optional<Augmenter> augmenter;
 
   /**
-   * A filler of batches of a set.
+   * Fills batches.
    *
+   * @param images that an epoch has, of which weights and balanced orders follow
    * @param background a byte a channel, for where an image is moved or cut away
    */
-  BatchFiller(ImageSet set, Augmentation augmentation, byte[] background, long seed, int stream) {
+  BatchFiller(
+      ImageSet set,
+      int[] images,
+      ClassBalance balance,
+      Augmentation augmentation,
+      byte[] background,
+      long seed,
+      int stream) {
     this.set = set;
     this.augmentation = augmentation;
     this.stream = stream;
     philox = new Philox(seed);
+    weights =
+        balance == ClassBalance.WEIGHTS ? ClassCounts.of(set, images).weights() : new float[0];
+    balanced =
+        balance == ClassBalance.SAMPLING
+            ? Optional.of(new BalancedOrder(set, images))
+            : Optional.empty();
     augmenter =
         augmentation.changesPixels()
             ? Optional.of(new Augmenter(augmentation, set.shape(), background, seed, stream))
             : Optional.empty();
   }
 
-  /**
-   * The epoch's order of these images. Where they lie in memory it is that of their draws, and of
-   * numbers where draws are equal. Shards are taken in the order of their own draws; behind each
-   * other their images make one row, in which each moves on by its draw, less than a window. So
-   * what is read together lies in a few shards.
-   */
-  int[] order(int[] images, int epoch) {
-    return set.shards().length == 0 ? anywhere(images, epoch) : byShards(images, epoch);
+  /** These images as they come, in the form of {@link #order}. */
+  static long[] unshuffled(int[] images) {
+    return Arrays.stream(images).asLongStream().toArray();
   }
 
-  private int[] byShards(int[] images, int epoch) {
+  /**
+   * The epoch's order of these images: of each its number, and above the number's 32 bits how many
+   * times the epoch has had it before, which is 0 but in a balanced one. Where they lie in memory
+   * it is that of their draws, and of numbers where draws are equal. Shards are taken in the order
+   * of their own draws; behind each other their images make one row, in which each moves on by its
+   * draw, less than a window. So what is read together lies in a few shards.
+   */
+  long[] order(int[] images, int epoch) {
+    if (balanced.isPresent()) {
+      return anywhere(balanced.get().drawn(philox, stream, epoch), epoch);
+    }
     int[] ascending = images.clone();
     Arrays.sort(ascending);
+    return set.shards().length == 0
+        ? anywhere(unshuffled(ascending), epoch)
+        : byShards(ascending, epoch);
+  }
+
+  private long[] byShards(int[] ascending, int epoch) {
     int[] firsts = set.shards();
     long[] shards = new long[firsts.length];
     for (int s = 0; s < shards.length; s++) {
@@ -59,8 +90,8 @@ final class BatchFiller {
       shards[s] = (word << 32) | s;
     }
     Arrays.sort(shards);
-    int[] row = new int[images.length];
-    long[] keyed = new long[images.length];
+    int[] row = new int[ascending.length];
+    long[] keyed = new long[ascending.length];
     int place = 0;
     for (long shard : shards) {
       int s = (int) shard;
@@ -73,7 +104,7 @@ final class BatchFiller {
       }
     }
     Arrays.sort(keyed);
-    int[] order = new int[images.length];
+    long[] order = new long[ascending.length];
     for (int i = 0; i < order.length; i++) {
       order[i] = row[(int) (keyed[i] & Integer.MAX_VALUE)];
     }
@@ -86,46 +117,60 @@ final class BatchFiller {
     return found < 0 ? -found - 1 : found;
   }
 
-  private int[] anywhere(int[] images, int epoch) {
+  private long[] anywhere(long[] images, int epoch) {
     long[] keyed = new long[images.length];
     for (int i = 0; i < images.length; i++) {
       long word = draw(images[i], epoch).w0;
-      keyed[i] = (word << 32) | images[i];
+      keyed[i] = (word << 32) | i;
     }
     Arrays.sort(keyed);
-    int[] order = new int[images.length];
+    long[] order = new long[images.length];
     for (int i = 0; i < order.length; i++) {
-      order[i] = (int) keyed[i];
+      order[i] = images[(int) keyed[i]];
     }
     return order;
   }
 
   /** Fills a slot from {@code order[from]} on; returns how many images are real. */
-  int fill(BatchSlot slot, int[] order, int from, int epoch) {
+  int fill(BatchSlot slot, long[] order, int from, int epoch) {
     int count = Math.min(slot.numbers.length, order.length - from);
+    long[] batch = new long[slot.numbers.length];
     for (int i = 0; i < slot.numbers.length; i++) {
       // Padding repeats the last real image.
-      int image = order[from + Math.min(i, count - 1)];
+      long drawn = order[from + Math.min(i, count - 1)];
+      batch[i] = drawn;
+      int image = (int) drawn;
+      int label = set.label(image);
       slot.numbers[i] = image;
-      slot.labels.setAtIndex(JAVA_INT, i, set.label(image));
-      window(image, epoch).writeTo(slot.windows, i);
+      slot.labels.setAtIndex(JAVA_INT, i, label);
+      if (weights.length > 0) {
+        slot.weights.orElseThrow().setAtIndex(JAVA_FLOAT, i, weights[label]);
+      }
+      window(drawn, epoch).writeTo(slot.windows, i);
     }
     set.copy(slot.numbers, slot.images);
-    augmenter.ifPresent(a -> a.apply(slot.images, slot.numbers, epoch));
+    augmenter.ifPresent(a -> a.apply(slot.images, batch, epoch));
     return count;
   }
 
-  private Philox draw(int image, int epoch) {
-    return philox.at(image, epoch, stream, DrawPurpose.ORDER_AND_AUGMENTATION);
+  private Philox draw(long drawn, int epoch) {
+    return draw(philox, drawn, epoch, stream);
+  }
+
+  /** The words of an image's order, padded crop and flip, each time that the epoch has it. */
+  static Philox draw(Philox philox, long drawn, int epoch, int stream) {
+    int before = (int) (drawn >>> 32);
+    int purpose = before == 0 ? DrawPurpose.ORDER_AND_AUGMENTATION : DrawPurpose.REPEATED + before;
+    return philox.at((int) drawn, epoch, stream, purpose);
   }
 
   /** What is left to the device: all, or where the host crops, mirroring. */
-  private Window window(int image, int epoch) {
+  private Window window(long drawn, int epoch) {
     boolean flip = augmentation.horizontalFlip();
     int padding =
         augmenter.isEmpty() && augmentation.crop() instanceof Augmentation.Padded padded
             ? padded.pixels()
             : 0;
-    return flip || padding > 0 ? Window.drawn(draw(image, epoch), padding, flip) : Window.WHOLE;
+    return flip || padding > 0 ? Window.drawn(draw(drawn, epoch), padding, flip) : Window.WHOLE;
   }
 }

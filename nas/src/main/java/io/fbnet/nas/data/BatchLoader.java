@@ -46,12 +46,19 @@ public final class BatchLoader implements AutoCloseable {
     batches = builder.dropLast ? images.length / batchSize : Math.ceilDiv(images.length, batchSize);
     filler =
         new BatchFiller(
-            builder.set, builder.augmentation, builder.background, builder.seed, builder.stream);
+            builder.set,
+            images,
+            builder.balance,
+            builder.augmentation,
+            builder.background,
+            builder.seed,
+            builder.stream);
+    boolean weighted = builder.balance == ClassBalance.WEIGHTS;
     ownArena = builder.allocator.isPresent() ? Optional.empty() : Optional.of(Arena.ofShared());
     SegmentAllocator allocator = builder.allocator.orElseGet(ownArena::orElseThrow);
     try {
       for (int i = 0; i < builder.slots; i++) {
-        slots.add(new BatchSlot(allocator, own, builder.set.shape()));
+        slots.add(new BatchSlot(allocator, own, builder.set.shape(), weighted));
       }
     } catch (OutOfMemoryError e) {
       ownArena.ifPresent(Arena::close);
@@ -150,10 +157,10 @@ public final class BatchLoader implements AutoCloseable {
   }
 
   private Prefetch.Filling filling(int epoch) {
-    int[][] order = new int[1][];
+    long[][] order = new long[1][];
     return (slot, batch) -> {
       if (order[0] == null) {
-        order[0] = shuffle ? filler.order(images, epoch) : images;
+        order[0] = shuffle ? filler.order(images, epoch) : BatchFiller.unshuffled(images);
       }
       return filler.fill(slot, order[0], batch * batchSize + first, epoch);
     };
@@ -174,6 +181,7 @@ public final class BatchLoader implements AutoCloseable {
     private byte[] background;
     private long seed;
     private int stream;
+    private ClassBalance balance = ClassBalance.NONE;
     private boolean shuffle;
     private boolean dropLast;
     private boolean manualRelease;
@@ -240,6 +248,20 @@ public final class BatchLoader implements AutoCloseable {
     public Builder random(long drawSeed, int drawStream) {
       seed = drawSeed;
       stream = drawStream;
+      return this;
+    }
+
+    /**
+     * Sets what is done about classes with many images and with few; nothing unless set. An epoch
+     * has as many images as without, however often some of them.
+     *
+     * @param how by weights in {@link Batch#weights}, or by how often images are drawn, which goes
+     *     with {@link #shuffle} alone
+     * @return this
+     */
+    @CanIgnoreReturnValue
+    public Builder balance(ClassBalance how) {
+      balance = how;
       return this;
     }
 
@@ -325,9 +347,11 @@ public final class BatchLoader implements AutoCloseable {
      *
      * @return the loader; the caller closes it
      * @throws UserException (exit code 3) where the images do not fill one batch and the last is to
-     *     be left out, (exit code 4) where there is no memory
-     * @throws IllegalArgumentException where the batch size is below 1 or the slots below 2, or
-     *     where there are parts that do not divide the batch, or may be missing in the last one
+     *     be left out, (exit code 4) where there is no memory, (exit code 2) where they lie in
+     *     shards and are to be drawn in balance
+     * @throws IllegalArgumentException where the batch size is below 1 or the slots below 2, where
+     *     there are parts that do not divide the batch, or may be missing in the last one, or where
+     *     balanced draws are not shuffled
      */
     public BatchLoader build() {
       if (batchSize < 1 || slots < 2) {
@@ -338,6 +362,10 @@ public final class BatchLoader implements AutoCloseable {
             "a batch of " + batchSize + " images has no " + ranks + " equal parts");
       }
       Objects.checkIndex(rank, ranks);
+      if (balance == ClassBalance.SAMPLING && !shuffle) {
+        throw new IllegalArgumentException("balanced draws have no order of their own");
+      }
+      balance.require(set);
       if (dropLast && images.length < batchSize) {
         throw UserException.data(
             "The %s images hold only %d for this step, fewer than one batch of %d; lower the batch"

@@ -14,6 +14,12 @@ final class DrawPurpose {
 
   static final int CUTOUT = 0x6375746f;
   static final int SHARD_ORDER = 0x73686172;
+  static final int CLASS_ORDER = 0x636c6173;
+  static final int ORDER_IN_CLASS = 0x696e636c;
+
+  /** Order and augmentation of an image that the epoch has had so many times before, added. */
+  static final int REPEATED = 0x72000000;
+
   static final int SPLIT = 0x73706c69;
   static final int HOLD_OUT = 0x686f6c64;
   static final int SHAPES = 0x73686170;

@@ -90,7 +90,7 @@ public final class ArchitectureGraphs {
         how.labelSmoothing() == 0
             ? ce
             : b.crossEntropy(logits, labels, (float) how.labelSmoothing());
-    Value loss = b.mean(target);
+    Value loss = b.mean(BatchInputs.weighted(b, target, how.weighted()));
     b.output("loss", loss);
     b.output("ce", ce);
     b.output("rank", b.labelRank(logits, labels));

@@ -12,8 +12,9 @@ import java.util.List;
 
 /**
  * The inputs of a step on batches of images: images u8 [N,C,H,W], windows i32 [N,3] as {@link
- * io.fbnet.engine.graph.Op.NormaliseImages} takes them, labels i32 [N]. Images travel to the device
- * as bytes, and are cropped, mirrored and normalised there.
+ * io.fbnet.engine.graph.Op.NormaliseImages} takes them, labels i32 [N], and where images have them
+ * weights f32 [N]. Images travel to the device as bytes, and are cropped, mirrored and normalised
+ * there.
  */
 public final class BatchInputs {
   /** The input of images, of bytes here and of f32 in a graph for timing or export. */
@@ -24,6 +25,9 @@ public final class BatchInputs {
 
   /** The input of class numbers. */
   public static final String LABELS = "labels";
+
+  /** The input of factors of each image's loss, of steps whose images have weights. */
+  public static final String IMAGE_WEIGHTS = "image weights";
 
   private BatchInputs() {}
 
@@ -41,6 +45,18 @@ public final class BatchInputs {
     return b.input(LABELS, Type.I32, batch);
   }
 
+  /**
+   * What an image counts in the loss that is minimised.
+   *
+   * @param each [N], of each image
+   * @param weighted whether images have weights, which the graph then has as an input
+   */
+  static Value weighted(GraphBuilder b, Value each, boolean weighted) {
+    return weighted
+        ? b.multiply(each, b.input(IMAGE_WEIGHTS, Type.F32, each.shape().get(0)))
+        : each;
+  }
+
   private static Constants constants(List<Float> values) {
     float[] array = new float[values.size()];
     for (int i = 0; i < array.length; i++) {
@@ -50,7 +66,7 @@ public final class BatchInputs {
   }
 
   /**
-   * Copies a batch to a step that reads labels.
+   * Copies a batch to a step that reads labels, and weights where the batch has them.
    *
    * @param program whose inputs are written
    * @param batch as many images as it takes; free again when this returns
@@ -58,6 +74,7 @@ public final class BatchInputs {
   public static void write(Program program, Batch batch) {
     writeImages(program, batch);
     program.write(LABELS, batch.labels());
+    batch.weights().ifPresent(weights -> program.write(IMAGE_WEIGHTS, weights));
   }
 
   /**
@@ -82,5 +99,6 @@ public final class BatchInputs {
     program.lend(IMAGES, batch.images());
     program.lend(WINDOWS, batch.windows());
     program.lend(LABELS, batch.labels());
+    batch.weights().ifPresent(weights -> program.lend(IMAGE_WEIGHTS, weights));
   }
 }

@@ -51,6 +51,9 @@ public final class PathGraphs {
   /** The output of a path's own probabilities [1,N,classes]. */
   public static final String PROBABILITIES = "probabilities";
 
+  /** The output of the mean cross-entropy with the labels where {@code loss} is a weighted one. */
+  public static final String CE = "ce";
+
   /** Below it a probability's logarithm falls no further. */
   private static final float LEAST_PROBABILITY = 1e-12f;
 
@@ -62,9 +65,10 @@ public final class PathGraphs {
   private final SearchSpace space;
   private final Normalisation normalisation;
   private final boolean setsOfBlocks;
+  private final boolean weighted;
 
   /**
-   * Steps for a space.
+   * Steps for a space, of images without weights.
    *
    * @param space whose candidates may be taken
    * @param normalisation what becomes of pixels before the network sees them
@@ -72,9 +76,25 @@ public final class PathGraphs {
    *     as {@link #training} needs it; else all are one, as {@link SupernetGraphs} has them
    */
   public PathGraphs(SearchSpace space, Normalisation normalisation, boolean setsOfBlocks) {
+    this(space, normalisation, setsOfBlocks, false);
+  }
+
+  private PathGraphs(
+      SearchSpace space, Normalisation normalisation, boolean setsOfBlocks, boolean weighted) {
+    this.weighted = weighted;
     this.space = space;
     this.normalisation = normalisation;
     this.setsOfBlocks = setsOfBlocks;
+  }
+
+  /**
+   * {@return the same steps, of images that have weights or have none}
+   *
+   * @param whether each image's loss is multiplied by its weight when it is trained on, an input
+   *     besides
+   */
+  public PathGraphs weighted(boolean whether) {
+    return new PathGraphs(space, normalisation, setsOfBlocks, whether);
   }
 
   /**
@@ -118,8 +138,9 @@ public final class PathGraphs {
    * A step that trains w by SGD on the cross-entropy of one path or several: a run of the first
    * phase adds its gradients, times {@link #SHARE}, to those gathered, runs of {@link #UPDATE} and
    * {@link #UPDATE_OUTLINE} move weights by them and empty them. Inputs: those of {@link
-   * BatchInputs}. Outputs: loss and finite [1], rank [N]. Controls: {@link #RATE}, {@link #SHARE},
-   * {@link NetworkBuilder#NORM_MOMENTUM}.
+   * BatchInputs}. Outputs: loss and finite [1], rank [N], and ce [1] where images have weights: the
+   * mean without them. Controls: {@link #RATE}, {@link #SHARE}, {@link
+   * NetworkBuilder#NORM_MOMENTUM}.
    *
    * @param batch images a run, N
    * @param momentum of SGD
@@ -133,8 +154,8 @@ public final class PathGraphs {
 
   /**
    * The same, of paths that may learn from another's probabilities instead of the labels. Input
-   * besides: {@link #TEACHER}. Output: {@link #PROBABILITIES}. Controls: {@link #OF_LABELS}, {@link
-   * #OF_TEACHER}.
+   * besides: {@link #TEACHER}, each image's times its weight where it has one. Output: {@link
+   * #PROBABILITIES}. Controls: {@link #OF_LABELS}, {@link #OF_TEACHER}.
    *
    * @param batch images a run, N
    * @param momentum of SGD
@@ -152,7 +173,11 @@ public final class PathGraphs {
     NetworkBuilder network = new NetworkBuilder(b, space, NormMode.TRAIN, setsOfBlocks);
     Value logits = network.paths(network.images(batch, normalisation));
     Value labels = BatchInputs.labels(b, batch);
-    Value ofLabels = b.mean(b.crossEntropy(logits, labels));
+    Value ce = b.crossEntropy(logits, labels);
+    Value ofLabels = b.mean(BatchInputs.weighted(b, ce, weighted));
+    if (weighted) {
+      b.output(CE, b.mean(ce));
+    }
     Value loss = distils ? distilled(b, logits, ofLabels) : ofLabels;
     b.output("loss", loss);
     b.output("rank", b.labelRank(logits, labels));

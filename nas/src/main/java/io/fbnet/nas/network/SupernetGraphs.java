@@ -21,7 +21,8 @@ import java.util.Optional;
 /**
  * The two training steps of the stochastic supernet (arXiv 1812.03443): each layer's output is the
  * sum of its candidates weighted by one sample m of Gumbel-softmax, and the same m gives the
- * latency. The loss is the mean over images of CE * alpha * log(LAT)^beta, LAT in microseconds.
+ * latency. The loss is the mean over images of CE * alpha * log(LAT)^beta, LAT in microseconds,
+ * times the images' weights where they have any.
  */
 public final class SupernetGraphs {
   /** The parameter set of theta, one tensor [layers, candidates]. */
@@ -44,6 +45,7 @@ public final class SupernetGraphs {
   private final List<Penalty> penalties;
   private final boolean lean;
   private final boolean setsOfBlocks;
+  private final boolean weighted;
 
   /**
    * What the steps minimise and how they move.
@@ -136,7 +138,7 @@ public final class SupernetGraphs {
       double[][] layersMs,
       List<Penalty> penalties,
       boolean lean) {
-    this(space, normalisation, loss, fixedMs, layersMs, penalties, lean, false);
+    this(space, normalisation, loss, fixedMs, layersMs, penalties, lean, false, false);
   }
 
   private SupernetGraphs(
@@ -147,8 +149,10 @@ public final class SupernetGraphs {
       double[][] layersMs,
       List<Penalty> penalties,
       boolean lean,
-      boolean setsOfBlocks) {
+      boolean setsOfBlocks,
+      boolean weighted) {
     this.setsOfBlocks = setsOfBlocks;
+    this.weighted = weighted;
     this.lean = lean;
     this.penalties = List.copyOf(penalties);
     this.space = space;
@@ -163,7 +167,18 @@ public final class SupernetGraphs {
    * block's are a set of their own}
    */
   public SupernetGraphs withSetsOfBlocks() {
-    return new SupernetGraphs(space, normalisation, loss, fixedMs, layersMs, penalties, lean, true);
+    return new SupernetGraphs(
+        space, normalisation, loss, fixedMs, layersMs, penalties, lean, true, weighted);
+  }
+
+  /**
+   * {@return the same steps, of images that have weights or have none}
+   *
+   * @param whether each image's loss is multiplied by its weight, an input besides
+   */
+  public SupernetGraphs weighted(boolean whether) {
+    return new SupernetGraphs(
+        space, normalisation, loss, fixedMs, layersMs, penalties, lean, setsOfBlocks, whether);
   }
 
   /** What a forward pass leaves for the two steps. */
@@ -211,7 +226,7 @@ public final class SupernetGraphs {
     b.output("ce", b.mean(ce));
     b.output("latency us", b.mean(latency));
     b.output("rank", b.labelRank(logits, labels));
-    return new Forward(theta, seed, step, b.mean(total));
+    return new Forward(theta, seed, step, b.mean(BatchInputs.weighted(b, total, weighted)));
   }
 
   /** scale * (fixed + the dot product of each row of m and the costs). */

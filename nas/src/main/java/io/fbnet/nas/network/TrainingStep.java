@@ -16,11 +16,17 @@ import java.util.List;
  * @param momentum of SGD
  * @param weightDecay batch norms and biases spared
  * @param labelSmoothing the share of the target that goes to all classes alike
+ * @param weighted whether images have weights
  * @param gathers whether gradients are added up over several batches before an update
  * @param averages whether a moving average of weights and running statistics is kept
  */
 public record TrainingStep(
-    double momentum, double weightDecay, double labelSmoothing, boolean gathers, boolean averages) {
+    double momentum,
+    double weightDecay,
+    double labelSmoothing,
+    boolean weighted,
+    boolean gathers,
+    boolean averages) {
   /** The learning rate. */
   public static final String RATE = "rate";
 

@@ -10,6 +10,7 @@ import io.fbnet.nas.network.BatchInputs;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.network.PathGraphs;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -21,6 +22,9 @@ import java.util.function.ToDoubleFunction;
  * known that every gradient is finite.
  */
 public final class PathSteps {
+  private static final String[] OUTPUTS = {"loss", "finite", "rank"};
+  private static final String[] WEIGHTED_OUTPUTS = {"loss", "finite", "rank", PathGraphs.CE};
+
   private final Program program;
   private final ToDoubleFunction<int[]> latencyMs;
   private final boolean distils;
@@ -59,11 +63,13 @@ public final class PathSteps {
    * @param paths one or more
    * @param rate of SGD
    * @return results in the order of {@link StepInFlight}: means over the paths, and the rank of
-   *     each image in each of them
+   *     each image in each of them; the cross-entropy is without weights, where images have any
    */
   public Readback run(Batch batch, List<int[]> paths, double rate) {
     program.set(PathGraphs.SHARE_OUTLINE, 1.0 / paths.size());
     program.set(PathGraphs.RATE, rate);
+    boolean weighted = batch.weights().isPresent();
+    String[] outputs = weighted ? WEIGHTED_OUTPUTS : OUTPUTS;
     List<Readback> running = new ArrayList<>();
     for (int i = 0; i < paths.size(); i++) {
       if (distils) {
@@ -71,18 +77,20 @@ public final class PathSteps {
       }
       BatchInputs.lend(program, batch);
       program.run(Op.Phase.FIRST, paths.get(i));
-      running.add(program.readLater("loss", "finite", "rank"));
+      running.add(program.readLater(outputs));
       if (distils && i == 0) {
-        teach();
+        teach(batch);
       }
     }
     float loss = 0;
+    float ce = 0;
     boolean finite = true;
     double microseconds = 0;
     float[] ranks = new float[0];
     for (int i = 0; i < paths.size(); i++) {
       float[][] values = running.get(i).await();
       loss += values[0][0] / paths.size();
+      ce += values[weighted ? 3 : 0][0] / paths.size();
       finite &= values[1][0] == 1;
       microseconds += 1000 * latencyMs.applyAsDouble(paths.get(i)) / paths.size();
       int from = ranks.length;
@@ -93,7 +101,7 @@ public final class PathSteps {
       update(paths);
     }
     return Readback.of(
-        new float[][] {{loss}, {finite ? 1 : 0}, ranks, {(float) microseconds}, {loss}});
+        new float[][] {{loss}, {finite ? 1 : 0}, ranks, {(float) microseconds}, {ce}});
   }
 
   private void prepare(boolean teacher) {
@@ -101,11 +109,20 @@ public final class PathSteps {
     program.set(PathGraphs.OF_TEACHER, teacher ? 0.0 : 1.0);
   }
 
-  /** Hands what the path said that ran last to those that follow. */
-  private void teach() {
+  /** Hands what the path said that ran last to those that follow, each image by its weight. */
+  private void teach(Batch batch) {
     float[] probabilities = program.read(PathGraphs.PROBABILITIES);
+    batch.weights().ifPresent(weights -> weigh(probabilities, weights));
     try (Arena arena = Arena.ofConfined()) {
       program.write(PathGraphs.TEACHER, arena.allocateFrom(JAVA_FLOAT, probabilities));
+    }
+  }
+
+  private static void weigh(float[] probabilities, MemorySegment weights) {
+    int images = (int) (weights.byteSize() / Float.BYTES);
+    int classes = probabilities.length / images;
+    for (int i = 0; i < probabilities.length; i++) {
+      probabilities[i] *= weights.getAtIndex(JAVA_FLOAT, i / classes);
     }
   }
 

@@ -29,7 +29,8 @@ public final class SearchChecks {
    * @param settings of the search
    * @param space to search
    * @param data images of the space's size
-   * @throws UserException (exit code 3) that names what to change
+   * @throws UserException (exit code 3, or 2 where shards are to be drawn in balance) that names
+   *     what to change
    */
   public static void require(SearchSettings settings, SearchSpace space, Dataset data) {
     boolean chooses = false;
@@ -46,6 +47,7 @@ public final class SearchChecks {
               + " or train the network with fbnet train",
           space.name());
     }
+    settings.balance().require(data.train());
     Splits splits =
         Splits.split(data.train(), settings.weightShare(), settings.seed(), settings.trainImages());
     requireBatch(settings, data, splits.first().length, "w");

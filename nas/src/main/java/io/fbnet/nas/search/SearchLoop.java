@@ -208,6 +208,7 @@ public final class SearchLoop {
         .augmentation(settings.augmentation())
         .background(data.normalisation())
         .random(settings.seed(), stream)
+        .balance(settings.balance())
         .shuffle(true)
         .dropLast(true)
         .allocator(memory)

@@ -1,6 +1,7 @@
 package io.fbnet.nas.search;
 
 import io.fbnet.nas.data.Augmentation;
+import io.fbnet.nas.data.ClassBalance;
 import io.fbnet.nas.network.SupernetGraphs.LossSettings;
 import io.fbnet.nas.train.HoldOut;
 
@@ -21,6 +22,8 @@ import io.fbnet.nas.train.HoldOut;
  * @param tauFirst temperature until theta starts
  * @param tauEnd temperature of the last step, 0 for the paper's factor of 0.956 an epoch
  * @param augmentation of training images
+ * @param balance what is done about uneven classes, of images that train w and of those that train
+ *     theta; scores of networks are not weighted
  * @param loss what the steps minimise
  * @param lean whether candidates are computed twice a step, one at a time, instead of kept: the
  *     same bits in less memory and more time
@@ -40,6 +43,7 @@ public record SearchSettings(
     double tauFirst,
     double tauEnd,
     Augmentation augmentation,
+    ClassBalance balance,
     LossSettings loss,
     boolean lean,
     boolean sharedNorms) {
@@ -90,6 +94,7 @@ public record SearchSettings(
     private double tauFirst = 5;
     private double tauEnd;
     private Augmentation augmentation = Augmentation.cropAndFlip(2);
+    private ClassBalance balance = ClassBalance.NONE;
     private LossSettings loss = LossSettings.PAPER;
     private boolean lean;
     private boolean sharedNorms;
@@ -220,6 +225,16 @@ public record SearchSettings(
     }
 
     /**
+     * {@return this, with something done about uneven classes}
+     *
+     * @param value of images that train w, and of those that train theta
+     */
+    public Builder balance(ClassBalance value) {
+      balance = value;
+      return this;
+    }
+
+    /**
      * {@return this, with a loss}
      *
      * @param value what the steps minimise
@@ -283,6 +298,7 @@ public record SearchSettings(
           tauFirst,
           tauEnd,
           augmentation,
+          balance,
           loss,
           lean,
           sharedNorms);
@@ -320,6 +336,7 @@ public record SearchSettings(
         tauFirst,
         tauEnd,
         augmentation,
+        balance,
         minimised,
         lean,
         sharedNorms);

@@ -6,6 +6,7 @@ import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.program.Program;
 import io.fbnet.nas.budget.Budget;
+import io.fbnet.nas.data.ClassBalance;
 import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.network.NetworkBuilder;
@@ -73,19 +74,21 @@ public final class Supernet implements AutoCloseable {
     this.space = space;
     share = new RankShare(backend, settings.batch(), settings.sharedNorms());
     batch = share.batch();
+    boolean weighted = settings.balance() == ClassBalance.WEIGHTS;
     SupernetGraphs mixture =
         new SupernetGraphs(
-            space,
-            normalisation,
-            strategy.noise() || !strategy.trainsTheta()
-                ? settings.loss()
-                : settings.loss().withoutNoise(),
-            table.fixed(),
-            table.layers(),
-            budget.penalties(),
-            settings.lean());
+                space,
+                normalisation,
+                strategy.noise() || !strategy.trainsTheta()
+                    ? settings.loss()
+                    : settings.loss().withoutNoise(),
+                table.fixed(),
+                table.layers(),
+                budget.penalties(),
+                settings.lean())
+            .weighted(weighted);
     graphs = byPaths ? mixture.withSetsOfBlocks() : mixture;
-    pathGraphs = new PathGraphs(space, normalisation, byPaths);
+    pathGraphs = new PathGraphs(space, normalisation, byPaths).weighted(weighted);
     Graph graph = byPaths ? graphs.thetaStep(batch) : graphs.weightStep(batch);
     if (byPaths) {
       PathGraphs.requireOwnSets(graph);

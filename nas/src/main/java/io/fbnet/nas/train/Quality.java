@@ -139,21 +139,55 @@ public final class Quality {
     return counts;
   }
 
+  /** {@return the mean, over the classes that have images, of the share of them that is right} */
+  public double balancedAccuracy() {
+    int[][] counts = counts();
+    return IntStream.range(0, classes.size())
+        .filter(c -> counts[0][c] > 0)
+        .mapToDouble(c -> recall(counts, c))
+        .average()
+        .orElseThrow();
+  }
+
+  private static double recall(int[][] counts, int c) {
+    return (double) counts[1][c] / counts[0][c];
+  }
+
   /**
-   * {@return a text for people: a confusion matrix of at most 20 classes, else the classes that are
-   * recognised worst}
+   * {@return a text for people: a confusion matrix of at most 20 classes with the recall and the
+   * images of each, else the classes that are recognised worst}
    */
   public String text() {
     StringBuilder text = new StringBuilder();
     text.append(String.format(Locale.ROOT, "%d images, top-1 %.4f", images(), accuracy()));
     topFive().ifPresent(top -> text.append(String.format(Locale.ROOT, ", top-5 %.4f", top)));
-    text.append(String.format(Locale.ROOT, ", mean cross-entropy %.4f%n%n", crossEntropy()));
+    text.append(
+        String.format(
+            Locale.ROOT,
+            ", balanced accuracy %.4f, mean cross-entropy %.4f%n",
+            balancedAccuracy(),
+            crossEntropy()));
+    withoutImages(text);
+    text.append(System.lineSeparator());
     if (classes.size() <= MOST_CLASSES_IN_TABLE) {
       table(text);
     } else {
       worst(text);
     }
     return text.toString();
+  }
+
+  private void withoutImages(StringBuilder text) {
+    int[][] counts = counts();
+    long empty = Arrays.stream(counts[0]).filter(images -> images == 0).count();
+    if (empty > 0) {
+      text.append(
+          String.format(
+              Locale.ROOT,
+              "%d of %d classes have no images here; the balanced accuracy is that of the others%n",
+              empty,
+              classes.size()));
+    }
   }
 
   private void table(StringBuilder text) {
@@ -165,13 +199,13 @@ public final class Quality {
     for (int c = 0; c < classes.size(); c++) {
       text.append(String.format(Locale.ROOT, "%" + width + "d", c));
     }
-    text.append(String.format(Locale.ROOT, "   accuracy%n"));
+    text.append(String.format(Locale.ROOT, "     recall   images%n"));
     for (int c = 0; c < classes.size(); c++) {
       text.append(String.format(Locale.ROOT, "%2d %-17s", c, shortened(classes.get(c))));
       for (int taken : matrix[c]) {
         text.append(String.format(Locale.ROOT, "%" + width + "s", taken == 0 ? "." : taken));
       }
-      text.append(String.format(Locale.ROOT, "%11s%n", share(counts, c)));
+      text.append(String.format(Locale.ROOT, "%11s%9d%n", share(counts, c), counts[0][c]));
     }
   }
 
@@ -186,7 +220,7 @@ public final class Quality {
     IntStream.range(0, classes.size())
         .filter(c -> counts[0][c] > 0)
         .boxed()
-        .sorted(Comparator.comparingDouble(c -> (double) counts[1][c] / counts[0][c]))
+        .sorted(Comparator.comparingDouble(c -> recall(counts, c)))
         .limit(WORST_SHOWN)
         .forEach(
             c ->
@@ -200,9 +234,7 @@ public final class Quality {
   }
 
   private static String share(int[][] counts, int c) {
-    return counts[0][c] == 0
-        ? "-"
-        : String.format(Locale.ROOT, "%.4f", (double) counts[1][c] / counts[0][c]);
+    return counts[0][c] == 0 ? "-" : String.format(Locale.ROOT, "%.4f", recall(counts, c));
   }
 
   private static String shortened(String name) {
@@ -215,6 +247,7 @@ public final class Quality {
     tree.put("images", images());
     tree.put("top1", accuracy());
     topFive().ifPresent(top -> tree.put("top5", top));
+    tree.put("balanced_accuracy", balancedAccuracy());
     tree.put("cross_entropy", crossEntropy());
     int[][] counts = counts();
     int[][] matrix = classes.size() <= MOST_CLASSES_IN_JSON ? matrix() : null;
@@ -224,6 +257,7 @@ public final class Quality {
       item.put("name", classes.get(c));
       item.put("images", counts[0][c]);
       item.put("right", counts[1][c]);
+      item.put("recall", counts[0][c] == 0 ? null : (Double) recall(counts, c));
       if (matrix != null) {
         ArrayNode row = item.putArray("taken_for");
         Arrays.stream(matrix[c]).forEach(row::add);

@@ -2,6 +2,7 @@ package io.fbnet.nas.train;
 
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.Augmentation;
+import io.fbnet.nas.data.ClassBalance;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.ImageSet;
 import io.fbnet.nas.network.ArchitectureGraphs;
@@ -22,6 +23,7 @@ import io.fbnet.nas.space.Architecture;
  * @param momentum of SGD
  * @param weightDecay batch norms and biases spared
  * @param labelSmoothing the share of the target that goes to all classes alike
+ * @param balance what is done about uneven classes
  * @param ema decay of the moving average, 0 for none
  * @param augmentation of training images
  * @param sharedNorms whether batch norms are over the images of all ranks, not over each rank's
@@ -36,6 +38,7 @@ public record Recipe(
     double momentum,
     double weightDecay,
     double labelSmoothing,
+    ClassBalance balance,
     double ema,
     Augmentation augmentation,
     boolean sharedNorms) {
@@ -68,6 +71,7 @@ public record Recipe(
         momentum,
         weightDecay,
         labelSmoothing,
+        balance,
         ema,
         augmentation,
         shared);
@@ -86,9 +90,11 @@ public record Recipe(
    * Refuses data that make no step, before anything slow.
    *
    * @param data whose training split is meant
-   * @throws UserException (exit code 3) where its images are too few
+   * @throws UserException (exit code 3) where its images are too few, (exit code 2) where they lie
+   *     in shards and are to be drawn in balance
    */
   public void require(Dataset data) {
+    balance.require(data.train());
     int _ = stepsPerEpoch(trained(data.train()).length, data.name());
   }
 
@@ -133,6 +139,8 @@ public record Recipe(
   }
 
   TrainingStep step() {
-    return new TrainingStep(momentum, weightDecay, labelSmoothing, accumulate > 1, ema > 0);
+    boolean weighted = balance == ClassBalance.WEIGHTS;
+    return new TrainingStep(
+        momentum, weightDecay, labelSmoothing, weighted, accumulate > 1, ema > 0);
   }
 }

@@ -145,6 +145,7 @@ public final class TrainLoop {
                 .augmentation(recipe.augmentation())
                 .background(data.normalisation())
                 .random(recipe.seed(), STREAM)
+                .balance(recipe.balance())
                 .shuffle(true)
                 .dropLast(true)
                 .allocator(memory)

@@ -19,6 +19,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.stream.IntStream;
+import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
 
 /** What augmentations draw: exactly at given words, and in the mean over many. */
@@ -204,6 +205,32 @@ class AugmenterTest {
     }
   }
 
+  /** A balanced epoch has some images several times. */
+  @Test
+  void anImageThatComesAgainIsChangedAnew() {
+    ImageShape shape = new ImageShape(3, 9, 8);
+    byte[] pixels = noise(shape, 1).image(0).toArray(JAVA_BYTE);
+    for (Augmentation how :
+        List.of(
+            Augmentation.of(new Resized(0.2), false),
+            new Augmentation(new Padded(3), false, 1e-9, RandAugment.NONE, 0),
+            new Augmentation(new Padded(0), false, 0.4, RandAugment.NONE, 0),
+            new Augmentation(new Padded(0), false, 0, new RandAugment(3, 20), 0),
+            new Augmentation(new Padded(0), false, 0, RandAugment.NONE, 3))) {
+      byte[] images = new byte[3 * pixels.length];
+      for (int i = 0; i < 3; i++) {
+        System.arraycopy(pixels, 0, images, i * pixels.length, pixels.length);
+      }
+      new Augmenter(how, shape, new byte[3], SEED, 1)
+          .apply(MemorySegment.ofArray(images), new long[] {5, 1L << 32 | 5, 5}, 0);
+      byte[] first = Arrays.copyOf(images, pixels.length);
+      byte[] again = Arrays.copyOfRange(images, pixels.length, 2 * pixels.length);
+      assertFalse(Arrays.equals(first, again), how + seed());
+      assertArrayEquals(
+          first, Arrays.copyOfRange(images, 2 * pixels.length, images.length), how + seed());
+    }
+  }
+
   private static ImageSet noise(ImageShape shape, int count) {
     byte[] pixels = new byte[count * shape.elements()];
     new Random(SEED).nextBytes(pixels);
@@ -246,7 +273,7 @@ class AugmenterTest {
     byte[] images = new byte[DRAWS * shape.elements()];
     Arrays.fill(images, (byte) 100);
     new Augmenter(how, shape, new byte[1], SEED, 1)
-        .apply(MemorySegment.ofArray(images), IntStream.range(0, DRAWS).toArray(), 0);
+        .apply(MemorySegment.ofArray(images), LongStream.range(0, DRAWS).toArray(), 0);
     return images;
   }
 

@@ -4,9 +4,11 @@ import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.fbnet.nas.Refusals;
+import io.fbnet.nas.UserException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -190,11 +192,13 @@ class ShardSourceTest {
     ImageSet set =
         ImageSet.inShards(
             "train", SHAPE, (numbers, to) -> {}, new int[8 * each], List.of("one"), firsts);
-    BatchFiller filler = new BatchFiller(set, Augmentation.none(), new byte[3], SEED, 1);
     int[] some = IntStream.range(0, 8 * each).filter(i -> i % 5 != 2).toArray();
+    BatchFiller filler =
+        new BatchFiller(set, some, ClassBalance.NONE, Augmentation.none(), new byte[3], SEED, 1);
     Set<List<Integer>> shardOrders = new HashSet<>();
     for (int epoch = 0; epoch < 3; epoch++) {
-      int[] order = filler.order(some, epoch);
+      long[] drawn = filler.order(some, epoch);
+      int[] order = Arrays.stream(drawn).mapToInt(Math::toIntExact).toArray();
       assertArrayEquals(some, Arrays.stream(order).sorted().toArray(), "seed " + SEED);
       int perShard = some.length / 8;
       List<Integer> shards = new ArrayList<>();
@@ -215,9 +219,13 @@ class ShardSourceTest {
         assertTrue(i >= place - BatchFiller.SHARD_WINDOW, "seed " + SEED);
         assertTrue(i < place + perShard + BatchFiller.SHARD_WINDOW, "seed " + SEED);
       }
-      assertArrayEquals(order, filler.order(some, epoch));
+      assertArrayEquals(drawn, filler.order(some, epoch));
     }
     assertEquals(3, shardOrders.size(), "seed " + SEED);
+    BatchLoader.Builder balanced =
+        BatchLoader.over(set, some).shuffle(true).balance(ClassBalance.SAMPLING);
+    UserException e = assertThrows(UserException.class, balanced::build);
+    assertTrue(e.getMessage().contains("lie in shards"), e.getMessage());
   }
 
   @Test

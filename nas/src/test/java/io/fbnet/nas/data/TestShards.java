@@ -12,8 +12,8 @@ import org.apache.commons.compress.archivers.tar.TarArchiveEntry;
 import org.apache.commons.compress.archivers.tar.TarArchiveOutputStream;
 import org.apache.commons.compress.archivers.tar.TarConstants;
 
-/** Tar files that the tests of this package write. */
-final class TestShards {
+/** Tar files that tests write. */
+public final class TestShards {
   private final Map<String, byte[]> files = new LinkedHashMap<>();
   private final Map<String, String> links = new LinkedHashMap<>();
 
@@ -60,7 +60,7 @@ final class TestShards {
   }
 
   /** Shards of training images and one of test images, of {@code each} samples and two classes. */
-  static Path folder(Path root, int shards, int each) throws IOException {
+  public static Path folder(Path root, int shards, int each) throws IOException {
     int number = 0;
     for (int s = 0; s <= shards; s++) {
       TestShards shard = new TestShards();

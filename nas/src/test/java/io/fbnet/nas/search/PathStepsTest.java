@@ -17,6 +17,7 @@ import io.fbnet.engine.program.Program;
 import io.fbnet.nas.budget.Budget;
 import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.data.BatchLoader;
+import io.fbnet.nas.data.ClassBalance;
 import io.fbnet.nas.data.DataSource;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.Splits;
@@ -261,6 +262,55 @@ class PathStepsTest {
         double ofLabels = program.read("loss")[0];
         assertEquals((ofLabels + entropy) / 2, results[0][0], 1e-5, "seed " + SEED);
         assertTrue(Math.abs(ofLabels - entropy) > 1e-3, "else nothing was told apart");
+      }
+    }
+  }
+
+  /**
+   * Labels and teacher alike count by the weight of each image; what is told of labels does not.
+   */
+  @ParameterizedTest
+  @ValueSource(strings = {"reference", "cpu", "cuda deterministic"})
+  void weightsOfImagesWeighLabelsAndTeacher(String device) {
+    SearchSpace space = space();
+    try (Backend backend = Devices.open(device);
+        Dataset data = shapes();
+        // 14 images of ten classes: some have one, some two.
+        BatchLoader loader =
+            BatchLoader.over(data.train(), Splits.subset(data.train(), 14, 1))
+                .batchSize(BATCH)
+                .balance(ClassBalance.WEIGHTS)
+                .build()) {
+      PathGraphs graphs = new PathGraphs(space, data.normalisation(), true).weighted(true);
+      Graph graph = graphs.distillation(BATCH, 0, 0, false);
+      try (ParameterStore store = new ParameterStore(backend, graph.parameters());
+          Program program = Program.compile(backend, graph, store)) {
+        store.initialise(SEED);
+        loader.start(0, 0);
+        Batch batch = loader.next();
+        float[] weights = batch.weights().orElseThrow().toArray(JAVA_FLOAT);
+        int[] labels = batch.labels().toArray(JAVA_INT);
+        int[] path = paths(PathSampling.UNIFORM, space, 0).getFirst();
+        float[][] results =
+            new PathSteps(program, p -> 1, true).run(batch, List.of(path, path), 0).await();
+        float[] p = program.read(PathGraphs.PROBABILITIES);
+        int classes = space.classes();
+        double ofLabels = 0;
+        double ofTeacher = 0;
+        double plain = 0;
+        for (int n = 0; n < BATCH; n++) {
+          double ce = -Math.log(p[n * classes + labels[n]]);
+          plain += ce / BATCH;
+          ofLabels += weights[n] * ce / BATCH;
+          for (int c = 0; c < classes; c++) {
+            double own = p[n * classes + c];
+            ofTeacher -= weights[n] * own * Math.log(own) / BATCH;
+          }
+        }
+        String what = device + ", seed " + SEED;
+        assertEquals((ofLabels + ofTeacher) / 2, results[0][0], 1e-4, what);
+        assertEquals(plain, results[4][0], 1e-4, what);
+        assertTrue(Math.abs(plain - ofLabels) > 1e-2, what + ": else nothing was told apart");
       }
     }
   }

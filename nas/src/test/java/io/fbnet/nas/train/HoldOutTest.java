@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.fbnet.nas.data.Augmentation;
+import io.fbnet.nas.data.ClassBalance;
 import io.fbnet.nas.data.ImageSet;
 import io.fbnet.nas.data.ImageShape;
 import io.fbnet.nas.data.Splits;
@@ -36,7 +37,8 @@ class HoldOutTest {
   private static Recipe recipe(long seed, int count, HoldOut holdOut) {
     RateSchedule schedule = new RateSchedule(RateSchedule.Kind.COSINE, 0.1, 1, 0, List.of(), 0.1);
     Augmentation augmentation = Augmentation.none();
-    return new Recipe(seed, 8, 1, count, holdOut, schedule, 0.9, 0, 0, 0, augmentation, false);
+    return new Recipe(
+        seed, 8, 1, count, holdOut, schedule, 0.9, 0, 0, ClassBalance.NONE, 0, augmentation, false);
   }
 
   @Test

@@ -137,6 +137,7 @@ class QualityTest {
         assertEquals(IMAGES, quality.images());
         assertEquals((double) right / IMAGES, quality.accuracy(), 1e-12, where);
         assertEquals(crossEntropy / IMAGES, quality.crossEntropy(), 1e-5, where);
+        assertEquals(recalls(expected), quality.balancedAccuracy(), 1e-12, where);
         assertEquals(classes > 5, quality.topFive().isPresent());
         if (classes > 5) {
           assertEquals((double) amongFive / IMAGES, quality.topFive().getAsDouble(), 1e-12, where);
@@ -154,8 +155,20 @@ class QualityTest {
         assertEquals(IMAGES, images);
         assertEquals(classes <= 20, quality.text().contains("taken for"));
         assertTrue(quality.text().contains(classes <= 20 ? "-" : "worst"), quality.text());
+        assertTrue(
+            quality.text().contains("1 of " + classes + " classes have no images here"),
+            quality.text());
       }
     }
+  }
+
+  /** The mean share on the diagonal of rows that have images; the last has none. */
+  private static double recalls(int[][] matrix) {
+    double sum = 0;
+    for (int c = 0; c < matrix.length - 1; c++) {
+      sum += (double) matrix[c][c] / Arrays.stream(matrix[c]).sum();
+    }
+    return sum / (matrix.length - 1);
   }
 
   @Test
@@ -170,6 +183,7 @@ class QualityTest {
         Quality quality =
             Quality.of(backend, network, set, IntStream.range(0, IMAGES).toArray(), 64);
         assertEquals(0, quality.accuracy(), device);
+        assertEquals(0, quality.balancedAccuracy(), device);
         assertEquals(0, quality.topFive().getAsDouble(), device);
         int[][] matrix = quality.matrix();
         for (int c = 0; c < 10; c++) {

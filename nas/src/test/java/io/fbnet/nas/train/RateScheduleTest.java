@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.fbnet.nas.data.Augmentation;
+import io.fbnet.nas.data.ClassBalance;
 import io.fbnet.nas.train.RateSchedule.Kind;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -55,6 +56,7 @@ class RateScheduleTest {
             0.9,
             0,
             0,
+            ClassBalance.NONE,
             0.99,
             Augmentation.none(),
             false);
