@@ -11,7 +11,7 @@ repeated, what was stopped goes on, and however the command ends, what is known 
                            [--data NAME|DIR] [--threads N] [--lut TABLE] [--runs DIR] [--out FILE]
 
 The table is written beside the results, as FILE's name with .latency.json: with it as --lut further seeds or strategies
-join those that were run before, on another day or machine.
+can be compared with those that were run before, in another folder of --runs.
 """
 import argparse
 import json
@@ -79,11 +79,11 @@ def write(args, results, limit):
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(f"""# Strategies at equal cost
 
-Space `{SPACE}`, {args.data}; latency table [{args.out.stem}.latency.json]({args.out.stem}.latency.json) ({os.cpu_count()} cores of {machine.processor()}, {args.threads}
-threads); commit {machine.revision()}.
+Space `{SPACE}`, {args.data}; latency table [{args.out.stem}.latency.json]({args.out.stem}.latency.json); searches on {os.cpu_count()} cores of {machine.processor()}, {args.threads}
+threads; commit {machine.revision()}.
 
 ```sh
-python3 bench/contest.py --strategies {args.strategies} --seeds {args.seeds} --cost {args.cost} --evaluations {args.evaluations} --train {args.train} --threads {args.threads}
+python3 bench/contest.py --strategies {args.strategies} --seeds {args.seeds} --cost {args.cost} --evaluations {args.evaluations} --train {args.train} --threads {args.threads} --lut {args.out.stem}.latency.json
 ```
 {missing}
 - each search: {args.cost} multiply-adds, scoring and recalibration included; `--target-latency {limit:g}ms`; {args.evaluations} networks scored; otherwise the space's defaults
@@ -124,6 +124,8 @@ def main():
     fbnet = shlex.split(args.fbnet)
     args.runs.mkdir(parents=True, exist_ok=True)
     lut = args.runs / "latency.json"
+    if args.lut and not args.lut.exists():
+        sys.exit("there is no table %s" % args.lut)
     if args.lut and not lut.exists():
         shutil.copyfile(args.lut, lut)
     elif args.lut and args.lut.read_bytes() != lut.read_bytes():

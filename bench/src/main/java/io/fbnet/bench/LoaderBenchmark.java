@@ -241,7 +241,8 @@ public class LoaderBenchmark {
                   all || how.equals("rand-augment")
                       ? new Augmentation.RandAugment(2, 9)
                       : Augmentation.RandAugment.NONE,
-                  all || how.equals("cutout") ? folder.side / 4 : 0));
+                  all || how.equals("cutout") ? folder.side / 4 : 0,
+                  0));
     }
 
     @TearDown(Level.Trial)

@@ -20,12 +20,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
+import java.util.stream.Stream;
 
 /**
  * A device among those of other ranks: exchanges between them by NCCL where all of them can, and
@@ -200,10 +202,14 @@ final class CudaRanks implements AutoCloseable {
    * to the next {@link #mean}.
    */
   void meanBeside(CudaStream stream, List<MemorySegment> xs) {
+    if (left == null) {
+      left = CudaEvent.create(false);
+    }
+    if (back == null) {
+      back = CudaEvent.create(false);
+    }
     if (beside == null) {
       beside = CudaStream.create();
-      left = CudaEvent.create(false);
-      back = CudaEvent.create(false);
     }
     away = true;
     stream.record(left);
@@ -296,7 +302,8 @@ final class CudaRanks implements AutoCloseable {
    * ranks is ended.
    */
   void settle(CudaStream... streams) {
-    for (CudaStream stream : streams) {
+    Stream<CudaStream> all = Stream.concat(Arrays.stream(streams), Stream.ofNullable(beside));
+    for (CudaStream stream : all.toList()) {
       if (nccl != null && failure == null) {
         try {
           if (!RankWait.until(well(stream::isDone), this::closing)) {
@@ -352,19 +359,18 @@ final class CudaRanks implements AutoCloseable {
       } else {
         nccl.close();
       }
-      if (beside != null) {
-        left.close();
-        back.close();
-        beside.close();
-      }
     }
   }
 
   /** Leaves the others; the streams have settled, so this waits for nobody. */
   @Override
   public void close() {
-    if (nccl != null && failure == null) {
-      end(false);
+    try (var _ = beside;
+        var _ = left;
+        var _ = back) {
+      if (nccl != null && failure == null) {
+        end(false);
+      }
     }
   }
 }

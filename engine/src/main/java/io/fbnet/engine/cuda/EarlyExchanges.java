@@ -7,9 +7,12 @@ import io.fbnet.engine.graph.ParameterLayout;
 import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.graph.Value;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Stream;
 
 /**
@@ -41,13 +44,17 @@ final class EarlyExchanges {
    * @return these steps, with early exchanges among them
    */
   List<Step> among(List<Step> steps) {
-    List<Step> result = steps;
+    Set<Value> exchanged = new LinkedHashSet<>();
     for (Op op : graph.ops()) {
-      if (op instanceof Op.MeanOverRanks means
-          && means.xs().size() == 1
-          && graph.storage().get(means.xs().getFirst()) instanceof Storage.Flat flat
+      if (op instanceof Op.MeanOverRanks means && means.xs().size() == 1) {
+        exchanged.add(means.xs().getFirst());
+      }
+    }
+    List<Step> result = steps;
+    for (Value buffer : exchanged) {
+      if (graph.storage().get(buffer) instanceof Storage.Flat flat
           && flat.buffer().equals(Storage.Flat.GRADIENTS)) {
-        result = divided(result, means.xs().getFirst(), flat.set());
+        result = divided(result, buffer, flat.set());
       }
     }
     return result;
@@ -92,13 +99,16 @@ final class EarlyExchanges {
 
   private List<Part> parts(List<Step> steps, String set) {
     ParameterLayout layout = ParameterLayout.of(set, graph.parameters());
-    int count = Math.clamp(layout.size() * Float.BYTES / LEAST_BYTES, 1, MOST_PARTS);
+    int early = Math.clamp(layout.decayed() * Float.BYTES / LEAST_BYTES, 1, MOST_PARTS);
+    // What lies behind the decayed weights are norms and biases of all layers: few, and late.
+    int count = layout.size() > layout.decayed() ? early + 1 : early;
     long[] starts = new long[count + 1];
     int[] whole = new int[count];
-    for (int p = 0; p < count; p++) {
-      starts[p] = layout.size() * p / count / ALIGNMENT * ALIGNMENT;
-      whole[p] = -1;
+    Arrays.fill(whole, -1);
+    for (int p = 0; p < early; p++) {
+      starts[p] = layout.decayed() * p / early / ALIGNMENT * ALIGNMENT;
     }
+    starts[early] = layout.decayed();
     starts[count] = layout.size();
     for (int i = 0; i < steps.size(); i++) {
       Step step = steps.get(i);
@@ -118,7 +128,9 @@ final class EarlyExchanges {
     }
     List<Part> parts = new ArrayList<>();
     for (int p = 0; p < count; p++) {
-      parts.add(new Part(starts[p], starts[p + 1], whole[p]));
+      if (starts[p] < starts[p + 1]) {
+        parts.add(new Part(starts[p], starts[p + 1], whole[p]));
+      }
     }
     return parts;
   }

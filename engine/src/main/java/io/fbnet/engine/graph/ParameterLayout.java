@@ -69,8 +69,8 @@ public final class ParameterLayout {
     return size;
   }
 
-  /** How many of the first elements weight decay applies to. */
-  long decayed() {
+  /** {@return how many of the first elements weight decay applies to} */
+  public long decayed() {
     return decayed;
   }
 

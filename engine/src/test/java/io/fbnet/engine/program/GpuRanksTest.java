@@ -36,7 +36,7 @@ class GpuRanksTest {
   private static final String WAY = "GPUs exchange by way of the host";
 
   /** Of the gradients, early and late ones, of both sets' results, and of running statistics. */
-  private static final int EXCHANGES_A_STEP = 5;
+  private static final int EXCHANGES_A_STEP = 6;
 
   @TempDir private Path folder;
 

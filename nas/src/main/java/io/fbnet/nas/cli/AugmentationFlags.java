@@ -133,7 +133,8 @@ final class AugmentationFlags {
         flip == null || flip,
         jitter == null ? 0 : jitter,
         operations(),
-        cutout == null ? 0 : cutout);
+        cutout == null ? 0 : cutout,
+        0);
   }
 
   private Augmentation.RandAugment operations() {

@@ -17,9 +17,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.HashSet;
-import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Collectors;
 
 /**
  * Networks that are trained from scratch by one recipe and judged on the images that it holds out,
@@ -27,6 +27,10 @@ import java.util.Set;
  * is trained is not trained again.
  */
 final class FromScratch {
+  /** Flags that a configuration lacks where they are off. */
+  private static final Set<String> OFF_WHERE_ABSENT =
+      Set.of("crop", "jitter", "rand-augment", "cutout", "mixup");
+
   private final Backend backend;
   private final Dataset data;
   private final Recipe recipe;
@@ -141,13 +145,31 @@ final class FromScratch {
       throw UserException.data("%s cannot be read (%s)", child.config(), IoReason.of(e));
     }
     ClassFlags.fillIn(lines);
-    List<String> wanted = recipeText.lines().toList();
-    for (String line : wanted) {
+    Set<String> wanted = recipeText.lines().collect(Collectors.toSet());
+    for (String line : recipeText.lines().toList()) {
       if (!lines.contains(line)) {
-        throw UserException.usage(
-            "%s was begun with other flags (now --%s): give the same, or remove %s to train anew",
-            child.root(), line.replace(":", ""), child.root().getParent());
+        throw otherFlags(child, ofKey(lines, key(line)), line);
       }
     }
+    for (String line : lines) {
+      if (OFF_WHERE_ABSENT.contains(key(line)) && !wanted.contains(line)) {
+        throw otherFlags(child, line, ofKey(wanted, key(line)));
+      }
+    }
+  }
+
+  private static UserException otherFlags(RunFolder child, String then, String now) {
+    return UserException.usage(
+        "%s was begun with other flags (then %s, now %s): give the same, or remove %s to train"
+            + " anew",
+        child.root(), then, now, child.root().getParent());
+  }
+
+  private static String key(String line) {
+    return line.replaceFirst(":.*", "");
+  }
+
+  private static String ofKey(Set<String> lines, String key) {
+    return lines.stream().filter(line -> key(line).equals(key)).findFirst().orElse("no " + key);
   }
 }

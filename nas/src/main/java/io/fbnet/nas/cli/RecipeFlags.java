@@ -100,6 +100,14 @@ final class RecipeFlags {
 
   @Mixin AugmentationFlags augmentation;
 
+  @Option(
+      names = "--mixup",
+      paramLabel = "STRENGTH",
+      description =
+          "Mixes images and their labels in pairs, in shares drawn from Beta(STRENGTH, STRENGTH),"
+              + " such as 0.2; at most 1. Default: 0, none.")
+  Double mixup;
+
   /**
    * Fills in what was not given and checks ranges.
    *
@@ -115,6 +123,9 @@ final class RecipeFlags {
     Ranges.atLeast("--train-images", trainImages, 0);
     Ranges.atLeast("--warmup-epochs", warmupEpochs, 0);
     augmentation.check();
+    if (mixup != null && !(mixup >= 0 && mixup <= 1)) {
+      throw UserException.usage("--mixup must lie from 0 to 1, but is %s", mixup);
+    }
     Ranges.positive("--rate", rate);
     Ranges.notNegative("--weight-decay", weightDecay);
     belowOne("--momentum", momentum);
@@ -180,7 +191,7 @@ final class RecipeFlags {
         labelSmoothing,
         classes.balance(),
         ema,
-        augmentation.augmentation(),
+        augmentation.augmentation().withMixup(mixup == null ? 0 : mixup),
         false);
   }
 }

@@ -1,9 +1,9 @@
 package io.fbnet.nas.data;
 
 /**
- * What is done to a training image before it is normalised, in the order of the components; all but
- * a padded crop by itself and the flip is done by the host while batches are made. Of channels that
- * are not three, colours are left alone.
+ * What is done to a training image before it is normalised. All but a padded crop by itself and the
+ * flip of images that are not mixed is done by the host while batches are made. Of channels that
+ * are not three, colours are left alone. The flip comes behind all but the mixture.
  *
  * @param crop which part is seen
  * @param horizontalFlip mirrored left to right with probability one half
@@ -12,9 +12,17 @@ package io.fbnet.nas.data;
  * @param randAugment operations of RandAugment
  * @param cutout a square of so many pixels a side, its centre anywhere in the image, becomes the
  *     mean colour of the data (DeVries and Taylor, arXiv 1708.04552); 0 for none
+ * @param mixup each image is mixed with the next of its batch, and its loss is that of both labels
+ *     in the same shares, drawn from Beta(mixup, mixup) (Zhang et al., arXiv 1710.09412); at most
+ *     1, 0 for none
  */
 public record Augmentation(
-    Crop crop, boolean horizontalFlip, double jitter, RandAugment randAugment, int cutout) {
+    Crop crop,
+    boolean horizontalFlip,
+    double jitter,
+    RandAugment randAugment,
+    int cutout,
+    double mixup) {
 
   /** Which part of an image is seen. */
   public sealed interface Crop {}
@@ -90,8 +98,9 @@ public record Augmentation(
    * @throws IllegalArgumentException if one is out of range
    */
   public Augmentation {
-    if (!(jitter >= 0 && jitter <= 1) || cutout < 0) {
-      throw new IllegalArgumentException("jitter " + jitter + ", cutout " + cutout);
+    if (!(jitter >= 0 && jitter <= 1) || cutout < 0 || !(mixup >= 0 && mixup <= 1)) {
+      throw new IllegalArgumentException(
+          "jitter " + jitter + ", cutout " + cutout + ", mixup " + mixup);
     }
   }
 
@@ -116,11 +125,24 @@ public record Augmentation(
    * @param horizontalFlip whether half of the images are mirrored
    */
   public static Augmentation of(Crop crop, boolean horizontalFlip) {
-    return new Augmentation(crop, horizontalFlip, 0, RandAugment.NONE, 0);
+    return new Augmentation(crop, horizontalFlip, 0, RandAugment.NONE, 0, 0);
+  }
+
+  /**
+   * {@return the same with images mixed}
+   *
+   * @param strength see {@link #mixup}
+   */
+  public Augmentation withMixup(double strength) {
+    return new Augmentation(crop, horizontalFlip, jitter, randAugment, cutout, strength);
   }
 
   /** Whether the host has to change pixels; else a window says all. */
   boolean changesPixels() {
-    return crop instanceof Resized || jitter > 0 || randAugment.operations() > 0 || cutout > 0;
+    return crop instanceof Resized
+        || jitter > 0
+        || randAugment.operations() > 0
+        || cutout > 0
+        || mixup > 0;
   }
 }

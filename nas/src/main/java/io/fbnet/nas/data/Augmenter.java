@@ -1,6 +1,7 @@
 package io.fbnet.nas.data;
 
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.stream.IntStream;
 
@@ -12,6 +13,9 @@ import java.util.stream.IntStream;
 final class Augmenter {
   /** How often a rectangle is drawn before the middle is taken. */
   private static final int TRIES = 10;
+
+  /** How often shares are drawn before halves are taken; it does not come to that. */
+  private static final int MIXUP_TRIES = 64;
 
   private static final double LEAST_RATIO = 3.0 / 4;
   private static final double MOST_RATIO = 4.0 / 3;
@@ -119,8 +123,56 @@ final class Augmenter {
           Philox.below(words.w1, shape.width()),
           augmentation.cutout());
     }
+    if (augmentation.mixup() > 0
+        && augmentation.horizontalFlip()
+        && BatchFiller.draw(words, drawn, epoch, stream).w3 < 0) {
+      canvas.mirror();
+    }
     canvas.write(images, at);
     canvases.add(canvas);
+  }
+
+  /**
+   * Mixes images with those that follow them.
+   *
+   * @param from images, one more than there are shares
+   * @param to where the mixtures go
+   * @param shares of each image in its mixture
+   */
+  void mix(MemorySegment from, MemorySegment to, float[] shares) {
+    int elements = shape.elements();
+    IntStream.range(0, shares.length)
+        .parallel()
+        .forEach(
+            i -> {
+              long at = (long) i * elements;
+              byte[] both = from.asSlice(at, 2L * elements).toArray(ValueLayout.JAVA_BYTE);
+              for (int k = 0; k < elements; k++) {
+                float first = both[k] & 255;
+                float second = both[elements + k] & 255;
+                both[k] = (byte) (second + shares[i] * (first - second) + 0.5f);
+              }
+              MemorySegment.copy(both, 0, to, ValueLayout.JAVA_BYTE, at, elements);
+            });
+  }
+
+  /** The share that an image has in its mixture, of Beta(mixup, mixup), by Joehnk's method. */
+  float share(long drawn, int epoch) {
+    Philox words = new Philox(seed);
+    for (int attempt = 0; attempt < MIXUP_TRIES; attempt++) {
+      at(words, drawn, epoch, DrawPurpose.MIXUP + attempt);
+      double x = StrictMath.log(inside(words.w0)) / augmentation.mixup();
+      double y = StrictMath.log(inside(words.w1)) / augmentation.mixup();
+      if (StrictMath.exp(x) + StrictMath.exp(y) <= 1) {
+        return (float) (1 / (1 + StrictMath.exp(y - x)));
+      }
+    }
+    return 0.5f;
+  }
+
+  /** A number between 0 and 1, neither included. */
+  private static double inside(int word) {
+    return Philox.unit(word) + 0x1p-33;
   }
 
   /** The words for a purpose, others each time that the epoch has the image. */

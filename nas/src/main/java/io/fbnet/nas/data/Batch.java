@@ -45,10 +45,20 @@ public final class Batch {
 
   /**
    * {@return float32 factors of each image's loss, {@code [batchSize]}, where the loader was built
-   * with {@link ClassBalance#WEIGHTS}}
+   * with {@link ClassBalance#WEIGHTS} or mixes images: then times the image's share}
    */
   public Optional<MemorySegment> weights() {
     return slot.weights;
+  }
+
+  /** {@return int32 class numbers of what images are mixed with, {@code [batchSize]}} */
+  public Optional<MemorySegment> partnerLabels() {
+    return slot.partnerLabels;
+  }
+
+  /** {@return as {@link #weights}, of what images are mixed with} */
+  public Optional<MemorySegment> partnerWeights() {
+    return slot.partnerWeights;
   }
 
   /**

@@ -3,6 +3,8 @@ package io.fbnet.nas.data;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.Optional;
 
@@ -28,6 +30,9 @@ final class BatchFiller {
 
   /** Empty where a window says all. */
   private final Optional<Augmenter> augmenter;
+
+  /** Where images that are to be mixed lie meanwhile. */
+  private MemorySegment unmixed = MemorySegment.NULL;
 
   /**
    * Fills batches.
@@ -131,8 +136,15 @@ final class BatchFiller {
     return order;
   }
 
-  /** Fills a slot from {@code order[from]} on; returns how many images are real. */
-  int fill(BatchSlot slot, long[] order, int from, int epoch) {
+  /**
+   * Fills a slot with a part of a batch.
+   *
+   * @param start where in the order the whole batch begins
+   * @param end where it ends
+   * @param from where the part begins
+   * @return how many images are real
+   */
+  int fill(BatchSlot slot, long[] order, int start, int end, int from, int epoch) {
     int count = Math.min(slot.numbers.length, order.length - from);
     long[] batch = new long[slot.numbers.length];
     for (int i = 0; i < slot.numbers.length; i++) {
@@ -148,9 +160,45 @@ final class BatchFiller {
       }
       window(drawn, epoch).writeTo(slot.windows, i);
     }
-    set.copy(slot.numbers, slot.images);
-    augmenter.ifPresent(a -> a.apply(slot.images, batch, epoch));
+    if (augmentation.mixup() > 0) {
+      // The last image's partner may be another rank's, and that of the whole batch its first.
+      int after = from + slot.numbers.length;
+      mix(slot, batch, order[after < end ? after : start], epoch);
+    } else {
+      set.copy(slot.numbers, slot.images);
+      augmenter.ifPresent(a -> a.apply(slot.images, batch, epoch));
+    }
     return count;
+  }
+
+  /** Fills in images that are each mixed with the next one, their labels and weights. */
+  private void mix(BatchSlot slot, long[] batch, long next, int epoch) {
+    Augmenter mixer = augmenter.orElseThrow();
+    long[] images = Arrays.copyOf(batch, batch.length + 1);
+    images[batch.length] = next;
+    int[] numbers = Arrays.stream(images).mapToInt(image -> (int) image).toArray();
+    long bytes = (long) images.length * set.shape().elements();
+    if (unmixed.byteSize() < bytes) {
+      unmixed = Arena.ofAuto().allocate(bytes);
+    }
+    set.copy(numbers, unmixed);
+    mixer.apply(unmixed, images, epoch);
+    float[] shares = new float[batch.length];
+    for (int i = 0; i < shares.length; i++) {
+      shares[i] = mixer.share(batch[i], epoch);
+      int partner = set.label(numbers[i + 1]);
+      slot.partnerLabels.orElseThrow().setAtIndex(JAVA_INT, i, partner);
+      float own = shares[i] * weight(set.label(numbers[i]));
+      slot.weights.orElseThrow().setAtIndex(JAVA_FLOAT, i, own);
+      slot.partnerWeights
+          .orElseThrow()
+          .setAtIndex(JAVA_FLOAT, i, (1 - shares[i]) * weight(partner));
+    }
+    mixer.mix(unmixed, slot.images, shares);
+  }
+
+  private float weight(int label) {
+    return weights.length == 0 ? 1 : weights[label];
   }
 
   private Philox draw(long drawn, int epoch) {
@@ -164,9 +212,9 @@ final class BatchFiller {
     return philox.at((int) drawn, epoch, stream, purpose);
   }
 
-  /** What is left to the device: all, or where the host crops, mirroring. */
+  /** What is left to the device: all, where the host crops mirroring, of mixed images nothing. */
   private Window window(long drawn, int epoch) {
-    boolean flip = augmentation.horizontalFlip();
+    boolean flip = augmentation.horizontalFlip() && augmentation.mixup() == 0;
     int padding =
         augmenter.isEmpty() && augmentation.crop() instanceof Augmentation.Padded padded
             ? padded.pixels()

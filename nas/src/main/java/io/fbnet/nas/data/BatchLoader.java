@@ -54,11 +54,12 @@ public final class BatchLoader implements AutoCloseable {
             builder.seed,
             builder.stream);
     boolean weighted = builder.balance == ClassBalance.WEIGHTS;
+    boolean mixed = builder.augmentation.mixup() > 0;
     ownArena = builder.allocator.isPresent() ? Optional.empty() : Optional.of(Arena.ofShared());
     SegmentAllocator allocator = builder.allocator.orElseGet(ownArena::orElseThrow);
     try {
       for (int i = 0; i < builder.slots; i++) {
-        slots.add(new BatchSlot(allocator, own, builder.set.shape(), weighted));
+        slots.add(new BatchSlot(allocator, own, builder.set.shape(), weighted, mixed));
       }
     } catch (OutOfMemoryError e) {
       ownArena.ifPresent(Arena::close);
@@ -162,7 +163,9 @@ public final class BatchLoader implements AutoCloseable {
       if (order[0] == null) {
         order[0] = shuffle ? filler.order(images, epoch) : BatchFiller.unshuffled(images);
       }
-      return filler.fill(slot, order[0], batch * batchSize + first, epoch);
+      int start = batch * batchSize;
+      int end = Math.min(start + batchSize, order[0].length);
+      return filler.fill(slot, order[0], start, end, start + first, epoch);
     };
   }
 

@@ -13,17 +13,33 @@ final class BatchSlot {
   final MemorySegment labels;
   final int[] numbers;
 
-  /** Where images have weights. */
+  /** Where images have weights or are mixed. */
   final Optional<MemorySegment> weights;
 
-  BatchSlot(SegmentAllocator allocator, int batchSize, ImageShape shape, boolean weighted) {
+  /** Where images are mixed. */
+  final Optional<MemorySegment> partnerLabels;
+
+  final Optional<MemorySegment> partnerWeights;
+
+  BatchSlot(
+      SegmentAllocator allocator,
+      int batchSize,
+      ImageShape shape,
+      boolean weighted,
+      boolean mixed) {
     images = allocator.allocate((long) batchSize * shape.elements(), ALIGNMENT);
     windows = allocator.allocate((long) batchSize * Window.BYTES, ALIGNMENT);
     labels = allocator.allocate((long) batchSize * Integer.BYTES, ALIGNMENT);
     numbers = new int[batchSize];
-    weights =
-        weighted
-            ? Optional.of(allocator.allocate((long) batchSize * Float.BYTES, ALIGNMENT))
-            : Optional.empty();
+    weights = words(allocator, batchSize, weighted || mixed);
+    partnerLabels = words(allocator, batchSize, mixed);
+    partnerWeights = words(allocator, batchSize, mixed);
+  }
+
+  private static Optional<MemorySegment> words(
+      SegmentAllocator allocator, int batchSize, boolean wanted) {
+    return wanted
+        ? Optional.of(allocator.allocate((long) batchSize * Integer.BYTES, ALIGNMENT))
+        : Optional.empty();
   }
 }

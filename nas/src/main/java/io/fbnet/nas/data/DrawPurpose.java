@@ -13,6 +13,10 @@ final class DrawPurpose {
   static final int RAND_AUGMENT = 0x72616e64;
 
   static final int CUTOUT = 0x6375746f;
+
+  /** And those after it, one an attempt. */
+  static final int MIXUP = 0x6d697875;
+
   static final int SHARD_ORDER = 0x73686172;
   static final int CLASS_ORDER = 0x636c6173;
   static final int ORDER_IN_CLASS = 0x696e636c;

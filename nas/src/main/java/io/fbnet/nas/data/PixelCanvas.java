@@ -71,6 +71,16 @@ final class PixelCanvas {
     swap();
   }
 
+  /** Mirrors left to right. */
+  void mirror() {
+    for (int row = 0; row < pixels.length; row += width) {
+      for (int x = 0; x < width; x++) {
+        next[row + x] = pixels[row + width - 1 - x];
+      }
+    }
+    swap();
+  }
+
   /** Brings a rectangle to the image's size, between centres of pixels by their distance. */
   void resized(int top, int left, int rows, int columns) {
     int[] from = new int[width];

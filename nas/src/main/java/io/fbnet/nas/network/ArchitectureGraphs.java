@@ -10,6 +10,7 @@ import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.Block;
 import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
+import java.util.List;
 
 /** Graphs of one architecture, with its own weights or a supernet's. */
 public final class ArchitectureGraphs {
@@ -86,11 +87,16 @@ public final class ArchitectureGraphs {
     Value logits = network.network(network.images(batch, normalisation), architecture.blocks());
     Value labels = BatchInputs.labels(b, batch);
     Value ce = b.crossEntropy(logits, labels);
-    Value target =
-        how.labelSmoothing() == 0
-            ? ce
-            : b.crossEntropy(logits, labels, (float) how.labelSmoothing());
-    Value loss = b.mean(BatchInputs.weighted(b, target, how.weighted()));
+    float smoothing = (float) how.labelSmoothing();
+    Value target = smoothing == 0 ? ce : b.crossEntropy(logits, labels, smoothing);
+    Value each = BatchInputs.weighted(b, target, how.weighted() || how.mixed());
+    if (how.mixed()) {
+      Value partners = b.input(BatchInputs.PARTNER_LABELS, Type.I32, batch);
+      Value weights = b.input(BatchInputs.PARTNER_WEIGHTS, Type.F32, batch);
+      Value other = b.crossEntropy(logits, partners, smoothing);
+      each = b.sum(List.of(each, b.multiply(other, weights)));
+    }
+    Value loss = b.mean(each);
     b.output("loss", loss);
     b.output("ce", ce);
     b.output("rank", b.labelRank(logits, labels));

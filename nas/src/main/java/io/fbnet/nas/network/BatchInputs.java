@@ -29,6 +29,12 @@ public final class BatchInputs {
   /** The input of factors of each image's loss, of steps whose images have weights. */
   public static final String IMAGE_WEIGHTS = "image weights";
 
+  /** The input of class numbers of what images are mixed with, of steps that take such. */
+  public static final String PARTNER_LABELS = "partner labels";
+
+  /** The input of factors of the loss by those labels. */
+  public static final String PARTNER_WEIGHTS = "partner weights";
+
   private BatchInputs() {}
 
   /** Declares images and windows: normalised images [N,C,H,W]. */
@@ -100,5 +106,7 @@ public final class BatchInputs {
     program.lend(WINDOWS, batch.windows());
     program.lend(LABELS, batch.labels());
     batch.weights().ifPresent(weights -> program.lend(IMAGE_WEIGHTS, weights));
+    batch.partnerLabels().ifPresent(labels -> program.lend(PARTNER_LABELS, labels));
+    batch.partnerWeights().ifPresent(weights -> program.lend(PARTNER_WEIGHTS, weights));
   }
 }

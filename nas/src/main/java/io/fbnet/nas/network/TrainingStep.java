@@ -17,6 +17,7 @@ import java.util.List;
  * @param weightDecay batch norms and biases spared
  * @param labelSmoothing the share of the target that goes to all classes alike
  * @param weighted whether images have weights
+ * @param mixed whether images are mixed, each with another label's
  * @param gathers whether gradients are added up over several batches before an update
  * @param averages whether a moving average of weights and running statistics is kept
  */
@@ -25,6 +26,7 @@ public record TrainingStep(
     double weightDecay,
     double labelSmoothing,
     boolean weighted,
+    boolean mixed,
     boolean gathers,
     boolean averages) {
   /** The learning rate. */

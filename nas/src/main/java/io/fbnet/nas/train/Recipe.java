@@ -140,7 +140,8 @@ public record Recipe(
 
   TrainingStep step() {
     boolean weighted = balance == ClassBalance.WEIGHTS;
+    boolean mixed = augmentation.mixup() > 0;
     return new TrainingStep(
-        momentum, weightDecay, labelSmoothing, weighted, accumulate > 1, ema > 0);
+        momentum, weightDecay, labelSmoothing, weighted, mixed, accumulate > 1, ema > 0);
   }
 }

@@ -71,7 +71,7 @@ class AugmentationFlagsTest {
     assertEquals(
         Augmentation.of(new Resized(0.5), false), of(32, PETS, "--crop-area=0.5", "--no-flip"));
     assertEquals(
-        new Augmentation(new Padded(2), true, 0.4, new RandAugment(2, 9.5), 8),
+        new Augmentation(new Padded(2), true, 0.4, new RandAugment(2, 9.5), 8, 0),
         of(32, PETS, "--jitter=0.4", "--rand-augment=2,9.5", "--cutout=8"));
     assertEquals(List.of(), notes);
   }

@@ -150,10 +150,10 @@ class UnevenClassesTest {
             .toArray(String[]::new);
     assertEquals(0, warnings(SmallRuns.run(weighted).succeeded()));
     says("run/children/01", "class-weights: \"balanced\"");
-    SmallRuns.run(plain).refusedAtTheEnd(2, "begun with other flags (now --class-weights");
+    SmallRuns.run(plain).refusedAtTheEnd(2, "begun with other flags (then class-weights");
     SmallRuns.remove(run.resolve("children"));
     assertEquals(1, warnings(SmallRuns.run(plain).succeeded()));
-    SmallRuns.run(weighted).refusedAtTheEnd(2, "begun with other flags (now --class-weights");
+    SmallRuns.run(weighted).refusedAtTheEnd(2, "begun with other flags (then class-weights");
     // An older version knew neither flag.
     Path config = run.resolve("children/01/config.yaml");
     List<String> lines = new ArrayList<>(Files.readAllLines(config));
@@ -161,7 +161,11 @@ class UnevenClassesTest {
     Files.write(config, lines);
     Outcome again = SmallRuns.run(plain).succeeded();
     assertTrue(again.err().contains("child 1 of 1 is trained already"), again.err());
-    SmallRuns.run(weighted).refusedAtTheEnd(2, "begun with other flags (now --class-weights");
+    SmallRuns.run(weighted).refusedAtTheEnd(2, "begun with other flags (then class-weights");
+    // What is off leaves no line, so the child's own are looked through too.
+    lines.add("jitter: 0.5");
+    Files.write(config, lines);
+    SmallRuns.run(plain).refusedAtTheEnd(2, "then jitter: 0.5, now no jitter");
     SmallRuns.run("sample", run.toString(), "--class-weights=balanced")
         .refused(2, "--class-weights needs --train K");
   }

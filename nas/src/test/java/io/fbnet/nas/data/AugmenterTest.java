@@ -1,6 +1,8 @@
 package io.fbnet.nas.data;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -13,6 +15,7 @@ import io.fbnet.nas.data.Augmentation.Resized;
 import io.fbnet.nas.data.Augmenter.Rectangle;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
@@ -80,7 +83,8 @@ class AugmenterTest {
   void jitterHasTheMomentsOfItsDefinition() {
     // Contrast and saturation leave one grey as it is.
     Moments moments = new Moments();
-    for (byte pixel : augmented(new Augmentation(new Padded(0), false, 0.4, RandAugment.NONE, 0))) {
+    for (byte pixel :
+        augmented(new Augmentation(new Padded(0), false, 0.4, RandAugment.NONE, 0, 0))) {
       moments.add((pixel & 255) / 100.0);
     }
     moments.requireUniform("brightness", 0.6, 1.4);
@@ -91,7 +95,7 @@ class AugmenterTest {
     int side = 3;
     Moments hidden = new Moments();
     byte[] images =
-        augmented(new Augmentation(new Padded(0), false, 0, RandAugment.NONE, side), 5, 4);
+        augmented(new Augmentation(new Padded(0), false, 0, RandAugment.NONE, side, 0), 5, 4);
     for (int i = 0; i < images.length; i += 20) {
       int count = 0;
       for (int k = i; k < i + 20; k++) {
@@ -166,7 +170,7 @@ class AugmenterTest {
     ImageShape shape = new ImageShape(3, 6, 5);
     ImageSet set = noise(shape, 9);
     // So little that nothing changes but who crops.
-    Augmentation host = new Augmentation(new Padded(3), true, 1e-9, RandAugment.NONE, 0);
+    Augmentation host = new Augmentation(new Padded(3), true, 1e-9, RandAugment.NONE, 0, 0);
     assertTrue(host.changesPixels());
     Map<List<Integer>, byte[]> ours = read(set, host, 4);
     Map<List<Integer>, byte[]> plain = read(set, Augmentation.cropAndFlip(3), 4);
@@ -191,7 +195,7 @@ class AugmenterTest {
   void anImageIsChangedAlikeInWhateverBatchItLies() {
     for (ImageShape shape : List.of(new ImageShape(3, 13, 9), new ImageShape(1, 8, 11))) {
       ImageSet set = noise(shape, 11);
-      Augmentation all = new Augmentation(new Resized(0.2), true, 0.4, new RandAugment(2, 9), 4);
+      Augmentation all = new Augmentation(new Resized(0.2), true, 0.4, new RandAugment(2, 9), 4, 0);
       Map<List<Integer>, byte[]> one = read(set, all, 1);
       Map<List<Integer>, byte[]> five = read(set, all, 5);
       int changed = 0;
@@ -213,10 +217,10 @@ class AugmenterTest {
     for (Augmentation how :
         List.of(
             Augmentation.of(new Resized(0.2), false),
-            new Augmentation(new Padded(3), false, 1e-9, RandAugment.NONE, 0),
-            new Augmentation(new Padded(0), false, 0.4, RandAugment.NONE, 0),
-            new Augmentation(new Padded(0), false, 0, new RandAugment(3, 20), 0),
-            new Augmentation(new Padded(0), false, 0, RandAugment.NONE, 3))) {
+            new Augmentation(new Padded(3), false, 1e-9, RandAugment.NONE, 0, 0),
+            new Augmentation(new Padded(0), false, 0.4, RandAugment.NONE, 0, 0),
+            new Augmentation(new Padded(0), false, 0, new RandAugment(3, 20), 0, 0),
+            new Augmentation(new Padded(0), false, 0, RandAugment.NONE, 3, 0))) {
       byte[] images = new byte[3 * pixels.length];
       for (int i = 0; i < 3; i++) {
         System.arraycopy(pixels, 0, images, i * pixels.length, pixels.length);
@@ -229,6 +233,105 @@ class AugmenterTest {
       assertArrayEquals(
           first, Arrays.copyOfRange(images, 2 * pixels.length, images.length), how + seed());
     }
+  }
+
+  @Test
+  void sharesOfMixturesHaveTheMomentsOfTheirDefinition() {
+    for (double strength : new double[] {0.2, 1}) {
+      Augmenter mixer =
+          new Augmenter(
+              Augmentation.none().withMixup(strength),
+              new ImageShape(1, 1, 1),
+              new byte[1],
+              SEED,
+              1);
+      Moments shares = new Moments();
+      for (int i = 0; i < DRAWS; i++) {
+        shares.add(mixer.share(i, 0));
+      }
+      shares.requireMean("share", 0.5);
+      double variance = 1 / (4 * (2 * strength + 1));
+      assertEquals(variance, shares.variance(), 0.03 * variance, strength + seed());
+      assertTrue(shares.least >= 0 && shares.most <= 1, seed());
+    }
+    // So small a strength that its powers are no numbers any more: one image or the other.
+    Augmenter least =
+        new Augmenter(
+            Augmentation.none().withMixup(1e-6), new ImageShape(1, 1, 1), new byte[1], SEED, 1);
+    for (int i = 0; i < 100; i++) {
+      float share = least.share(i, 0);
+      assertTrue(share < 1e-6 || share > 1 - 1e-6, share + seed());
+    }
+  }
+
+  /**
+   * Each image with the next one of the batch, whichever ranks have them, and the last the first.
+   */
+  @Test
+  void imagesAreMixedWithTheNextOne() {
+    ImageShape shape = new ImageShape(3, 7, 5);
+    int n = shape.elements();
+    ImageSet set = noise(shape, 13);
+    Augmentation unmixed = new Augmentation(new Padded(2), true, 0.3, RandAugment.NONE, 2, 0);
+    Augmentation mixed = unmixed.withMixup(0.7);
+    Augmenter mixer = new Augmenter(mixed, shape, new byte[3], SEED, 7);
+    Map<List<Integer>, byte[]> plain = mirrored(set, unmixed);
+    int epoch = 1;
+    for (int ranks : new int[] {1, 2, 4}) {
+      List<Integer> order = new ArrayList<>();
+      List<byte[]> images = new ArrayList<>();
+      List<Float> weights = new ArrayList<>();
+      List<Float> partners = new ArrayList<>();
+      for (int rank = 0; rank < ranks; rank++) {
+        try (BatchLoader loader =
+            BatchLoader.over(set, IntStream.range(0, set.size()).toArray())
+                .batchSize(8)
+                .share(rank, ranks)
+                .augmentation(mixed)
+                .random(SEED, 7)
+                .shuffle(true)
+                .dropLast(true)
+                .build()) {
+          loader.start(epoch, 0);
+          Batch read = loader.next();
+          for (int i = 0; i < 8 / ranks; i++) {
+            order.add(read.imageNumbers()[i]);
+            images.add(read.images().asSlice((long) i * n, n).toArray(JAVA_BYTE));
+            weights.add(read.weights().orElseThrow().getAtIndex(JAVA_FLOAT, i));
+            partners.add(read.partnerWeights().orElseThrow().getAtIndex(JAVA_FLOAT, i));
+            assertEquals(0, read.windows().getAtIndex(JAVA_INT, 3L * i + 2), "mirrored already");
+          }
+        }
+      }
+      for (int i = 0; i < 8; i++) {
+        float share = mixer.share(order.get(i), epoch);
+        assertEquals(share, weights.get(i), "rank of " + ranks + seed());
+        assertEquals(1, weights.get(i) + partners.get(i), 1e-6f);
+        byte[] own = plain.get(List.of(epoch, order.get(i)));
+        byte[] other = plain.get(List.of(epoch, order.get((i + 1) % 8)));
+        for (int k = 0; k < n; k++) {
+          double wanted = share * (own[k] & 255) + (1 - share) * (other[k] & 255);
+          assertEquals(wanted, images.get(i)[k] & 255, 0.51, ranks + " ranks, image " + i + seed());
+        }
+      }
+    }
+  }
+
+  /** Images as a loader gives them, mirrored by hand where the device would. */
+  private static Map<List<Integer>, byte[]> mirrored(ImageSet set, Augmentation how) {
+    Map<List<Integer>, byte[]> images = read(set, how, 1);
+    images.forEach(
+        (key, image) -> {
+          Philox draw =
+              new Philox(SEED).at(key.get(1), key.get(0), 7, DrawPurpose.ORDER_AND_AUGMENTATION);
+          if (draw.w3 < 0) {
+            PixelCanvas canvas = new PixelCanvas(set.shape(), new byte[3]);
+            canvas.read(MemorySegment.ofArray(image), 0);
+            canvas.mirror();
+            canvas.write(MemorySegment.ofArray(image), 0);
+          }
+        });
+    return images;
   }
 
   private static ImageSet noise(ImageShape shape, int count) {

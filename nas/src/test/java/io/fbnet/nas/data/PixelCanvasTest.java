@@ -65,6 +65,12 @@ class PixelCanvasTest {
   }
 
   @Test
+  void mirroredIsLeftToRight() {
+    assertArrayEquals(
+        new int[] {3, 2, 1, 6, 5, 4}, after(1, 2, 3, PixelCanvas::mirror, 1, 2, 3, 4, 5, 6));
+  }
+
+  @Test
   void affineTakesTheNearestPixel() {
     assertArrayEquals(new int[] {7, 1, 2}, row(c -> c.affine(1, 0, 0, 1, -1, 0), 1, 2, 3));
     // A quarter turn.

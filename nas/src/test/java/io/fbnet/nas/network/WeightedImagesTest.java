@@ -66,7 +66,7 @@ class WeightedImagesTest {
               Architecture.of("", SPACE, new int[SPACE.layerCount()]),
               BATCH,
               NORMALISATION,
-              new TrainingStep(0.9, 1e-4, 0.1, weighted, false, false));
+              new TrainingStep(0.9, 1e-4, 0.1, weighted, false, false, false));
       case "w" -> supernet(weighted).weightStep(BATCH);
       case "theta" -> supernet(weighted).thetaStep(BATCH);
       case "theta by path" -> supernet(weighted).withSetsOfBlocks().thetaPathStep(BATCH);

@@ -101,9 +101,11 @@ class TrainerTest {
     try (Backend backend = Devices.open(device);
         Step whole =
             new Step(
-                backend, parts * BATCH, new TrainingStep(0.9, 1e-2, 0.1, false, false, false));
+                backend,
+                parts * BATCH,
+                new TrainingStep(0.9, 1e-2, 0.1, false, false, false, false));
         Step gathered =
-            new Step(backend, BATCH, new TrainingStep(0.9, 1e-2, 0.1, false, true, false))) {
+            new Step(backend, BATCH, new TrainingStep(0.9, 1e-2, 0.1, false, false, true, false))) {
       gathered.program.set(TrainingStep.GATHER_SHARE, 1.0 / parts);
       for (int number = 0; number < 2; number++) {
         whole.run(parts, number);
@@ -132,7 +134,8 @@ class TrainerTest {
   void theAverageFollowsWeightsAndStatistics(String device) {
     double[] keeps = {0, 0.1, 0.5, 0.9f};
     try (Backend backend = Devices.open(device);
-        Step step = new Step(backend, BATCH, new TrainingStep(0.9, 0, 0, false, false, true))) {
+        Step step =
+            new Step(backend, BATCH, new TrainingStep(0.9, 0, 0, false, false, false, true))) {
       step.program.set(NetworkBuilder.NORM_MOMENTUM, 0.1);
       for (String set : new String[] {NetworkBuilder.WEIGHTS, NetworkBuilder.STATISTICS}) {
         double[] expected = new double[(int) step.store.layout(set).size()];
