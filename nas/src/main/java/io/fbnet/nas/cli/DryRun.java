@@ -14,6 +14,9 @@ import java.util.function.ObjLongConsumer;
 
 /** Two steps of each kind on real images, for their memory and time. */
 final class DryRun {
+  /** Batches by which the host's time for one is measured. */
+  private static final int BATCHES = 8;
+
   private static final long MIB = 1 << 20;
   private static final int STEPS_TIMED = 7;
 
@@ -49,7 +52,16 @@ final class DryRun {
         (long) search.settings().epochs()
             * search.settings().weightBatches(search.loop().splits().first().length);
     long thetaSteps = search.loop().totalSteps() - weightSteps;
-    double seconds = weightSteps * weight + thetaSteps * theta;
+    double images = secondsOfABatch(search);
+    if (images > weight) {
+      text.append(
+          String.format(
+              Locale.ROOT,
+              "the host takes %.3f s to read and augment a batch, longer than a step, which waits"
+                  + " for it: ask for less augmentation, or give the search more processors%n",
+              images));
+    }
+    double seconds = weightSteps * Math.max(weight, images) + thetaSteps * Math.max(theta, images);
     text.append(
         String.format(
             Locale.ROOT,
@@ -108,16 +120,34 @@ final class DryRun {
     return seconds;
   }
 
+  /** Seconds in which the host makes a batch beside the steps. */
+  private static double secondsOfABatch(Search search) {
+    try (BatchLoader loader = loader(search)) {
+      int count = Math.min(BATCHES, loader.batches());
+      loader.start(0, 0);
+      long start = System.nanoTime();
+      for (int i = 0; i < count; i++) {
+        loader.next();
+      }
+      return (System.nanoTime() - start) / 1e9 / count;
+    }
+  }
+
+  private static BatchLoader loader(Search search) {
+    return BatchLoader.over(search.data().train(), search.loop().splits().first())
+        .batchSize(search.settings().batch())
+        .augmentation(search.settings().augmentation())
+        .background(search.data().normalisation())
+        .balance(search.settings().balance())
+        .shuffle(true)
+        .dropLast(true)
+        .build();
+  }
+
   /** Seconds of each step, on one batch. */
   private static double[] seconds(Search search, ObjLongConsumer<Batch> step, int count) {
     double[] seconds = new double[count];
-    try (BatchLoader loader =
-        BatchLoader.over(search.data().train(), search.loop().splits().first())
-            .batchSize(search.settings().batch())
-            .balance(search.settings().balance())
-            .shuffle(true)
-            .dropLast(true)
-            .build()) {
+    try (BatchLoader loader = loader(search)) {
       loader.start(0, 0);
       Batch batch = loader.next();
       for (int i = 0; i < count; i++) {

@@ -65,7 +65,8 @@ public record ClassCounts(List<String> classes, List<Integer> images) {
             Locale.ROOT,
             "'%s' has %d training images and '%s' %d, fewer by a factor of more than %d, so rare"
                 + " classes may hardly be learned: --class-weights balanced has every class count"
-                + " as much in the loss, --class-sampling balanced shows every class as often",
+                + " as much in the loss, --class-sampling balanced shows every class as often (not"
+                + " of shards)",
             classes.get(most),
             images.get(most),
             classes.get(fewest),
