@@ -5,9 +5,9 @@ import io.fbnet.nas.data.Augmentation;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.ImageShape;
 import java.util.List;
-import java.util.Locale;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 
 /** How training images are augmented. */
@@ -163,21 +163,6 @@ final class AugmentationFlags {
 
   /** The flags that have a value, as lines of a configuration. */
   String text() {
-    StringBuilder text = new StringBuilder();
-    line(text, "crop", crop == null ? null : crop.toString().toLowerCase(Locale.ROOT));
-    line(text, "crop-padding", cropPadding);
-    line(text, "crop-area", cropArea);
-    line(text, "flip", flip);
-    line(text, "jitter", jitter);
-    line(text, "rand-augment", randAugment);
-    line(text, "cutout", cutout);
-    return text.toString();
-  }
-
-  private static void line(StringBuilder text, String key, Object value) {
-    if (value != null) {
-      String written = value instanceof String word ? "\"" + word + "\"" : value.toString();
-      text.append(key).append(": ").append(written).append('\n');
-    }
+    return ConfigFile.resolved(CommandSpec.forAnnotatedObject(this), List.of());
   }
 }

@@ -277,25 +277,21 @@ final class PixelCanvas {
   }
 
   private void replace(IntUnaryOperator value) {
-    byte[] table = table(value);
-    for (int i = 0; i < pixels.length; i++) {
-      pixels[i] = table[pixels[i] & 255];
-    }
+    replace(0, channels, value);
   }
 
   private void replace(int channel, IntUnaryOperator value) {
-    byte[] table = table(value);
-    for (int i = channel * plane; i < (channel + 1) * plane; i++) {
-      pixels[i] = table[pixels[i] & 255];
-    }
+    replace(channel, channel + 1, value);
   }
 
-  private static byte[] table(IntUnaryOperator value) {
+  private void replace(int fromChannel, int toChannel, IntUnaryOperator value) {
     byte[] table = new byte[256];
     for (int v = 0; v < table.length; v++) {
       table[v] = (byte) value.applyAsInt(v);
     }
-    return table;
+    for (int i = fromChannel * plane; i < toChannel * plane; i++) {
+      pixels[i] = table[pixels[i] & 255];
+    }
   }
 
   private static int clamp(double value) {

@@ -179,14 +179,19 @@ class RankSearchTest {
       float[] expected = one.sets().get(s);
       assertArrayEquals(two.get(0).sets().get(s), two.get(1).sets().get(s), "set " + s);
       float[] found = two.get(0).sets().get(s);
-      double error = 0;
-      double norm = 0;
-      for (int i = 0; i < expected.length; i++) {
-        error += Math.pow(expected[i] - found[i], 2);
-        norm += Math.pow(expected[i], 2);
-      }
-      assertTrue(Math.sqrt(error) <= 2e-4 * Math.sqrt(norm), "set " + s + ": " + error);
+      assertNear(expected, found, "set " + s);
     }
+  }
+
+  /** What ranks end with, within rounding: two parts in ten thousand of the whole. */
+  static void assertNear(float[] expected, float[] found, String what) {
+    double error = 0;
+    double norm = 0;
+    for (int i = 0; i < expected.length; i++) {
+      error += Math.pow(expected[i] - found[i], 2);
+      norm += Math.pow(expected[i], 2);
+    }
+    assertTrue(Math.sqrt(error) <= 2e-4 * Math.sqrt(norm), what + ": " + error);
   }
 
   @Test

@@ -192,15 +192,7 @@ class UnevenSearchTest {
     }
     for (int s = 0; s < one.sets().size(); s++) {
       assertArrayEquals(two.get(0).sets().get(s), two.get(1).sets().get(s), what);
-      float[] expected = one.sets().get(s);
-      float[] found = two.get(0).sets().get(s);
-      double error = 0;
-      double norm = 0;
-      for (int i = 0; i < expected.length; i++) {
-        error += Math.pow(expected[i] - found[i], 2);
-        norm += Math.pow(expected[i], 2);
-      }
-      assertTrue(Math.sqrt(error) <= 2e-4 * Math.sqrt(norm), what + ", set " + s + ": " + error);
+      RankSearchTest.assertNear(one.sets().get(s), two.get(0).sets().get(s), what + ", set " + s);
     }
   }
 }
