@@ -5,6 +5,7 @@
 // launch (kilobytes move), so they are kept simple.
 #include "port.h"
 #include "kernels.h"
+#include "activation.h"
 
 KERNEL dot_constants_forward(const float* __restrict__ x, const float* __restrict__ constants,
                              float offset, float* __restrict__ y, int rows, int size) {
@@ -30,12 +31,34 @@ KERNEL dot_constants_backward(const float* __restrict__ dy, const float* __restr
 }
 EXPORT_FLAT_KERNEL(dot_constants_backward)
 
-// The functions: 0 log(max(x, p)), 1 x^p, 2 p x. The comparison keeps a NaN, which fmaxf would drop.
+// The functions: 0 log(max(x, p)), 1 x^p, 2 p x, 3 sigmoid, 4 hard sigmoid, and the activations of activation.h.
+// The comparison keeps a NaN, which fmaxf would drop.
+INLINE float pointwiseAt(float v, int function, float p) {
+  switch (function) {
+    case 0: return logf(v < p ? p : v);
+    case 1: return powf(v, p);
+    case 2: return p * v;
+    case 3: return sigmoid(v);
+    case 4: return hardSigmoid(v);
+    default: return activation(v, function);
+  }
+}
+
+INLINE float pointwiseSlope(float v, int function, float p) {
+  switch (function) {
+    case 0: return v < p ? 0.0f : 1.0f / v;
+    case 1: return p * powf(v, p - 1.0f);
+    case 2: return p;
+    case 3: return sigmoid(v) * sigmoid(-v);
+    case 4: return v > -3.0f && v < 3.0f ? 1.0f / 6.0f : 0.0f;
+    default: return activationSlope(v, function);
+  }
+}
+
 KERNEL pointwise_forward(const float* __restrict__ x, int function, float p, float* __restrict__ y,
                          long long n) {
   for (long long i = threadOfGrid(); i < n; i += threadsOfGrid()) {
-    const float v = x[i];
-    y[i] = function == 0 ? logf(v < p ? p : v) : function == 1 ? powf(v, p) : p * v;
+    y[i] = pointwiseAt(x[i], function, p);
   }
 }
 EXPORT_FLAT_KERNEL(pointwise_forward)
@@ -43,11 +66,7 @@ EXPORT_FLAT_KERNEL(pointwise_forward)
 KERNEL pointwise_backward(const float* __restrict__ x, const float* __restrict__ dy, int function, float p,
                           float* __restrict__ dx, long long n) {
   for (long long i = threadOfGrid(); i < n; i += threadsOfGrid()) {
-    const float v = x[i];
-    const float slope = function == 0   ? (v < p ? 0.0f : 1.0f / v)
-                        : function == 1 ? p * powf(v, p - 1.0f)
-                                        : p;
-    dx[i] = slope * dy[i];
+    dx[i] = pointwiseSlope(x[i], function, p) * dy[i];
   }
 }
 EXPORT_FLAT_KERNEL(pointwise_backward)

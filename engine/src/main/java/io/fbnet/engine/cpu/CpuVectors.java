@@ -294,15 +294,7 @@ final class CpuVectors {
     int n = size(p.y());
     return () -> {
       for (int i = 0; i < n; i++) {
-        double v = get(x, i);
-        set(
-            y,
-            i,
-            switch (p.function()) {
-              case LOG -> Math.log(Math.max(v, p.p()));
-              case POWER -> Math.pow(v, p.p());
-              case SCALE -> v * p.p();
-            });
+        set(y, i, p.function().of(get(x, i), p.p()));
       }
     };
   }
@@ -315,14 +307,7 @@ final class CpuVectors {
     int n = size(p.dx());
     return () -> {
       for (int i = 0; i < n; i++) {
-        double v = get(x, i);
-        double slope =
-            switch (p.function()) {
-              case LOG -> v < p.p() ? 0 : 1 / v;
-              case POWER -> p.p() * Math.pow(v, p.p() - 1);
-              case SCALE -> p.p();
-            };
-        set(dx, i, slope * get(dy, i));
+        set(dx, i, p.function().slope(get(x, i), p.p()) * get(dy, i));
       }
     };
   }

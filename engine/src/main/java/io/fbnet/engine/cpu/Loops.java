@@ -18,6 +18,9 @@ interface Loops {
   /** How the loops are carried out, for a person. */
   String description();
 
+  /** Loops over the same images that not every network needs. */
+  Activations activations();
+
   /** Adds over pixels, lane by lane: acc[lane] += x - shift, acc[lanes + lane] += (x - shift)^2. */
   void moments(MemorySegment x, long at, int pixels, float[] shift, int channel, float[] acc);
 

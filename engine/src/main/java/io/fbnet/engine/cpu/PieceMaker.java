@@ -45,6 +45,10 @@ record PieceMaker(
       case Op.ChannelShuffle s -> CpuImages.channelShuffle(this, s);
       case Op.GlobalPool p -> CpuImages.globalPool(this, p);
       case Op.GlobalPoolBackward p -> CpuImages.globalPoolBackward(this, p);
+      case Op.Pointwise p -> CpuActivations.forward(this, p);
+      case Op.PointwiseBackward p -> CpuActivations.backward(this, p);
+      case Op.ScaleChannels s -> CpuActivations.scaleChannels(this, s);
+      case Op.ScaleChannelsBackwardFactors s -> CpuActivations.backwardFactors(this, s);
       default ->
           throw new IllegalArgumentException(
               String.format(

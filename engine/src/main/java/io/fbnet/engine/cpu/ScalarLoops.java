@@ -34,11 +34,16 @@ final class ScalarLoops implements Loops {
     return "scalar";
   }
 
-  private float get(MemorySegment s, long at) {
+  @Override
+  public Activations activations() {
+    return new ScalarActivations(this);
+  }
+
+  float get(MemorySegment s, long at) {
     return bf16 ? Bf16.widen(s.get(JAVA_SHORT, at)) : s.get(JAVA_FLOAT, at);
   }
 
-  private void set(MemorySegment s, long at, float v) {
+  void set(MemorySegment s, long at, float v) {
     if (bf16) {
       s.set(JAVA_SHORT, at, Bf16.round(v));
     } else {

@@ -113,7 +113,9 @@ final class Stages {
       case Op.BatchNormApply bn -> true;
       case Op.WeightedSumBackwardInput w -> true;
       case Op.GlobalPoolBackward p -> true;
+      case Op.ScaleChannels s -> true;
       case Op.ChannelShuffle s -> recipes.containsKey(s.x());
+      case Op.Pointwise p -> recipes.containsKey(p.x());
       case Op.Sum s -> s.xs().size() <= 2 && s.xs().stream().anyMatch(recipes::containsKey);
       default -> false;
     };

@@ -1,84 +1,39 @@
 package io.fbnet.engine.cpu;
 
-import io.fbnet.engine.backend.Precision;
-import java.io.IOException;
-import java.io.InputStream;
-import java.io.UncheckedIOException;
-import java.lang.constant.ConstantDescs;
+import static io.fbnet.engine.cpu.VectorMemory.LANES;
+import static io.fbnet.engine.cpu.VectorMemory.SPECIES;
+
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandles;
-import java.lang.invoke.MethodType;
-import java.nio.ByteOrder;
-import java.util.Objects;
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.IntVector;
-import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
-import jdk.incubator.vector.VectorShape;
-import jdk.incubator.vector.VectorSpecies;
 
 /**
  * The loops on the Vector API: a block of channels is one vector of the machine's preferred size.
  *
  * <p>Until Java has compiled them they run a thousand times slower, so they are written to be
  * compiled once and soon. A segment's bounds are checked when a loop begins; within it, vectors are
- * read at addresses of one segment that covers all memory, for the checks of each access in a
- * segment of its own make the compiler's work several times longer and have to be compiled again
- * whenever one turns out otherwise than before. A loop with and one without ReLU are two methods: a
- * branch not taken at first would be compiled again, too. Loads take a long offset; with an int
- * index they are several times slower.
- *
- * <p>For bf16 the class is defined a second time, see {@link #bf16}: to Java's compilers its loops
- * are others, with conversions where vectors are loaded and stored, and no branch on the type.
+ * read as {@link VectorMemory} says. A loop with and one without ReLU are two methods: a branch not
+ * taken at first would be compiled again, too. Loads take a long offset; with an int index they are
+ * several times slower.
  */
-@SuppressWarnings("restricted") // all memory
 final class VectorLoops implements Loops {
-  private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
-  private static final int LANES = SPECIES.length();
-  private static final VectorSpecies<Integer> BITS =
-      VectorSpecies.of(int.class, SPECIES.vectorShape());
-  private static final VectorSpecies<Short> HALVES =
-      VectorSpecies.of(short.class, VectorShape.forBitSize(Short.SIZE * LANES));
-  private static final boolean BF16 = definedForBf16();
+  private static final boolean BF16 = VectorMemory.isForBf16(MethodHandles.lookup());
   private static final int ELEMENT = BF16 ? Short.BYTES : Float.BYTES;
   private static final long STEP = (long) ELEMENT * LANES;
   private static final int WIDENING = Float.BYTES / ELEMENT;
   private static final long WIDE_STEP = (long) Float.BYTES * LANES;
   private static final long TILE = 1 << 13;
   private static final long DOT_PIECE = 4096L * ELEMENT;
-  private static final ByteOrder ORDER = ByteOrder.nativeOrder();
-  private static final MemorySegment MEMORY = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
 
   /** Whether a vector of this machine is a block of channels that oneDNN knows. */
   static boolean fits() {
     return LANES == 8 || LANES == 16;
   }
 
-  /** {@return the loops over bf16: this class, defined anew with that said in its class data} */
+  /** {@return the loops over bf16} */
   static Loops bf16() {
-    MethodHandles.Lookup lookup = MethodHandles.lookup();
-    try (InputStream code = VectorLoops.class.getResourceAsStream("VectorLoops.class")) {
-      MethodHandles.Lookup defined =
-          lookup.defineHiddenClassWithClassData(code.readAllBytes(), Precision.BF16, true);
-      return (Loops)
-          defined
-              .findConstructor(defined.lookupClass(), MethodType.methodType(void.class))
-              .invoke();
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    } catch (Throwable e) {
-      throw new IllegalStateException("the loops over bf16 could not be defined", e);
-    }
-  }
-
-  private static boolean definedForBf16() {
-    try {
-      return MethodHandles.classData(
-              MethodHandles.lookup(), ConstantDescs.DEFAULT_NAME, Precision.class)
-          == Precision.BF16;
-    } catch (IllegalAccessException e) {
-      throw new IllegalStateException(e);
-    }
+    return (Loops) VectorMemory.anewForBf16(MethodHandles.lookup());
   }
 
   @Override
@@ -96,55 +51,25 @@ final class VectorLoops implements Loops {
     return "vectors of " + LANES;
   }
 
-  /** Where some bytes of a segment begin in {@link #MEMORY}, after a look at its bounds. */
+  @Override
+  public Activations activations() {
+    return VectorActivations.of(BF16);
+  }
+
   private static long address(MemorySegment s, long at, long bytes) {
-    Objects.checkFromIndexSize(at, bytes, s.byteSize());
-    if (bytes % STEP != 0) {
-      throw new IllegalArgumentException(bytes + " bytes are no whole vectors");
-    }
-    return s.address() + at;
+    return VectorMemory.address(s, at, bytes, STEP);
   }
 
   private static FloatVector load(long address) {
-    return BF16 ? loadNarrow(address) : loadWide(address);
+    return BF16 ? VectorMemory.loadNarrow(address) : VectorMemory.loadWide(address);
   }
 
   private static void store(FloatVector v, long address) {
     if (BF16) {
-      storeNarrow(v, address);
+      VectorMemory.storeNarrow(v, address);
     } else {
-      storeWide(v, address);
+      VectorMemory.storeWide(v, address);
     }
-  }
-
-  private static FloatVector loadWide(long address) {
-    return FloatVector.fromMemorySegment(SPECIES, MEMORY, address, ORDER);
-  }
-
-  private static void storeWide(FloatVector v, long address) {
-    v.intoMemorySegment(MEMORY, address, ORDER);
-  }
-
-  private static FloatVector loadNarrow(long address) {
-    ShortVector halves = ShortVector.fromMemorySegment(HALVES, MEMORY, address, ORDER);
-    IntVector bits = (IntVector) halves.convertShape(VectorOperators.ZERO_EXTEND_S2I, BITS, 0);
-    return bits.lanewise(VectorOperators.LSHL, Bf16.SHIFT).reinterpretAsFloats();
-  }
-
-  /**
-   * Rounds to the nearest, to even between two, as {@link Bf16#round} does: with few constants, for
-   * the compiler loads each anew for every vector.
-   */
-  private static void storeNarrow(FloatVector v, long address) {
-    IntVector bits = v.reinterpretAsInts();
-    // -1 where the last bit that is kept is odd.
-    IntVector odd =
-        bits.lanewise(VectorOperators.LSHL, Bf16.SHIFT - 1)
-            .lanewise(VectorOperators.ASHR, Integer.SIZE - 1);
-    IntVector rounded = bits.add(Bf16.HALF).sub(odd).lanewise(VectorOperators.LSHR, Bf16.SHIFT);
-    IntVector made = rounded.blend(Bf16.NAN, v.compare(VectorOperators.NE, v).cast(BITS));
-    ((ShortVector) made.convertShape(VectorOperators.I2S, HALVES, 0))
-        .intoMemorySegment(MEMORY, address, ORDER);
   }
 
   private static FloatVector array(float[] a, int at) {
@@ -501,7 +426,7 @@ final class VectorLoops implements Loops {
 
   private static void widen(long x, long y, long wide) {
     for (long o = 0; o < wide; o += WIDE_STEP) {
-      storeWide(load(x + o / WIDENING), y + o);
+      VectorMemory.storeWide(load(x + o / WIDENING), y + o);
     }
   }
 
@@ -513,7 +438,7 @@ final class VectorLoops implements Loops {
 
   private static void narrow(long x, long y, long wide) {
     for (long o = 0; o < wide; o += WIDE_STEP) {
-      store(loadWide(x + o), y + o / WIDENING);
+      store(VectorMemory.loadWide(x + o), y + o / WIDENING);
     }
   }
 

@@ -109,6 +109,11 @@ final class CudaCompiler implements GraphCompiler {
       case Op.ChannelShuffle s -> CudaMix.channelShuffle(context, s, memory);
       case Op.GlobalPool p -> CudaMix.globalPool(context, p, memory);
       case Op.GlobalPoolBackward p -> CudaMix.globalPoolBackward(context, p, memory);
+      case Op.Pointwise p when context.image(p.x()) -> CudaActivations.forward(context, p, memory);
+      case Op.PointwiseBackward p when context.image(p.x()) ->
+          CudaActivations.backward(context, p, memory);
+      case Op.ScaleChannels s -> CudaActivations.scaleChannels(context, s, memory);
+      case Op.ScaleChannelsBackwardFactors s -> CudaActivations.backwardFactors(context, s, memory);
       case Op.MeanOverRanks means -> new CudaRankMeans(context, means, memory);
       case Op.AllFinite f -> CudaUpdates.allFinite(context, f, memory);
       case Op.SgdUpdate s -> CudaUpdates.sgd(context, s, memory);

@@ -126,6 +126,9 @@ final class CudaVectors {
           case LOG -> 0;
           case POWER -> 1;
           case SCALE -> 2;
+          case SIGMOID -> 3;
+          case HARD_SIGMOID -> 4;
+          case RELU, SWISH, HARD_SWISH -> CudaActivations.code(function);
         };
     return arguments.i32(code).f32(p);
   }

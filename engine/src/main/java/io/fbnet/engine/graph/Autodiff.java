@@ -174,6 +174,7 @@ public final class Autodiff {
       case Op.Pointwise p ->
           builder.add(new Op.PointwiseBackward(p.x(), dy, p.function(), p.p(), fresh(p.x())));
       case Op.Multiply m -> multiply(m, dy);
+      case Op.ScaleChannels s -> scaleChannels(s, dy);
       case Op.Mean m -> builder.add(new Op.MeanBackward(dy, fresh(m.x())));
       default ->
           throw new IllegalArgumentException(
@@ -262,6 +263,15 @@ public final class Autodiff {
     }
     if (needs(m.b())) {
       builder.add(new Op.Multiply(dy, m.a(), fresh(m.b())));
+    }
+  }
+
+  private void scaleChannels(Op.ScaleChannels s, Value dy) {
+    if (needs(s.x())) {
+      builder.add(new Op.ScaleChannels(dy, s.s(), fresh(s.x())));
+    }
+    if (needs(s.s())) {
+      builder.add(new Op.ScaleChannelsBackwardFactors(s.x(), dy, fresh(s.s())));
     }
   }
 

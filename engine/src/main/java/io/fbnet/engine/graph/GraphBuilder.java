@@ -605,13 +605,45 @@ public final class GraphBuilder {
   /**
    * {@return the result of a {@link Op.Pointwise}, of the shape of x}
    *
-   * @param x of any shape
+   * @param x of any shape; images where the function is an activation
    * @param function which one
    * @param p its parameter
    */
   public Value pointwise(Value x, Op.Function function, float p) {
+    require(
+        x.shape().rank() != 4 || function.isActivation(),
+        "%s is no activation, and %s are images",
+        function,
+        x);
     Value y = value(function.name().toLowerCase(java.util.Locale.ROOT), x.shape());
     add(new Op.Pointwise(x, function, p, y));
+    return y;
+  }
+
+  /**
+   * {@return the same of a function without a parameter}
+   *
+   * @param x of any shape; images where the function is an activation
+   * @param function which one
+   */
+  public Value pointwise(Value x, Op.Function function) {
+    return pointwise(x, function, 0);
+  }
+
+  /**
+   * {@return the result of a {@link Op.ScaleChannels} [N,C,H,W]}
+   *
+   * @param x images [N,C,H,W]
+   * @param s factors [N,C]
+   */
+  public Value scaleChannels(Value x, Value s) {
+    require(
+        x.shape().rank() == 4 && s.shape().equals(Shape.of(x.shape().get(0), x.shape().get(1))),
+        "the factors %s are not those of the channels of %s",
+        s,
+        x);
+    Value y = value("scaled", x.shape());
+    add(new Op.ScaleChannels(x, s, y));
     return y;
   }
 

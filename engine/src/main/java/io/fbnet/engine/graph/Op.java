@@ -788,22 +788,78 @@ public sealed interface Op {
     }
   }
 
-  /** Element-wise functions of one parameter p. */
+  /** Element-wise functions, some of them of one parameter p. */
   enum Function {
     /** log(max(x, p)); its gradient is 0 below p. */
     LOG,
     /** x^p, x above 0. */
     POWER,
     /** p x. */
-    SCALE
+    SCALE,
+    /** max(0, x). */
+    RELU,
+    /** 1 / (1 + e^-x). */
+    SIGMOID,
+    /** min(max(0, x + 3), 6) / 6. */
+    HARD_SIGMOID,
+    /** x sigmoid(x) (arXiv 1710.05941, beta 1). */
+    SWISH,
+    /** x hard_sigmoid(x) (arXiv 1905.02244). */
+    HARD_SWISH;
+
+    /**
+     * {@return whether it can follow a layer: images may be its operand} Such a function is 0 at 0,
+     * so what a back end lays between images stays as it is.
+     */
+    public boolean isActivation() {
+      return this == RELU || this == SWISH || this == HARD_SWISH;
+    }
+
+    /**
+     * {@return f(x)}
+     *
+     * @param x where
+     * @param p the parameter, of the functions that have one
+     */
+    public double of(double x, double p) {
+      return switch (this) {
+        case LOG -> Math.log(Math.max(x, p));
+        case POWER -> Math.pow(x, p);
+        case SCALE -> x * p;
+        case RELU -> Math.max(0, x);
+        case SIGMOID -> 1 / (1 + Math.exp(-x));
+        case HARD_SIGMOID -> Math.min(Math.max(0, x + 3), 6) / 6;
+        case SWISH -> x / (1 + Math.exp(-x));
+        case HARD_SWISH -> x * HARD_SIGMOID.of(x, p);
+      };
+    }
+
+    /**
+     * {@return f'(x), and 0 where f has a corner: at 0 of a ReLU, at -3 and 3 of a hard sigmoid}
+     *
+     * @param x where
+     * @param p the parameter, of the functions that have one
+     */
+    public double slope(double x, double p) {
+      return switch (this) {
+        case LOG -> x < p ? 0 : 1 / x;
+        case POWER -> p * Math.pow(x, p - 1);
+        case SCALE -> p;
+        case RELU -> x > 0 ? 1 : 0;
+        case SIGMOID -> SIGMOID.of(x, p) * SIGMOID.of(-x, p);
+        case HARD_SIGMOID -> x > -3 && x < 3 ? 1 / 6.0 : 0;
+        case SWISH -> SIGMOID.of(x, p) * (1 + x * SIGMOID.of(-x, p));
+        case HARD_SWISH -> HARD_SIGMOID.of(x, p) + x * HARD_SIGMOID.slope(x, p);
+      };
+    }
   }
 
   /**
    * y = f(x).
    *
-   * @param x of any shape
+   * @param x of any shape; where it is images f is an activation
    * @param function f
-   * @param p its parameter
+   * @param p its parameter, of the functions that have one
    * @param y of the shape of x
    */
   record Pointwise(Value x, Function function, float p, Value y) implements Op {
@@ -836,6 +892,45 @@ public sealed interface Op {
     @Override
     public List<Value> outputs() {
       return List.of(dx);
+    }
+  }
+
+  /**
+   * y[n,c] = s[n,c] x[n,c]: an image's channels, each times its own number.
+   *
+   * @param x images [N,C,H,W]
+   * @param s factors [N,C]
+   * @param y images [N,C,H,W]
+   */
+  record ScaleChannels(Value x, Value s, Value y) implements Op {
+    @Override
+    public List<Value> inputs() {
+      return List.of(x, s);
+    }
+
+    @Override
+    public List<Value> outputs() {
+      return List.of(y);
+    }
+  }
+
+  /**
+   * ds[n,c] = the dot product of dy[n,c] and x[n,c]: the gradient of a {@link ScaleChannels} with
+   * respect to its factors.
+   *
+   * @param x the images that were scaled [N,C,H,W]
+   * @param dy gradient of the result [N,C,H,W]
+   * @param ds gradient of the factors [N,C]
+   */
+  record ScaleChannelsBackwardFactors(Value x, Value dy, Value ds) implements Op {
+    @Override
+    public List<Value> inputs() {
+      return List.of(x, dy);
+    }
+
+    @Override
+    public List<Value> outputs() {
+      return List.of(ds);
     }
   }
 

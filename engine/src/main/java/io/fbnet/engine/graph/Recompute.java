@@ -91,16 +91,21 @@ public final class Recompute {
     return op instanceof Op.Convolution
         || op instanceof Op.BatchNorm
         || op instanceof Op.ChannelShuffle
-        || op instanceof Op.Sum;
+        || op instanceof Op.Sum
+        || op instanceof Op.ScaleChannels
+        || op instanceof Op.Pointwise;
   }
 
-  /** Forward operations read the first making, these three gradients the second. */
+  /** Forward operations read the first making, these gradients the second. */
   private static boolean canReadAgain(Op op) {
     return isRepeatable(op)
         || op instanceof Op.WeightedSum
         || op instanceof Op.Choose
+        || op instanceof Op.GlobalPool
         || op instanceof Op.ConvolutionBackwardWeights
         || op instanceof Op.BatchNormBackward
+        || op instanceof Op.PointwiseBackward
+        || op instanceof Op.ScaleChannelsBackwardFactors
         || op instanceof Op.WeightedSumBackwardCoefficients;
   }
 
@@ -122,6 +127,8 @@ public final class Recompute {
       case Op.BatchNorm bn -> bn.y();
       case Op.ChannelShuffle s -> s.y();
       case Op.Sum s -> s.y();
+      case Op.ScaleChannels s -> s.y();
+      case Op.Pointwise p -> p.y();
       default -> throw new IllegalArgumentException(op.name());
     };
   }
@@ -149,6 +156,10 @@ public final class Recompute {
                   bn.relu(),
                   bn.overRanks());
             }
+            case Op.PointwiseBackward p ->
+                new Op.PointwiseBackward(made(p.x()), p.dy(), p.function(), p.p(), p.dx());
+            case Op.ScaleChannelsBackwardFactors s ->
+                new Op.ScaleChannelsBackwardFactors(made(s.x()), s.dy(), s.ds());
             case Op.WeightedSumBackwardCoefficients w ->
                 new Op.WeightedSumBackwardCoefficients(
                     w.dy(), w.xs().stream().map(this::made).toList(), w.dm());
@@ -192,6 +203,8 @@ public final class Recompute {
                   bn.relu());
           case Op.ChannelShuffle s -> new Op.ChannelShuffle(made(s.x()), y, s.groups());
           case Op.Sum s -> new Op.Sum(s.xs().stream().map(this::made).toList(), y);
+          case Op.ScaleChannels s -> new Op.ScaleChannels(made(s.x()), made(s.s()), y);
+          case Op.Pointwise p -> new Op.Pointwise(made(p.x()), p.function(), p.p(), y);
           case Op other -> throw new IllegalStateException(other.name());
         });
     again.put(v, y);

@@ -43,6 +43,9 @@ final class ReferenceImages {
       case Op.WeightedSumBackwardCoefficients w -> weightedSumBackwardCoefficients(w, t);
       case Op.GlobalPool p -> globalPool(t.apply(p.x()), t.apply(p.y()));
       case Op.GlobalPoolBackward p -> globalPoolBackward(t.apply(p.dy()), t.apply(p.dx()));
+      case Op.ScaleChannels s -> scaleChannels(t.apply(s.x()), t.apply(s.s()), t.apply(s.y()));
+      case Op.ScaleChannelsBackwardFactors s ->
+          scaleChannelsBackwardFactors(t.apply(s.x()), t.apply(s.dy()), t.apply(s.ds()));
       default -> null;
     };
   }
@@ -354,6 +357,28 @@ final class ReferenceImages {
     return () -> {
       for (int i = 0; i < dx.size(); i++) {
         dx.set(i, dy.get(i / plane) / plane);
+      }
+    };
+  }
+
+  private static Kernel scaleChannels(Tensor x, Tensor s, Tensor y) {
+    int plane = x.dim(2) * x.dim(3);
+    return () -> {
+      for (int i = 0; i < y.size(); i++) {
+        y.set(i, x.get(i) * s.get(i / plane));
+      }
+    };
+  }
+
+  private static Kernel scaleChannelsBackwardFactors(Tensor x, Tensor dy, Tensor ds) {
+    int plane = x.dim(2) * x.dim(3);
+    return () -> {
+      for (int i = 0; i < ds.size(); i++) {
+        double sum = 0;
+        for (int p = 0; p < plane; p++) {
+          sum += x.get(i * plane + p) * dy.get(i * plane + p);
+        }
+        ds.set(i, sum);
       }
     };
   }

@@ -317,14 +317,7 @@ final class ReferenceVectors {
   private static Kernel pointwise(Op.Pointwise p, Tensor x, Tensor y) {
     return () -> {
       for (int i = 0; i < y.size(); i++) {
-        double v = x.get(i);
-        y.set(
-            i,
-            switch (p.function()) {
-              case LOG -> Math.log(Math.max(v, p.p()));
-              case POWER -> Math.pow(v, p.p());
-              case SCALE -> v * p.p();
-            });
+        y.set(i, p.function().of(x.get(i), p.p()));
       }
     };
   }
@@ -332,14 +325,7 @@ final class ReferenceVectors {
   private static Kernel pointwiseBackward(Op.PointwiseBackward p, Tensor x, Tensor dy, Tensor dx) {
     return () -> {
       for (int i = 0; i < dx.size(); i++) {
-        double v = x.get(i);
-        double slope =
-            switch (p.function()) {
-              case LOG -> v < p.p() ? 0 : 1 / v;
-              case POWER -> p.p() * Math.pow(v, p.p() - 1);
-              case SCALE -> p.p();
-            };
-        dx.set(i, slope * dy.get(i));
+        dx.set(i, p.function().slope(x.get(i), p.p()) * dy.get(i));
       }
     };
   }

@@ -144,6 +144,16 @@ class GraphBuilderTest {
               b.gumbelSoftmax(f32(b, "theta", 2, 9), f, f, b.control("step", Type.I64), 1, 0);
             },
             "64-bit"),
+        refused(
+            "a sigmoid of images",
+            b -> b.pointwise(f32(b, "x", 2, 3, 4, 4), Op.Function.SIGMOID),
+            "SIGMOID",
+            "x[2, 3, 4, 4]"),
+        refused(
+            "factors of other channels",
+            b -> b.scaleChannels(f32(b, "x", 2, 3, 4, 4), f32(b, "s", 2, 4)),
+            "x[2, 3, 4, 4]",
+            "s[2, 4]"),
         refused("unstack of a matrix", b -> b.unstack(f32(b, "x", 2, 3)), "x[2, 3]"),
         refused("pooling of a matrix", b -> b.globalPool(f32(b, "x", 2, 3)), "x[2, 3]"),
         refused(

@@ -208,6 +208,26 @@ class CudaBankTest {
     }
   }
 
+  /** Candidates with another activation or with squeeze-and-excitation run beside a bank. */
+  @Test
+  void otherActivationsRunBesideABank() {
+    int banks = 0;
+    for (long seed = SEED; seed < SEED + VECTOR_SPACES; seed++) {
+      RandomSupernet net = RandomSupernet.ofActivations(seed);
+      Map<String, float[]> expected = results(new ReferenceBackend(), net.graph(), seed);
+      CudaOptions f32 = options(Precision.F32);
+      Map<String, float[]> side = results(Devices.cuda(f32), net.graph(), seed);
+      Map<String, float[]> one = results(Devices.cuda(f32.separate()), net.graph(), seed);
+      banks += banks(net.graph(), Precision.F32);
+      for (String name : expected.keySet()) {
+        double of = error(expected.get(name), side.get(name));
+        double by = error(expected.get(name), one.get(name));
+        requireNear(Precision.F32, name, of, by, net);
+      }
+    }
+    assertTrue(banks > 2, banks + " banks, seeds from " + SEED);
+  }
+
   /** Where something else reads what a bank would not write, the layer stays as it is. */
   @Test
   void aLayerThatIsLookedIntoIsLeftAlone() {

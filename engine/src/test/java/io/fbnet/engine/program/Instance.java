@@ -87,9 +87,15 @@ final class Instance implements AutoCloseable {
           } else if (v.type() == Type.I32) {
             host.setAtIndex(JAVA_INT, i, random.nextInt(5));
           } else {
-            boolean positive = input.name().equals("positive");
             float x = (float) random.nextGaussian();
-            host.setAtIndex(JAVA_FLOAT, i, rounding.apply(positive ? 1.25f + Math.abs(x) : x));
+            float number =
+                switch (input.name()) {
+                  case "positive" -> 1.25f + Math.abs(x);
+                  // Beyond both corners of a hard sigmoid.
+                  case "wide" -> 4 * x;
+                  default -> x;
+                };
+            host.setAtIndex(JAVA_FLOAT, i, rounding.apply(number));
           }
         }
         program.write(input.name(), host);

@@ -144,6 +144,19 @@ class NotANumberTest {
     float[] sum =
         run(backend, IMAGES, LAST, b -> b.sum(List.of(b.input("z", Type.F32, IMAGES), images(b))));
     reaches(backend, sum, LAST, "sum");
+    for (Op.Function f : List.of(Op.Function.RELU, Op.Function.SWISH, Op.Function.HARD_SWISH)) {
+      float[] y = run(backend, IMAGES, LAST, b -> b.pointwise(images(b), f));
+      for (int i = 0; i < y.length; i++) {
+        assertEquals(i == LAST, Float.isNaN(y[i]), f + "[" + i + "] on " + backend);
+      }
+    }
+    float[] scaled =
+        run(
+            backend,
+            IMAGES,
+            LAST,
+            b -> b.scaleChannels(images(b), b.input("s", Type.F32, IMAGES[0], IMAGES[1])));
+    reaches(backend, scaled, LAST, "scale");
     float[] shuffled = run(backend, IMAGES, LAST, b -> b.channelShuffle(images(b), 3));
     reaches(backend, shuffled, LAST, "shuffle");
   }
@@ -203,6 +216,10 @@ class NotANumberTest {
             7,
             b -> b.pointwise(b.input("x", Type.F32, matrix), Op.Function.LOG, 1.2f));
     assertTrue(Float.isNaN(log[7]), "log on " + backend);
+    for (Op.Function f : List.of(Op.Function.SIGMOID, Op.Function.HARD_SIGMOID)) {
+      float[] gate = run(backend, matrix, 7, b -> b.pointwise(b.input("x", Type.F32, matrix), f));
+      assertTrue(Float.isNaN(gate[7]), f + " on " + backend);
+    }
     float[] mean = run(backend, matrix, 7, b -> b.mean(b.input("x", Type.F32, matrix)));
     assertTrue(Float.isNaN(mean[0]), "mean on " + backend);
     float[] noisy =

@@ -28,10 +28,10 @@ final class OperationCases {
   }
 
   /** Sums of up to a few thousand products in f32: about 2^-24 times the root of their number. */
-  private static final double SUMS = 2e-5;
+  static final double SUMS = 2e-5;
 
   /** A few roundings. */
-  private static final double FEW = 2e-6;
+  static final double FEW = 2e-6;
 
   /** f32 is rounded once, as the reference is when it is read: below an f32's last bit. */
   private static final double ROUNDED_ONCE = 1e-12;
@@ -46,6 +46,7 @@ final class OperationCases {
     mixes(cases);
     neighbours(cases);
     vectors(cases);
+    ActivationCases.add(cases);
     return cases;
   }
 

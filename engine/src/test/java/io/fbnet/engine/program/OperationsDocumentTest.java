@@ -33,7 +33,8 @@ class OperationsDocumentTest {
           + " `grouped_weights` are newer and have not run on a real GPU yet, nor have those in"
           + " which a search layer's candidates run side by side: `bank`, `bank_fold`,"
           + " `bank_product`, `project_gradient`, `depthwise_gradient` and `runs`, and"
-          + " `pixels`, `gumbel_softmax` and `rank_norm`** (decisions"
+          + " `pixels`, `gumbel_softmax`, `rank_norm`, `activation`, `scale_channels` and the"
+          + " functions in `vectors` that networks use** (decisions"
           + " [017](decisions/017-depthwise-on-cuda.md),"
           + " [020](decisions/020-own-products-in-banks.md) and"
           + " [021](decisions/021-banks.md)). All are compiled by nvcc for"
@@ -65,6 +66,10 @@ class OperationsDocumentTest {
     how.put(Op.Linear.class, ONEDNN + "; bias: " + PLAIN);
     how.put(Op.LinearBackwardData.class, ONEDNN);
     how.put(Op.LinearBackwardWeights.class, ONEDNN + "; bias: " + PLAIN);
+    how.put(Op.Pointwise.class, PLAIN + "; of images: " + VECTORS);
+    how.put(Op.PointwiseBackward.class, PLAIN + "; of images: " + VECTORS);
+    how.put(Op.ScaleChannels.class, VECTORS);
+    how.put(Op.ScaleChannelsBackwardFactors.class, VECTORS);
     how.put(Op.AllFinite.class, VECTORS);
     how.put(Op.SgdUpdate.class, VECTORS);
     how.put(Op.Blend.class, VECTORS);
@@ -81,8 +86,6 @@ class OperationsDocumentTest {
             Op.LabelRank.class,
             Op.DotConstants.class,
             Op.DotConstantsBackward.class,
-            Op.Pointwise.class,
-            Op.PointwiseBackward.class,
             Op.Multiply.class,
             Op.Mean.class,
             Op.MeanBackward.class,
@@ -109,6 +112,9 @@ class OperationsDocumentTest {
     if (name.startsWith("Linear")) {
       return "cuBLASLt, f32" + (op == Op.LinearBackwardData.class ? "" : "; bias: `linear`");
     }
+    if (name.startsWith("Pointwise")) {
+      return "`vectors`; of images: `activation`";
+    }
     return op == Op.MeanOverRanks.class
         ? "NCCL, or by way of the host"
         : "`" + kernelFile(name) + "`";
@@ -127,6 +133,7 @@ class OperationsDocumentTest {
       case "SgdUpdate" -> "sgd";
       case "AdamUpdate" -> "adam";
       case "Blend" -> "blend";
+      case "ScaleChannels", "ScaleChannelsBackwardFactors" -> "scale_channels";
       default -> operation.startsWith("WeightedSum") ? "weighted_sum" : "vectors";
     };
   }

@@ -3,6 +3,7 @@ package io.fbnet.engine.program;
 import io.fbnet.engine.graph.Autodiff;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.GraphBuilder;
+import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.ParameterSpec.Initial;
 import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
@@ -27,12 +28,17 @@ record RandomSupernet(Graph graph, String description) {
   }
 
   static RandomSupernet of(long seed) {
-    return new Builder(seed, 1).build();
+    return new Builder(seed, 1, false).build();
+  }
+
+  /** One whose blocks have ReLU or other activations, with squeeze-and-excitation or without. */
+  static RandomSupernet ofActivations(long seed) {
+    return new Builder(seed, 1, true).build();
   }
 
   /** The same with eight times the channels: 16 bytes in bf16, as vectors want them. */
   static RandomSupernet ofVectors(long seed) {
-    return new Builder(seed, 8).build();
+    return new Builder(seed, 8, false).build();
   }
 
   private static final class Builder {
@@ -45,8 +51,12 @@ record RandomSupernet(Graph graph, String description) {
     /** What all channels but those of the images are multiples of. */
     private final int unit;
 
-    Builder(long seed, int unit) {
+    /** Whether blocks may have other activations than ReLU, and squeeze-and-excitation. */
+    private final boolean activations;
+
+    Builder(long seed, int unit, boolean activations) {
       this.unit = unit;
+      this.activations = activations;
       random = new Random(seed);
       wanted = List.of(Wanted.values()).get(random.nextInt(3));
       description.append("seed ").append(seed).append(": ").append(wanted);
@@ -77,18 +87,50 @@ record RandomSupernet(Graph graph, String description) {
           relu);
     }
 
+    /** A unit whose ReLU may be another activation in its place. */
+    private Value activated(
+        String name, Value x, int out, int k, int stride, int groups, Op.Function activation) {
+      Value y = unit(name, x, out, k, stride, groups, activation == Op.Function.RELU);
+      return activation == Op.Function.RELU ? y : b.pointwise(y, activation);
+    }
+
+    private Value squeezeAndExcitation(String name, Value x) {
+      int channels = x.shape().get(1);
+      int narrow = 1 + random.nextInt(channels);
+      Value squeezed =
+          b.linear(
+              b.globalPool(x),
+              parameter(name + ".w1", true, 1, narrow, channels),
+              parameter(name + ".b1", false, 1, narrow));
+      Value gate =
+          b.linear(
+              b.pointwise(squeezed, Op.Function.RELU),
+              parameter(name + ".w2", true, 1, channels, narrow),
+              parameter(name + ".b2", false, 1, channels));
+      return b.scaleChannels(x, b.pointwise(gate, Op.Function.HARD_SIGMOID));
+    }
+
     private Value block(String name, Value x, int out, int stride, boolean expands) {
       int in = x.shape().get(1);
       int groups = random.nextInt(3) == 0 && in % 2 == 0 && out % 2 == 0 ? 2 : 1;
       int inner = in * (expands ? 1 + random.nextInt(3) : 1);
       int k = random.nextBoolean() ? 3 : 5;
+      Op.Function activation =
+          switch (activations ? random.nextInt(4) : 0) {
+            case 1 -> Op.Function.SWISH;
+            case 2 -> Op.Function.HARD_SWISH;
+            default -> Op.Function.RELU;
+          };
+      boolean squeezes = activations && random.nextInt(3) == 0;
       description.append(" k%d_e%d_g%d%s".formatted(k, inner / in, groups, expands ? "" : "!"));
+      description.append(activations ? "_" + activation + (squeezes ? "_se" : "") : "");
       Value y = x;
       if (expands) {
-        y = unit(name + ".expand", y, inner, 1, 1, groups, true);
+        y = activated(name + ".expand", y, inner, 1, 1, groups, activation);
         y = groups > 1 ? b.channelShuffle(y, groups) : y;
       }
-      y = unit(name + ".depthwise", y, inner, k, stride, inner, true);
+      y = activated(name + ".depthwise", y, inner, k, stride, inner, activation);
+      y = squeezes ? squeezeAndExcitation(name + ".se", y) : y;
       y = unit(name + ".project", y, out, 1, 1, groups, false);
       return stride == 1 && in == out ? b.sum(List.of(x, y)) : y;
     }

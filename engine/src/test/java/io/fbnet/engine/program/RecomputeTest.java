@@ -70,6 +70,37 @@ class RecomputeTest {
     }
   }
 
+  @ParameterizedTest
+  @ValueSource(strings = {"reference", "cpu, 2 threads", "cpu bf16", "cuda deterministic"})
+  void soItIsWithOtherActivationsAndSqueezeAndExcitation(String name) {
+    int smaller = 0;
+    for (long seed = SEED; seed < SEED + 5; seed++) {
+      RandomSupernet net = RandomSupernet.ofActivations(seed);
+      try (Backend backend = Devices.open(name);
+          Instance kept = new Instance(backend, net.graph(), seed);
+          Instance again = new Instance(backend, Recompute.insideCandidates(net.graph()), seed)) {
+        kept.program.run();
+        again.program.run();
+        assertEquals(kept.bits(), again.bits(), name + ", " + net.description());
+        smaller += again.program.plannedBytes() < kept.program.plannedBytes() ? 1 : 0;
+      }
+    }
+    assertTrue(smaller >= 3, smaller + " of 5 steps take less memory, from seed " + SEED);
+  }
+
+  /** What follows a norm is made again with it, and the gate of its channels is not. */
+  @Test
+  void activationsAreRepeatedAndGatesAreNot() {
+    long pointwise = 0;
+    for (long seed = SEED; seed < SEED + 12; seed++) {
+      Graph normal = RandomSupernet.ofActivations(seed).graph();
+      Graph lean = Recompute.insideCandidates(normal);
+      assertEquals(count(normal, Op.Linear.class), count(lean, Op.Linear.class));
+      pointwise += count(lean, Op.Pointwise.class) - count(normal, Op.Pointwise.class);
+    }
+    assertTrue(pointwise > 12, pointwise + " activations are made again, from seed " + SEED);
+  }
+
   /** Statistics and the last convolution of each candidate are those of the first time. */
   @Test
   void onlyWhatIsLargeAndCheapIsRepeated() {
