@@ -9,6 +9,12 @@ if [ ! -f "$jar" ] || [ ! -d "$root/kernels/target/software" ]; then
   echo "predict.sh: $jar or the software device is missing; build both with: mvn -q -B package -pl bench -am -DskipTests" >&2
   exit 4
 fi
+newer=$(find "$root"/native/src/main "$root"/engine/src/main "$root"/nas/src/main "$root"/bench/src/main \
+  -name '*.java' -newer "$jar" -print -quit)
+if [ -n "$newer" ]; then
+  echo "predict.sh: $jar is older than ${newer#"$root"/}; build it with: mvn -q -B package -pl bench -am -DskipTests" >&2
+  exit 4
+fi
 jdk=$("$root/bench/jdk" predict.sh)
 FBNET_CUDA_PATH=$root/kernels/target/software SOFT_CUDA_HOLLOW=1 SOFT_CUDA_SMS=132 SOFT_CUDA_MEMORY=150000000000 \
   exec "$jdk/bin/java" --add-modules=jdk.incubator.vector --enable-native-access=ALL-UNNAMED \

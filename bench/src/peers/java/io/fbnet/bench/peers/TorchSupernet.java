@@ -174,6 +174,9 @@ final class TorchSupernet implements AutoCloseable {
   }
 
   private UnaryOperator<Tensor> block(SearchSpace space, LayerSpec layer, BlockType block) {
+    if (!block.isPlain()) {
+      throw new IllegalArgumentException("the peer has no block " + block.name());
+    }
     int out = layer.outChannels();
     int before = layer.inHeight() * layer.inWidth();
     int after = layer.outHeight() * layer.outWidth();

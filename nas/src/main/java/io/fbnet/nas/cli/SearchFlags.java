@@ -35,8 +35,8 @@ final class SearchFlags {
       names = "--space",
       paramLabel = "NAME|FILE",
       description =
-          "The search space: fashion, cifar, imagenet, or a YAML file. Default: the one that --lut"
-              + " was measured for, else fashion.")
+          "The search space: fashion, cifar, imagenet, cifar-se, imagenet-se, or a YAML file."
+              + " Default: the one that --lut was measured for, else fashion.")
   String space;
 
   @Mixin SpaceFlags spaceFlags;

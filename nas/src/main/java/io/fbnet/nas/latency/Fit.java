@@ -54,6 +54,16 @@ final class Fit {
               has.alwaysPw(),
               needs.alwaysPw()));
     }
+    if (has.activation() != needs.activation()) {
+      throw refused(
+          table,
+          needs,
+          String.format(
+              Locale.ROOT,
+              "for %s in stem and head, not %s",
+              has.activation(),
+              needs.activation()));
+    }
     warnIfOther(table, "classes", has.classes(), needs.classes(), warnings);
     warnIfOther(table, "head width", has.head(), needs.head(), warnings);
   }

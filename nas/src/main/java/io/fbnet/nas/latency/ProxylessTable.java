@@ -170,6 +170,7 @@ final class ProxylessTable {
       return Optional.of(operator("Conv_1", in, out));
     }
     if (!(block instanceof BlockType type)
+        || !type.isPlain()
         || type.groups() > 1
         || type.expansion() == 1 && alwaysPw) {
       return Optional.empty();

@@ -3,6 +3,7 @@ package io.fbnet.nas.latency;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.fbnet.nas.file.Node;
+import io.fbnet.nas.space.Activation;
 import io.fbnet.nas.space.Blocks;
 import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
@@ -22,6 +23,7 @@ import java.util.List;
  * @param head channels, part of the fixed share
  * @param blocks names of the candidates in the order of the columns
  * @param alwaysPw whether the first 1x1 convolution stands at expansion 1
+ * @param activation of stem and head
  */
 public record SpaceKey(
     String name,
@@ -32,7 +34,8 @@ public record SpaceKey(
     List<Integer> strides,
     int head,
     List<String> blocks,
-    boolean alwaysPw) {
+    boolean alwaysPw,
+    Activation activation) {
   private static final int MOST_LAYERS = 4096;
   private static final int LARGEST = 1 << 20;
 
@@ -65,7 +68,8 @@ public record SpaceKey(
         space.layers().stream().map(LayerSpec::stride).toList(),
         space.head(),
         space.blockNames(),
-        space.alwaysPw());
+        space.alwaysPw(),
+        space.activation());
   }
 
   /**
@@ -78,7 +82,16 @@ public record SpaceKey(
   public static SpaceKey parse(Node node) {
     Node.Fields fields =
         node.fields(
-            "name", "input", "classes", "stem", "widths", "strides", "head", "blocks", "always_pw");
+            "name",
+            "input",
+            "classes",
+            "stem",
+            "widths",
+            "strides",
+            "head",
+            "blocks",
+            "always_pw",
+            "activation");
     Node.Fields input = fields.required("input").fields("channels", "height", "width");
     Node.Fields stem = fields.required("stem").fields("width", "stride");
     List<Integer> widths = new ArrayList<>();
@@ -110,7 +123,8 @@ public record SpaceKey(
         strides,
         fields.required("head").integer(1, LARGEST),
         blocks,
-        fields.optional("always_pw").map(Node::flag).orElse(true));
+        fields.optional("always_pw").map(Node::flag).orElse(true),
+        fields.optional("activation").map(Activation::parse).orElse(Activation.RELU));
   }
 
   /** {@return the key as the {@code space} of a latency table's file} */
@@ -128,6 +142,9 @@ public record SpaceKey(
     tree.put("head", head);
     blocks.forEach(tree.putArray("blocks")::add);
     tree.put("always_pw", alwaysPw);
+    if (activation != Activation.RELU) {
+      tree.put("activation", activation.toString());
+    }
     return tree;
   }
 }

@@ -16,10 +16,11 @@ import java.util.OptionalDouble;
 /**
  * What an architecture is made of and what it costs, layer by layer.
  *
- * <p>Counting rule: one multiply-add is one MAC ("FLOPs" in the paper). Every convolution and the
- * classifier count; batch norm, ReLU, pooling, shuffle and additions do not. Parameters are
- * convolution weights (no bias), batch norm's weight and bias, and the classifier's weight and
- * bias; running statistics are none.
+ * <p>Counting rule: one multiply-add is one MAC ("FLOPs" in the paper). Every convolution and every
+ * linear layer count (the classifier, and two in squeeze-and-excitation); batch norm, activations,
+ * pooling, scaling, shuffle and additions do not. Parameters are convolution weights (no bias),
+ * batch norm's weight and bias, and weights and biases of linear layers; running statistics are
+ * none.
  *
  * @param architecture what is described
  * @param layers from the stem to the classifier
@@ -134,7 +135,8 @@ public record Description(Architecture architecture, List<Layer> layers, Optiona
             space.input().width(),
             space.classes(),
             space.head()));
-    String row = "%-10s  %-12s  %13s  %13s  %13s  %11s%n";
+    int widest = layers.stream().mapToInt(layer -> layer.block().length()).max().orElse(0);
+    String row = "%-10s  %-" + Math.max(12, widest) + "s  %13s  %13s  %13s  %11s%n";
     out.append(
         String.format(Locale.ROOT, row, "layer", "block", "input", "output", "MACs", "parameters"));
     for (Layer layer : layers) {

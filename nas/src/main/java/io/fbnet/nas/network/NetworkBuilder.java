@@ -1,11 +1,13 @@
 package io.fbnet.nas.network;
 
 import io.fbnet.engine.graph.GraphBuilder;
+import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.ParameterSpec.Initial;
 import io.fbnet.engine.graph.Shape;
 import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.nas.data.Normalisation;
+import io.fbnet.nas.space.Activation;
 import io.fbnet.nas.space.Block;
 import io.fbnet.nas.space.BlockBuilder;
 import io.fbnet.nas.space.LayerSpec;
@@ -36,6 +38,9 @@ public final class NetworkBuilder {
 
   private static final float EPSILON = 1e-5f;
   private static final double CLASSIFIER_DEVIATION = 0.01;
+
+  /** The share of a block's inner channels that squeeze-and-excitation goes by way of. */
+  private static final double SQUEEZED = 0.25;
 
   private final GraphBuilder graph;
   private final SearchSpace space;
@@ -81,11 +86,17 @@ public final class NetworkBuilder {
     return BatchInputs.images(graph, space.input(), batch, normalisation);
   }
 
-  /** 3x3 convolution, batch norm, ReLU. */
+  /** 3x3 convolution, batch norm, the space's activation. */
   Value stem(Value images) {
     int width = space.stem().width();
     Value y = convolution("stem.conv", images, width, 3, space.stem().stride(), 1);
-    return norm("stem.bn", y, true);
+    return activated("stem.bn", y);
+  }
+
+  private Value activated(String name, Value x) {
+    boolean relu = space.activation() == Activation.RELU;
+    Value y = norm(name, x, relu);
+    return relu ? y : graph.pointwise(y, space.activation().function());
   }
 
   /** All candidates of a layer on the same input, in the order of the space. */
@@ -159,12 +170,28 @@ public final class NetworkBuilder {
     public Value norm(String part, Value x, boolean relu) {
       return NetworkBuilder.this.norm(name(part), x, relu);
     }
+
+    @Override
+    public Value squeezeAndExcitation(String part, Value x) {
+      int channels = x.shape().get(1);
+      int squeezed = SearchSpace.multipleOf8(channels * SQUEEZED);
+      Value y = linear(name(part) + ".reduce", graph.globalPool(x), squeezed);
+      y = linear(name(part) + ".expand", graph.pointwise(y, Op.Function.RELU), channels);
+      return graph.scaleChannels(x, graph.pointwise(y, Op.Function.HARD_SIGMOID));
+    }
+
+    private Value linear(String name, Value x, int out) {
+      Initial.Normal start = new Initial.Normal(Math.sqrt(2.0 / out));
+      Value w = graph.parameter(set, name + ".weight", true, start, out, x.shape().get(1));
+      Value bias = graph.parameter(set, name + ".bias", false, new Initial.Constant(0), out);
+      return graph.linear(x, w, bias);
+    }
   }
 
-  /** 1x1 convolution, batch norm, ReLU, global average pool, fully connected: [N,classes]. */
+  /** 1x1 convolution, batch norm, activation, global average pool, fully connected: [N,classes]. */
   Value head(Value x) {
     Value y = convolution("head.conv", x, space.head(), 1, 1, 1);
-    Value pooled = graph.globalPool(norm("head.bn", y, true));
+    Value pooled = graph.globalPool(activated("head.bn", y));
     Value weight =
         graph.parameter(
             WEIGHTS,

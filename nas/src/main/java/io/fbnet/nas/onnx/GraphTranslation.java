@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Consumer;
@@ -39,6 +40,9 @@ final class GraphTranslation {
 
   private final Set<Value> integers;
 
+  /** Vectors that stay images of one pixel, as means over images are at first. */
+  private final Set<Value> pixels;
+
   /** Outputs of the graph that an operation has written under their own names. */
   private final Set<String> written = new HashSet<>();
 
@@ -50,6 +54,7 @@ final class GraphTranslation {
     qdq = new QdqNodes(target, names, nodeNames);
     ranges = new HashMap<>(options.quantisation().map(Quantisation::ranges).orElse(Map.of()));
     integers = options.quantisation().map(Quantisation::integers).orElse(Set.of());
+    pixels = Gates.of(graph);
   }
 
   static ProtobufMessage of(Graph graph, ParameterValues values, OnnxExport.Options options) {
@@ -211,6 +216,8 @@ final class GraphTranslation {
       case Op.ChannelShuffle shuffle -> channelShuffle(shuffle);
       case Op.GlobalPool pool -> globalPool(pool);
       case Op.Linear linear -> linear(linear);
+      case Op.Pointwise p -> pointwise(p);
+      case Op.ScaleChannels scale -> scaleChannels(scale);
       case Op.BatchNorm bn ->
           throw UserException.data(
               "%s by a batch's own statistics has no translation to ONNX: export a graph for"
@@ -228,7 +235,7 @@ final class GraphTranslation {
       String y = define(c.y(), layer);
       List<String> inputs =
           ranges.containsKey(c.x())
-              ? rounded(c.x(), layer, c.w(), read(c.w()), new float[0])
+              ? rounded(c.x(), layer, dimensions(c.w().shape()), read(c.w()), new float[0])
               : List.of(computed(c.x()), parameter(c.w()));
       target.add(convolution(c, layer, inputs, y));
       round(c.y(), y);
@@ -244,7 +251,7 @@ final class GraphTranslation {
             norm.epsilon());
     List<String> inputs =
         ranges.containsKey(c.x())
-            ? rounded(c.x(), layer, c.w(), merged.weights(), merged.bias())
+            ? rounded(c.x(), layer, dimensions(c.w().shape()), merged.weights(), merged.bias())
             : List.of(
                 computed(c.x()),
                 constant(layer + ".weight", dimensions(c.w().shape()), merged.weights()),
@@ -260,11 +267,10 @@ final class GraphTranslation {
   }
 
   /** Names of a rounded value, and of weights and a bias, where there is one, in eight bits. */
-  private List<String> rounded(Value x, String layer, Value w, float[] weights, float[] bias) {
+  private List<String> rounded(Value x, String layer, long[] shape, float[] weights, float[] bias) {
     List<String> inputs = new ArrayList<>(List.of(computed(x)));
-    Int8Weights parameters =
-        new Int8Weights(weights, w.shape().get(0), bias, ranges.get(x).scale());
-    inputs.addAll(qdq.parameters(layer, dimensions(w.shape()), parameters));
+    Int8Weights parameters = new Int8Weights(weights, (int) shape[0], bias, ranges.get(x).scale());
+    inputs.addAll(qdq.parameters(layer, shape, parameters));
     return inputs;
   }
 
@@ -364,6 +370,12 @@ final class GraphTranslation {
   }
 
   private void globalPool(Op.GlobalPool pool) {
+    if (pixels.contains(pool.y())) {
+      String y = define(pool.y(), "pool");
+      target.add(node(y, "GlobalAveragePool", List.of(computed(pool.x())), y));
+      round(pool.y(), y);
+      return;
+    }
     String images = names.fresh("pool.images");
     target.add(node(images, "GlobalAveragePool", List.of(computed(pool.x())), images));
     String y = define(pool.y(), "pool");
@@ -374,12 +386,58 @@ final class GraphTranslation {
 
   private void linear(Op.Linear linear) {
     String layer = Names.layer(linear.w());
+    boolean pixel = pixels.contains(linear.y());
+    long[] shape = dimensions(linear.w().shape());
+    long[] weights = pixel ? new long[] {shape[0], shape[1], 1, 1} : shape;
     List<String> inputs =
         ranges.containsKey(linear.x())
-            ? rounded(linear.x(), layer, linear.w(), read(linear.w()), read(linear.b()))
-            : List.of(computed(linear.x()), parameter(linear.w()), parameter(linear.b()));
+            ? rounded(linear.x(), layer, weights, read(linear.w()), read(linear.b()))
+            : List.of(computed(linear.x()), parameter(linear.w(), weights), parameter(linear.b()));
     String y = define(linear.y(), layer);
-    target.add(node(layer, "Gemm", inputs, y).with("transB", 1));
+    target.add(
+        pixel
+            ? node(layer, "Conv", inputs, y).with("kernel_shape", new long[] {1, 1})
+            : node(layer, "Gemm", inputs, y).with("transB", 1));
+    round(linear.y(), y);
+  }
+
+  /** A swish is written as its product: not every reader of opset 17 knows HardSwish. */
+  private void pointwise(Op.Pointwise p) {
+    String x = computed(p.x());
+    String name = p.function().name().toLowerCase(Locale.ROOT);
+    String y = define(p.y(), name);
+    switch (p.function()) {
+      case RELU -> target.add(node(y, "Relu", List.of(x), y));
+      case SIGMOID -> target.add(node(y, "Sigmoid", List.of(x), y));
+      case HARD_SIGMOID -> target.add(hardSigmoid(x, y));
+      case SWISH, HARD_SWISH -> {
+        String gate = names.fresh(y + ".gate");
+        target.add(
+            p.function() == Op.Function.SWISH
+                ? node(gate, "Sigmoid", List.of(x), gate)
+                : hardSigmoid(x, gate));
+        target.add(node(y, "Mul", List.of(x, gate), y));
+      }
+      default ->
+          throw UserException.data("the function %s has no translation to ONNX", p.function());
+    }
+    round(p.y(), y);
+  }
+
+  private GraphMessage.Node hardSigmoid(String x, String y) {
+    return node(y, "HardSigmoid", List.of(x), y).with("alpha", 1 / 6f).with("beta", 0.5f);
+  }
+
+  private void scaleChannels(Op.ScaleChannels scale) {
+    if (!pixels.contains(scale.s())) {
+      throw UserException.data(
+          "%s has no translation to ONNX: factors of channels are made of means over images by"
+              + " linear layers and functions, and read by nothing else",
+          scale.s());
+    }
+    String y = define(scale.y(), "scaled");
+    target.add(node(y, "Mul", List.of(computed(scale.s()), computed(scale.x())), y));
+    round(scale.y(), y);
   }
 
   /** The name of an input or of an operation's result. */
@@ -395,9 +453,13 @@ final class GraphTranslation {
 
   /** The name of a parameter, whose numbers are added when it is first used. */
   private String parameter(Value value) {
+    return parameter(value, dimensions(value.shape()));
+  }
+
+  private String parameter(Value value, long[] shape) {
     if (!names.has(value)) {
       float[] numbers = read(value);
-      target.constant(names.define(value, value.name()), dimensions(value.shape()), numbers);
+      target.constant(names.define(value, value.name()), shape, numbers);
     }
     return names.of(value);
   }

@@ -37,19 +37,22 @@ public record Quantisation(Map<Value, Range> ranges, Set<Value> integers) {
 
   /**
    * {@return the values of a graph that are rounded} These are its images and all that its
-   * operations compute of them, but for results of linear layers, which are logits; for what a
-   * channel shuffle only moves; and for a convolution's sums where a batch norm alone reads them,
-   * which is merged into it.
+   * operations compute of them, but for logits; for what a channel shuffle only moves; and for sums
+   * of a convolution or linear layer where a batch norm or a ReLU alone reads them, which is merged
+   * into it.
    *
    * @param graph of operations that {@link OnnxExport} knows
    */
   static List<Value> rounded(Graph graph) {
     Map<Value, Integer> readers = new HashMap<>();
-    Set<Value> normed = new HashSet<>();
+    Set<Value> merged = new HashSet<>(graph.outputs().values());
     for (Op op : graph.ops()) {
       op.inputs().forEach(value -> readers.merge(value, 1, Integer::sum));
       if (op instanceof Op.BatchNormInference norm) {
-        normed.add(norm.x());
+        merged.add(norm.x());
+      }
+      if (op instanceof Op.Pointwise p && p.function() == Op.Function.RELU) {
+        merged.add(p.x());
       }
     }
     graph.outputs().values().forEach(value -> readers.merge(value, 1, Integer::sum));
@@ -64,9 +67,9 @@ public record Quantisation(Map<Value, Range> ranges, Set<Value> integers) {
             });
     for (Op op : graph.ops()) {
       switch (op) {
-        case Op.Convolution c when normed.contains(c.y()) && readers.get(c.y()) == 1 -> {}
+        case Op.Convolution c when merged.contains(c.y()) && readers.get(c.y()) == 1 -> {}
+        case Op.Linear l when merged.contains(l.y()) && readers.get(l.y()) == 1 -> {}
         case Op.ChannelShuffle shuffle -> {}
-        case Op.Linear linear -> {}
         default -> rounded.addAll(op.outputs());
       }
     }
@@ -86,6 +89,9 @@ public record Quantisation(Map<Value, Range> ranges, Set<Value> integers) {
     for (Op op : graph.ops()) {
       if (op instanceof Op.BatchNormInference norm && norm.relu()) {
         ranges.put(norm.y(), new Range(0, ASSUMED));
+      }
+      if (op instanceof Op.Pointwise p && p.function() == Op.Function.RELU) {
+        ranges.put(p.y(), new Range(0, ASSUMED));
       }
     }
     Set<Value> integers = new LinkedHashSet<>(graph.outputs().values());

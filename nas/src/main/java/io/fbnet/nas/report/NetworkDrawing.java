@@ -2,6 +2,7 @@ package io.fbnet.nas.report;
 
 import io.fbnet.nas.latency.LatencyTable;
 import io.fbnet.nas.network.Description;
+import io.fbnet.nas.space.Activation;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.Block;
 import io.fbnet.nas.space.BlockType;
@@ -188,6 +189,12 @@ final class NetworkDrawing {
     words.add("e" + type.expansion());
     if (type.groups() > 1) {
       words.add("g" + type.groups());
+    }
+    if (type.squeeze()) {
+      words.add("se");
+    }
+    if (type.activation() != Activation.RELU) {
+      words.add(type.activation().toString());
     }
     return words;
   }

@@ -51,4 +51,29 @@ public interface BlockBuilder {
    * @return its output, of the same shape
    */
   Value norm(String part, Value x, boolean relu);
+
+  /**
+   * Batch norm, then an activation.
+   *
+   * @param part its name within the block
+   * @param x its input, f32 [N,C,H,W]
+   * @param activation what follows
+   * @return its output, of the same shape
+   */
+  default Value norm(String part, Value x, Activation activation) {
+    boolean relu = activation == Activation.RELU;
+    Value y = norm(part, x, relu);
+    return relu ? y : graph().pointwise(y, activation.function());
+  }
+
+  /**
+   * Squeeze-and-excitation (arXiv 1709.01507) as MobileNetV3 has it: each channel of an image times
+   * a number from 0 to 1, which two linear layers make of the means of all its channels, by way of
+   * a quarter of them, a ReLU and a hard sigmoid.
+   *
+   * @param part its name within the block
+   * @param x its input, f32 [N,C,H,W]
+   * @return its output, of the same shape
+   */
+  Value squeezeAndExcitation(String part, Value x);
 }

@@ -8,14 +8,20 @@ import java.util.regex.Pattern;
 /**
  * A candidate block, named as every latency table names it: {@code k5_e3} is a 5x5 depthwise
  * convolution between 1x1 convolutions that widen and narrow the channels by 3, {@code k3_e1_g2}
- * one whose 1x1 convolutions have two groups, {@code skip} nothing (or a 1x1 convolution where the
- * shape changes).
+ * one whose 1x1 convolutions have two groups, {@code k5_e6_se_hswish} one with
+ * squeeze-and-excitation and hard swish in place of ReLU, as MobileNetV3 (arXiv 1905.02244),
+ * FBNetV2 (2004.05565) and FBNetV3 (2006.02049) have them, {@code skip} nothing (or a 1x1
+ * convolution where the shape changes).
  *
  * @param kernel height and width of the depthwise kernel, odd; 0 for skip
  * @param expansion inner channels divided by the block's input channels; 0 for skip
  * @param groups groups of both 1x1 convolutions; 0 for skip
+ * @param squeeze whether the inner channels are weighed by squeeze-and-excitation
+ * @param activation what follows its first two batch norms
  */
-public record BlockType(int kernel, int expansion, int groups) implements Block {
+public record BlockType(
+    int kernel, int expansion, int groups, boolean squeeze, Activation activation)
+    implements Block {
   /** The block that does nothing where it can. */
   public static final BlockType SKIP = new BlockType(0, 0, 0);
 
@@ -34,7 +40,7 @@ public record BlockType(int kernel, int expansion, int groups) implements Block 
 
   private static final String SKIP_NAME = "skip";
   private static final Pattern NAME =
-      Pattern.compile("k([1-9]\\d?)_e([1-9]\\d?)(?:_g([1-9]\\d?))?");
+      Pattern.compile("k([1-9]\\d?)_e([1-9]\\d?)(?:_g([1-9]\\d?))?(_se)?(?:_(swish|hswish))?");
 
   /**
    * Checks the ranges.
@@ -58,6 +64,23 @@ public record BlockType(int kernel, int expansion, int groups) implements Block 
   }
 
   /**
+   * A block of the paper's: without squeeze-and-excitation, with ReLU.
+   *
+   * @param kernel height and width of the depthwise kernel
+   * @param expansion inner channels divided by the block's input channels
+   * @param groups groups of both 1x1 convolutions
+   * @throws IllegalArgumentException with a sentence to show, if one is out of its range
+   */
+  public BlockType(int kernel, int expansion, int groups) {
+    this(kernel, expansion, groups, false, Activation.RELU);
+  }
+
+  /** {@return whether it is built as the paper's blocks are, or skip} */
+  public boolean isPlain() {
+    return !squeeze && activation == Activation.RELU;
+  }
+
+  /**
    * Reads a name.
    *
    * @param name such as {@code k5_e3}, {@code k3_e1_g2} or {@code skip}
@@ -78,7 +101,11 @@ public record BlockType(int kernel, int expansion, int groups) implements Block 
           "'" + name + "' is written without '_g1', which is what no group means");
     }
     return new BlockType(
-        Integer.parseInt(matcher.group(1)), Integer.parseInt(matcher.group(2)), groups);
+        Integer.parseInt(matcher.group(1)),
+        Integer.parseInt(matcher.group(2)),
+        groups,
+        matcher.group(4) != null,
+        matcher.group(5) == null ? Activation.RELU : Activation.parse(matcher.group(5)));
   }
 
   /** Whether a name has the form of a block of this kind. */
@@ -93,9 +120,10 @@ public record BlockType(int kernel, int expansion, int groups) implements Block 
   }
 
   /**
-   * 1x1 convolution, batch norm, ReLU; channel shuffle if grouped; depthwise, batch norm, ReLU; 1x1
-   * convolution, batch norm; the input added where the shape is kept, and no activation after that.
-   * Skip is the identity, or 1x1 convolution, batch norm, ReLU.
+   * 1x1 convolution, batch norm, activation; channel shuffle if grouped; depthwise, batch norm,
+   * activation; squeeze-and-excitation if it has it; 1x1 convolution, batch norm; the input added
+   * where the shape is kept, and no activation after that. Skip is the identity, or 1x1
+   * convolution, batch norm, ReLU.
    */
   @Override
   public Value build(BlockBuilder b, LayerSpec layer, Value x) {
@@ -108,13 +136,16 @@ public record BlockType(int kernel, int expansion, int groups) implements Block 
     int inner = layer.inChannels() * expansion;
     Value y = x;
     if (b.alwaysPw() || expansion != 1) {
-      y = b.norm("expand_bn", b.convolution("expand", y, inner, 1, 1, groups), true);
+      y = b.norm("expand_bn", b.convolution("expand", y, inner, 1, 1, groups), activation);
       if (groups > 1) {
         y = b.graph().channelShuffle(y, groups);
       }
     }
     y = b.convolution("depthwise", y, inner, kernel, layer.stride(), inner);
-    y = b.norm("depthwise_bn", y, true);
+    y = b.norm("depthwise_bn", y, activation);
+    if (squeeze) {
+      y = b.squeezeAndExcitation("se", y);
+    }
     y = b.norm("project_bn", b.convolution("project", y, out, 1, 1, groups), false);
     return layer.keepsShape() ? b.graph().sum(List.of(x, y)) : y;
   }
@@ -124,13 +155,19 @@ public record BlockType(int kernel, int expansion, int groups) implements Block 
     return kernel == 0;
   }
 
-  /** {@code skip} or {@code k<kernel>_e<expansion>[_g<groups>]}. */
+  /** {@code skip} or {@code k<kernel>_e<expansion>[_g<groups>][_se][_swish|_hswish]}. */
   @Override
   public String name() {
     if (isSkip()) {
       return SKIP_NAME;
     }
-    return "k" + kernel + "_e" + expansion + (groups > 1 ? "_g" + groups : "");
+    return "k"
+        + kernel
+        + "_e"
+        + expansion
+        + (groups > 1 ? "_g" + groups : "")
+        + (squeeze ? "_se" : "")
+        + (activation == Activation.RELU ? "" : "_" + activation);
   }
 
   @Override

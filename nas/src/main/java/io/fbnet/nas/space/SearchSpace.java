@@ -21,6 +21,7 @@ import java.util.stream.Collectors;
  * @param blocks the candidates of every layer, in the order of tables and of theta
  * @param alwaysPw whether the first 1x1 convolution stands even at expansion 1, as in the paper
  * @param skips where the skip block may be chosen, if it is a candidate
+ * @param activation what follows the batch norms of the stem and of the head; blocks name their own
  */
 public record SearchSpace(
     String name,
@@ -31,7 +32,8 @@ public record SearchSpace(
     int head,
     List<Block> blocks,
     boolean alwaysPw,
-    SkipRule skips) {
+    SkipRule skips,
+    Activation activation) {
 
   static final int LARGEST_SIDE = 4096;
   static final int LARGEST_WIDTH = 16384;
@@ -75,7 +77,7 @@ public record SearchSpace(
   public record Stage(int width, int layers, int stride) {}
 
   /**
-   * A space in which skip may be chosen everywhere.
+   * A space in which skip may be chosen everywhere, with ReLU in stem and head.
    *
    * @param name how tables and architectures call it
    * @param input shape of one image
@@ -96,7 +98,17 @@ public record SearchSpace(
       int head,
       List<Block> blocks,
       boolean alwaysPw) {
-    this(name, input, classes, stem, stages, head, blocks, alwaysPw, SkipRule.EVERYWHERE);
+    this(
+        name,
+        input,
+        classes,
+        stem,
+        stages,
+        head,
+        blocks,
+        alwaysPw,
+        SkipRule.EVERYWHERE,
+        Activation.RELU);
   }
 
   /**
@@ -276,12 +288,13 @@ public record SearchSpace(
   public String signature() {
     return String.format(
         Locale.ROOT,
-        "input %dx%dx%d; stem %d/%d; stages %s; blocks %s; always_pw %s",
+        "input %dx%dx%d; stem %d/%d%s; stages %s; blocks %s; always_pw %s",
         input.channels(),
         input.height(),
         input.width(),
         stem.width(),
         stem.stride(),
+        activation == Activation.RELU ? "" : " " + activation,
         stages.stream()
             .map(s -> s.width() + "x" + s.layers() + "/" + s.stride())
             .collect(Collectors.joining(",")),
@@ -296,7 +309,8 @@ public record SearchSpace(
    * @throws IllegalArgumentException with a sentence to show, if the result is no space
    */
   public SearchSpace withClasses(int count) {
-    return new SearchSpace(name, input, count, stem, stages, head, blocks, alwaysPw, skips);
+    return new SearchSpace(
+        name, input, count, stem, stages, head, blocks, alwaysPw, skips, activation);
   }
 
   /**
@@ -306,7 +320,8 @@ public record SearchSpace(
    * @throws IllegalArgumentException with a sentence to show, if the result is no space
    */
   public SearchSpace withHead(int width) {
-    return new SearchSpace(name, input, classes, stem, stages, width, blocks, alwaysPw, skips);
+    return new SearchSpace(
+        name, input, classes, stem, stages, width, blocks, alwaysPw, skips, activation);
   }
 
   /**
@@ -316,7 +331,8 @@ public record SearchSpace(
    * @throws IllegalArgumentException with a sentence to show, if the result is no space
    */
   public SearchSpace withInput(Input shape) {
-    return new SearchSpace(name, shape, classes, stem, stages, head, blocks, alwaysPw, skips);
+    return new SearchSpace(
+        name, shape, classes, stem, stages, head, blocks, alwaysPw, skips, activation);
   }
 
   /**
@@ -335,7 +351,8 @@ public record SearchSpace(
    * @param value true: with it
    */
   public SearchSpace withAlwaysPw(boolean value) {
-    return new SearchSpace(name, input, classes, stem, stages, head, blocks, value, skips);
+    return new SearchSpace(
+        name, input, classes, stem, stages, head, blocks, value, skips, activation);
   }
 
   /**
@@ -345,7 +362,8 @@ public record SearchSpace(
    * @throws IllegalArgumentException with a sentence to show, if it leaves a layer no candidate
    */
   public SearchSpace withSkips(SkipRule rule) {
-    return new SearchSpace(name, input, classes, stem, stages, head, blocks, alwaysPw, rule);
+    return new SearchSpace(
+        name, input, classes, stem, stages, head, blocks, alwaysPw, rule, activation);
   }
 
   /**
@@ -367,15 +385,25 @@ public record SearchSpace(
         scaled(head, factor),
         blocks,
         alwaysPw,
-        skips);
+        skips,
+        activation);
   }
 
   private static int scaled(int width, double factor) {
     if (factor == 1) {
       return width;
     }
-    double exact = width * factor;
-    int rounded = Math.max(8, (int) Math.round(exact / 8) * 8);
-    return rounded < 0.9 * exact ? rounded + 8 : rounded;
+    return multipleOf8(width * factor);
+  }
+
+  /**
+   * {@return a number of channels that devices take well: the nearest multiple of 8, at least 8 and
+   * no more than a tenth below}
+   *
+   * @param channels how many are wanted
+   */
+  public static int multipleOf8(double channels) {
+    int rounded = Math.max(8, (int) Math.round(channels / 8) * 8);
+    return rounded < 0.9 * channels ? rounded + 8 : rounded;
   }
 }

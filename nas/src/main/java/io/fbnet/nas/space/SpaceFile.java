@@ -20,7 +20,8 @@ final class SpaceFile {
   /** Version of the file format; a file without one is of this version. */
   static final int FORMAT = 1;
 
-  static final List<String> BUILT_IN = List.of("fashion", "cifar", "imagenet");
+  static final List<String> BUILT_IN =
+      List.of("fashion", "cifar", "imagenet", "cifar-se", "imagenet-se");
 
   private SpaceFile() {}
 
@@ -61,7 +62,8 @@ final class SpaceFile {
             "head",
             "blocks",
             "always_pw",
-            "skips");
+            "skips",
+            "activation");
     fields.optional("format").ifPresent(format -> format.requireVersion(FORMAT));
     Node.Fields input = fields.required("input").fields("channels", "height", "width");
     Node.Fields stem = fields.required("stem").fields("width", "stride");
@@ -89,7 +91,8 @@ final class SpaceFile {
           fields.required("head").integer(1, SearchSpace.LARGEST_WIDTH),
           blocks(fields.required("blocks")),
           fields.optional("always_pw").map(Node::flag).orElse(true),
-          fields.optional("skips").map(SpaceFile::skips).orElse(SearchSpace.SkipRule.EVERYWHERE));
+          fields.optional("skips").map(SpaceFile::skips).orElse(SearchSpace.SkipRule.EVERYWHERE),
+          fields.optional("activation").map(Activation::parse).orElse(Activation.RELU));
     } catch (IllegalArgumentException e) {
       throw node.wrong("is no search space: " + e.getMessage());
     }
@@ -143,6 +146,9 @@ final class SpaceFile {
     space.blockNames().forEach(blocks::add);
     tree.put("always_pw", space.alwaysPw());
     tree.put("skips", space.skips().name().toLowerCase(Locale.ROOT));
+    if (space.activation() != Activation.RELU) {
+      tree.put("activation", space.activation().toString());
+    }
     return tree;
   }
 }

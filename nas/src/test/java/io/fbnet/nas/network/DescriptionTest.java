@@ -63,6 +63,10 @@ class DescriptionTest {
     Description.Layer grouped = single(BlockType.parse("k5_e1_g2"), 12, 1, true);
     assertEquals((4 * 8 + 8 * 25 + 4 * 12) * 64, grouped.macs());
     assertEquals(4 * 8 + 16 + 8 * 25 + 16 + 4 * 12 + 24, grouped.parameters());
+    // Its 24 inner channels are squeezed to 8.
+    Description.Layer squeezed = single(BlockType.parse("k3_e3_se_hswish"), 12, 2, true);
+    assertEquals(block.macs() + 2 * 24 * 8, squeezed.macs());
+    assertEquals(block.parameters() + 2 * 24 * 8 + 8 + 24, squeezed.parameters());
     Description.Layer dropped = single(BlockType.parse("k5_e1"), 12, 1, false);
     assertEquals((8 * 25 + 8 * 12) * 64, dropped.macs());
     Description.Layer kept = single(BlockType.parse("k5_e3"), 12, 1, false);

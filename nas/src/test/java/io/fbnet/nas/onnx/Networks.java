@@ -15,6 +15,7 @@ import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.ArchitectureGraphs;
 import io.fbnet.nas.network.BatchInputs;
 import io.fbnet.nas.network.NetworkBuilder;
+import io.fbnet.nas.space.Activation;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.BlockType;
 import io.fbnet.nas.space.Blocks;
@@ -50,6 +51,31 @@ final class Networks {
                 Stream.of("k7_e2_g4", "k9_e1_g8", "k11_e1").map(Blocks::parse))
             .toList(),
         alwaysPw);
+  }
+
+  /** The same outline with blocks of later networks, and hard swish in stem and head. */
+  static SearchSpace later(int channels, int height, int width) {
+    SearchSpace outline = space(channels, height, width, true);
+    return new SearchSpace(
+        "later",
+        outline.input(),
+        outline.classes(),
+        outline.stem(),
+        outline.stages(),
+        outline.head(),
+        Stream.of(
+                "k3_e1",
+                "k3_e3_hswish",
+                "k5_e2_se",
+                "k3_e6_se_hswish",
+                "k5_e1_g2_se_swish",
+                "k3_e3_swish",
+                "skip")
+            .map(Blocks::parse)
+            .toList(),
+        true,
+        SearchSpace.SkipRule.EVERYWHERE,
+        Activation.HSWISH);
   }
 
   static Architecture architecture(SearchSpace space, String... blocks) {

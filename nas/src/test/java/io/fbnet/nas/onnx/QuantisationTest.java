@@ -10,7 +10,7 @@ import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.Value;
 import io.fbnet.nas.network.ArchitectureGraphs;
-import io.fbnet.nas.space.SearchSpace;
+import io.fbnet.nas.space.Architecture;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
@@ -103,17 +103,37 @@ class QuantisationTest {
 
   @Test
   void whatIsComputedIsRoundedOnce() {
-    SearchSpace space = Networks.space(3, 19, 22, true);
-    Graph graph =
-        ArchitectureGraphs.inference(
-            Networks.architecture(space, "k3_e1_g2", "skip", "skip", "k5_e1_g2", "k5_e6", "k3_e3"),
-            2);
+    whatIsComputedIsRoundedOnce(
+        Networks.architecture(
+            Networks.space(3, 19, 22, true),
+            "k3_e1_g2",
+            "skip",
+            "skip",
+            "k5_e1_g2",
+            "k5_e6",
+            "k3_e3"));
+    whatIsComputedIsRoundedOnce(
+        Networks.architecture(
+            Networks.later(3, 19, 22),
+            "k3_e3_hswish",
+            "k5_e2_se",
+            "k3_e6_se_hswish",
+            "k5_e1_g2_se_swish",
+            "skip",
+            "skip"));
+  }
+
+  private static void whatIsComputedIsRoundedOnce(Architecture architecture) {
+    Graph graph = ArchitectureGraphs.inference(architecture, 2);
     List<Value> rounded = Quantisation.rounded(graph);
     long expected = 1; // The images.
     for (Op op : graph.ops()) {
       boolean itself =
           op instanceof Op.BatchNormInference
               || op instanceof Op.Sum
+              || op instanceof Op.Pointwise
+              || op instanceof Op.ScaleChannels
+              || op instanceof Op.Linear l && l.w().name().endsWith("se.expand.weight")
               || op instanceof Op.GlobalPool;
       expected += itself ? 1 : 0;
       assertEquals(itself, rounded.contains(op.outputs().getFirst()), op.name());

@@ -207,7 +207,41 @@ class RuntimesIT {
         ask(drawn, data.test(), 3, List.of("--normalise", "--batch=3"));
       }
     }
+    computedAlike(answers());
+  }
+
+  /**
+   * Swishes, and gates of channels by squeeze-and-excitation: where the batch is open OpenCV 4.6
+   * cannot tell which of two factors is the larger, and refuses the file.
+   */
+  @Test
+  void gatesAreTakenByBothWhereTheBatchIsFixed() throws Exception {
+    Architecture network =
+        Networks.architecture(
+            Networks.later(3, 33, 37),
+            "k3_e3_hswish",
+            "k5_e2_se",
+            "k3_e6_se_hswish",
+            "k5_e1_g2_se_swish",
+            "k3_e3_swish",
+            "skip");
+    try (Dataset data = RealImages.open(new ImageShape(3, 33, 37), folder)) {
+      TrainedNetwork drawn = Networks.drawn(reference, network, data, 7);
+      ask(drawn, data.test(), 1, List.of("--batch=1"));
+      ask(drawn, data.test(), 3, List.of("--fold-bn", "--normalise", "--batch=3"));
+      ask(drawn, data.test(), 3, List.of("--fold-bn"));
+    }
     JsonNode answers = answers();
+    checked(cases.getLast(), answers.path("files").get(2));
+    if (answers.path("opencv").asText().startsWith("4.6.")) {
+      String error = answers.path("files").get(2).path("error").asText();
+      assertTrue(error.contains("total"), error);
+      cases.removeLast();
+    }
+    computedAlike(answers);
+  }
+
+  private void computedAlike(JsonNode answers) {
     double worst = 0;
     double least = Double.POSITIVE_INFINITY;
     for (int i = 0; i < cases.size(); i++) {
@@ -260,15 +294,16 @@ class RuntimesIT {
 
   @Test
   void kitsKeepToTheStandard() throws Exception {
-    SearchSpace space = Networks.space(3, 19, 22, true);
     int files = 0;
-    for (boolean int8 : new boolean[] {false, true}) {
-      Path kit = folder.resolve("kit" + int8);
-      files += Kit.write(space, 2, int8, kit, (done, all, what) -> {});
-      try (Stream<Path> entries = Files.list(kit)) {
-        for (Path file : entries.filter(f -> f.toString().endsWith(".onnx")).sorted().toList()) {
-          cases.add(new Case(file, 2, false, List.of()));
-          questions.addObject().put("file", file.toString());
+    for (SearchSpace space : List.of(Networks.space(3, 19, 22, true), Networks.later(3, 19, 22))) {
+      for (boolean int8 : new boolean[] {false, true}) {
+        Path kit = folder.resolve(space.name() + int8);
+        files += Kit.write(space, 2, int8, kit, (done, all, what) -> {});
+        try (Stream<Path> entries = Files.list(kit)) {
+          for (Path file : entries.filter(f -> f.toString().endsWith(".onnx")).sorted().toList()) {
+            cases.add(new Case(file, 2, false, List.of()));
+            questions.addObject().put("file", file.toString());
+          }
         }
       }
     }

@@ -46,7 +46,9 @@ class ArchitectureTest {
     Random random = new Random(seed);
     Path file = folder.resolve("a.json");
     for (int i = 0; i < 50; i++) {
-      SearchSpace space = SearchSpace.load(SearchSpace.builtIns().get(random.nextInt(3)));
+      SearchSpace space =
+          SearchSpace.load(
+              SearchSpace.builtIns().get(random.nextInt(SearchSpace.builtIns().size())));
       if (random.nextBoolean()) {
         space = space.withHead(8 * (1 + random.nextInt(100)));
       }

@@ -100,12 +100,33 @@ class SearchSpaceTest {
 
   @Test
   void missingAndUnknownSpacesListTheBuiltIns(@TempDir Path folder) throws IOException {
-    Refusals.data(() -> SearchSpace.load("imagnet"), "fashion, cifar, imagenet", "'imagenet'?");
+    Refusals.data(
+        () -> SearchSpace.load("imagnet"),
+        "fashion, cifar, imagenet, cifar-se, imagenet-se",
+        "'imagenet'?");
     Refusals.data(() -> SearchSpace.load(folder.resolve("no.yaml").toString()), "fashion");
     Refusals.data(() -> SearchSpace.load("bad\0name"), "neither");
     Refusals.data(() -> parse(GOOD.replace("head: 32\n", "")), "lacks", "head");
     Path file = Files.writeString(folder.resolve("good.yaml"), GOOD);
     assertEquals(parse(GOOD), SearchSpace.load(file.toString()));
+  }
+
+  @Test
+  void activationsOfStemAndHeadAreReadAndWritten(@TempDir Path folder) {
+    assertEquals(Activation.RELU, parse(GOOD).activation());
+    SearchSpace space = parse(GOOD + "activation: swish\n");
+    assertEquals(Activation.SWISH, space.activation());
+    assertEquals(Activation.SWISH, space.withHead(16).withWidths(2).activation());
+    assertNotEquals(parse(GOOD).signature(), space.signature());
+    Path file = folder.resolve("written.yaml");
+    space.write(file);
+    assertEquals(space, SearchSpace.load(file.toString()));
+    Refusals.data(
+        () -> parse(GOOD + "activation: gelu\n"),
+        "line 10",
+        "'activation'",
+        "relu, swish or hswish",
+        "gelu");
   }
 
   @Test
@@ -124,6 +145,12 @@ class SearchSpaceTest {
       assertEquals(block, BlockType.parse(block.name()));
     }
     assertEquals(new BlockType(7, 4, 8), BlockType.parse("k7_e4_g8"));
+    assertEquals(
+        new BlockType(5, 3, 2, true, Activation.HSWISH), BlockType.parse("k5_e3_g2_se_hswish"));
+    for (Block block : SearchSpace.load("cifar-se").blocks()) {
+      assertEquals(block, BlockType.parse(block.name()));
+      assertEquals(!block.name().matches(".*_(se|hswish)"), ((BlockType) block).isPlain());
+    }
     for (String wrong :
         List.of(
             "",
@@ -136,6 +163,10 @@ class SearchSpaceTest {
             "k3_e1_g99",
             "SKIP",
             "k03_e1",
+            "k3_e1_relu",
+            "k3_e1_hswish_se",
+            "k3_e1_se_g2",
+            "skip_se",
             "k3_e1 ",
             "k999999999999_e1")) {
       assertThrows(IllegalArgumentException.class, () -> BlockType.parse(wrong), wrong);
