@@ -5,16 +5,14 @@ import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.SearchSpace;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Parameters;
 
-/** An architecture and what is changed about it. */
+/** What is changed about an architecture. */
 final class ArchitectureFlags {
-  @Parameters(
-      paramLabel = "NAME|FILE",
-      description =
-          "A published network (fbnet-a, fbnet-b, fbnet-c, fbnet-s8, fbnet-iphonex) or a JSON"
-              + " file.")
-  String architecture;
+  /** What names one on a command line. */
+  static final String LABEL = "NAME|FILE";
+
+  static final String DESCRIPTION =
+      "A published network (fbnet-a, fbnet-b, fbnet-c, fbnet-s8, fbnet-iphonex) or a JSON file.";
 
   @Mixin SpaceFlags space;
 
@@ -24,9 +22,8 @@ final class ArchitectureFlags {
       description = "Classes to tell apart, instead of the architecture's.")
   Integer classes;
 
-  /** The architecture with these changes. */
-  Architecture load() {
-    Architecture read = Architecture.load(architecture);
+  /** An architecture with these changes. */
+  Architecture changed(Architecture read) {
     SearchSpace changed = space.apply(read.space());
     if (classes != null) {
       try {

@@ -8,6 +8,7 @@ import io.fbnet.nas.run.Checkpoints;
 import io.fbnet.nas.run.MetricsLog;
 import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.train.Pretrained;
 import io.fbnet.nas.train.RankShare;
 import io.fbnet.nas.train.Recipe;
 import io.fbnet.nas.train.TrainLoop;
@@ -60,6 +61,7 @@ final class ChildTraining {
   /**
    * Trains one architecture to the end.
    *
+   * @param from what it begins with, which is not drawn
    * @param what is trained, for the progress line; may be empty
    * @throws UserException where a signal stopped it (exit codes 130 and 143) or it diverged (6)
    */
@@ -67,8 +69,12 @@ final class ChildTraining {
       RunFolder folder,
       Architecture architecture,
       Optional<TrainedNetwork.Latency> latency,
+      Optional<Pretrained> from,
       String what) {
-    try (Trainer trainer = new Trainer(backend, architecture, data.normalisation(), recipe)) {
+    try (Trainer trainer =
+        from.isPresent()
+            ? new Trainer(backend, architecture, recipe, from.get())
+            : new Trainer(backend, architecture, data.normalisation(), recipe)) {
       TrainLoop loop = new TrainLoop(backend, trainer, data);
       if (trainer.share().writes()) {
         Checkpoints.requireFreeSpace(

@@ -10,6 +10,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
 /** {@code fbnet describe}: layers, multiply-adds, parameters and latency of an architecture. */
@@ -20,7 +21,10 @@ final class DescribeCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
   @Mixin ConfigOption config;
 
-  @Mixin ArchitectureFlags architecture;
+  @Parameters(paramLabel = ArchitectureFlags.LABEL, description = ArchitectureFlags.DESCRIPTION)
+  private String architecture;
+
+  @Mixin ArchitectureFlags changes;
 
   @Option(
       names = "--lut",
@@ -40,7 +44,7 @@ final class DescribeCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     Console console = new Console(spec);
-    Architecture network = architecture.load();
+    Architecture network = changes.changed(Architecture.load(architecture));
     Published published =
         !compare
             ? null
@@ -49,7 +53,7 @@ final class DescribeCommand implements Callable<Integer> {
                     () ->
                         UserException.usage(
                             "--compare needs a published network (%s), not '%s'",
-                            String.join(", ", Architecture.builtIns()), architecture.architecture));
+                            String.join(", ", Architecture.builtIns()), architecture));
     Description description = Description.of(network);
     if (lut != null) {
       LatencyTable table = LatencyTable.load(lut);

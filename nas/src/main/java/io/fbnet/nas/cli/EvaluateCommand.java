@@ -82,7 +82,7 @@ final class EvaluateCommand implements Callable<Integer> {
     Ranges.atLeast("--batch", batch, 1);
     device.threads = device.threads();
     Console console = new Console(spec);
-    Path file = file();
+    Path file = file(model);
     TrainedNetwork network = TrainedNetwork.read(file);
     DataOptions options = dataFlags.options(network, file, seed, device.threads(), console);
     try (Dataset data = DataSource.open(split == Split.TEST ? options.withWhole() : options);
@@ -103,7 +103,8 @@ final class EvaluateCommand implements Callable<Integer> {
     return 0;
   }
 
-  private Path file() {
+  /** A model file, or that of a run. */
+  static Path file(Path model) {
     if (!Files.isDirectory(model)) {
       return model;
     }

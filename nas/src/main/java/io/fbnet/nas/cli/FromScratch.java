@@ -104,7 +104,8 @@ final class FromScratch {
         console.note(what + " is trained already");
         return TrainedNetwork.read(folder.model());
       }
-      TrainedNetwork network = training.train(folder, architecture, latency, what + ", ");
+      TrainedNetwork network =
+          training.train(folder, architecture, latency, Optional.empty(), what + ", ");
       network.write(folder.model());
       return network;
     }

@@ -2,6 +2,7 @@ package io.fbnet.nas.cli;
 
 import io.fbnet.engine.backend.Backend;
 import io.fbnet.nas.UserException;
+import io.fbnet.nas.cli.FineTuneFlags.Origin;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.ImageSet;
 import io.fbnet.nas.file.AtomicFile;
@@ -11,6 +12,7 @@ import io.fbnet.nas.run.RunFolder;
 import io.fbnet.nas.search.Search;
 import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.train.HoldOut;
+import io.fbnet.nas.train.Pretrained;
 import io.fbnet.nas.train.Quality;
 import io.fbnet.nas.train.Recipe;
 import java.nio.file.Files;
@@ -24,14 +26,15 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
-/** {@code fbnet train}: one architecture from scratch. */
+/** {@code fbnet train}: one architecture, from scratch or from a trained network. */
 @Command(
     name = "train",
     description = {
-      "Trains an architecture from scratch by SGD, reads the test images once at the end, and"
-          + " writes the network as model.safetensors into the run's folder.",
+      "Trains an architecture by SGD, from scratch or from a trained network, reads the test images"
+          + " once at the end, and writes the network as model.safetensors into the run's folder.",
       "",
       "The paper's recipe for ImageNet: --epochs 360 --batch 256 --rate 0.1 --schedule step"
           + " --steps 90,180,270 --weight-decay 4e-5."
@@ -52,7 +55,15 @@ final class TrainCommand implements Callable<Integer> {
 
   @Spec private CommandSpec spec;
   @Mixin ConfigOption config;
-  @Mixin ArchitectureFlags architecture;
+
+  @Parameters(
+      arity = "0..1",
+      paramLabel = ArchitectureFlags.LABEL,
+      description = ArchitectureFlags.DESCRIPTION + " With --from it may be left out.")
+  private String architecture;
+
+  @Mixin ArchitectureFlags changes;
+  @Mixin FineTuneFlags fineTune;
   @Mixin DataFlags dataFlags;
   @Mixin DeviceFlags device;
   @Mixin RecipeFlags recipe;
@@ -127,15 +138,31 @@ final class TrainCommand implements Callable<Integer> {
           "--out names the run's folder, in which %s is written; %s looks like a file",
           RunFolder.MODEL, out);
     }
-    Architecture read = architecture.load();
+    Optional<Origin> origin = fineTune.origin(resume);
+    Architecture read = read(origin);
     Preset preset = Preset.of(read.space());
     dataFlags.resolve(preset.data());
     lut = RunConfig.anchored(lut, LatencyTable.builtIns());
     HoldOut heldOut = new HoldOut(holdOut, splitSeed, of);
-    return ranks.together(spec, console -> train(read, heldOut, console));
+    return ranks.together(spec, console -> train(read, origin, heldOut, console));
   }
 
-  private int train(Architecture read, HoldOut heldOut, Console console) {
+  private Architecture read(Optional<Origin> origin) {
+    if (architecture == null && origin.isEmpty()) {
+      throw UserException.usage(
+          "Missing required parameter: '%s', or --from (see '%s --help')",
+          ArchitectureFlags.LABEL, spec.qualifiedName());
+    }
+    Architecture read =
+        changes.changed(
+            architecture == null
+                ? origin.orElseThrow().model().architecture()
+                : Architecture.load(architecture));
+    origin.ifPresent(from -> FineTuneFlags.requireSame(read, from));
+    return read;
+  }
+
+  private int train(Architecture read, Optional<Origin> origin, HoldOut heldOut, Console console) {
     device.threads = device.threads(ranks.ranks());
     try (RunFolder folder =
             ranks.folder(() -> resume == null ? create(read) : RunFolder.open(resume));
@@ -145,8 +172,10 @@ final class TrainCommand implements Callable<Integer> {
       Architecture network = forData(read, data);
       Recipe how = how(heldOut);
       Optional<LatencyTable> table = table(network, folder, console);
+      Optional<Pretrained> from = origin.map(model -> model.on(data));
       if (resume == null) {
-        ranks.first(() -> begin(folder, network, table));
+        origin.ifPresent(model -> model.tell(from.orElseThrow(), data, console));
+        ranks.first(() -> begin(folder, network, origin, table));
       }
       Optional<TrainedNetwork.Latency> latency =
           table.map(t -> new TrainedNetwork.Latency(t.device(), t.latencyOf(network), lut));
@@ -161,7 +190,7 @@ final class TrainCommand implements Callable<Integer> {
                   progress,
                   ranks.signals(console),
                   continuation)
-              .train(folder, network, latency, "");
+              .train(folder, network, latency, from, "");
       if (ranks.leads()) {
         continuation.of(() -> report(folder, trained, how, backend, data, console));
       }
@@ -169,7 +198,12 @@ final class TrainCommand implements Callable<Integer> {
     return 0;
   }
 
-  private void begin(RunFolder folder, Architecture network, Optional<LatencyTable> table) {
+  private void begin(
+      RunFolder folder,
+      Architecture network,
+      Optional<Origin> origin,
+      Optional<LatencyTable> table) {
+    origin.ifPresent(model -> model.keep(folder.files().from()));
     table.ifPresent(t -> t.write(folder.latency()));
     // The configuration last: it is what makes the folder a run that can be resumed.
     network.write(folder.architecture());
@@ -177,8 +211,11 @@ final class TrainCommand implements Callable<Integer> {
   }
 
   private RunFolder create(Architecture read) {
-    String file = Path.of(architecture.architecture).getFileName().toString();
-    String name = read.name().matches("[\\w.-]+") ? read.name() : file.replaceFirst("\\.json$", "");
+    String name = read.name();
+    if (!name.matches("[\\w.-]+")) {
+      String file = Path.of(architecture == null ? "train" : architecture).getFileName().toString();
+      name = file.replaceFirst("\\.json$", "");
+    }
     return RunConfig.newFolder(out, name);
   }
 

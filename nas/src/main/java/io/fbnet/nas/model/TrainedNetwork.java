@@ -17,6 +17,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -144,19 +145,28 @@ public record TrainedNetwork(
   }
 
   /**
-   * {@return the numbers of an architecture's tensors by name, copied from a buffer of a store}
+   * {@return the numbers of an architecture's tensors by name, copied from a buffer of a store, or
+   * from the values where a set has no such buffer: what is frozen has no average}
    *
    * @param architecture the network
-   * @param store what holds its {@link #parameters}, and may hold others too
+   * @param store what holds its {@link #parameters} in whichever sets, and may hold others too
    * @param buffer of the values' layout, such as a moving average
    */
   public static Map<String, float[]> tensors(
       Architecture architecture, ParameterStore store, String buffer) {
+    Map<String, String> places = new HashMap<>();
+    for (String set : store.sets()) {
+      store.layout(set).entries().forEach(entry -> places.put(entry.spec().name(), set));
+    }
     Map<String, float[]> tensors = new LinkedHashMap<>();
-    Map<String, float[]> sets = new LinkedHashMap<>();
+    Map<String, float[]> sets = new HashMap<>();
     for (ParameterSpec spec : parameters(architecture)) {
-      float[] all = sets.computeIfAbsent(spec.set(), set -> store.readAll(set, buffer));
-      int from = (int) store.layout(spec.set()).find(spec.name(), spec.shape()).offset();
+      String place = places.getOrDefault(spec.name(), spec.set());
+      float[] all =
+          sets.computeIfAbsent(
+              place,
+              set -> store.readAll(set, store.has(set, buffer) ? buffer : Storage.Flat.VALUES));
+      int from = (int) store.layout(place).find(spec.name(), spec.shape()).offset();
       int to = from + (int) spec.shape().elements();
       tensors.put(spec.name(), Arrays.copyOfRange(all, from, to));
     }

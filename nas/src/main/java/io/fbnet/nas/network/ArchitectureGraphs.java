@@ -10,6 +10,7 @@ import io.fbnet.nas.space.Architecture;
 import io.fbnet.nas.space.Block;
 import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
+import java.util.ArrayList;
 import java.util.List;
 
 /** Graphs of one architecture, with its own weights or a supernet's. */
@@ -82,9 +83,28 @@ public final class ArchitectureGraphs {
    */
   public static Graph training(
       Architecture architecture, int batch, Normalisation normalisation, TrainingStep how) {
+    return training(architecture, batch, normalisation, how, FineTuning.NONE);
+  }
+
+  /**
+   * The same of a part of the network, or at unequal rates.
+   *
+   * @param architecture the network
+   * @param batch images a run, N
+   * @param normalisation what becomes of pixels before the network sees them
+   * @param how the step ends
+   * @param tuning what learns
+   * @return the graph
+   */
+  public static Graph training(
+      Architecture architecture,
+      int batch,
+      Normalisation normalisation,
+      TrainingStep how,
+      FineTuning tuning) {
     GraphBuilder b = new GraphBuilder();
-    NetworkBuilder network = new NetworkBuilder(b, architecture.space(), NormMode.TRAIN);
-    Value logits = network.network(network.images(batch, normalisation), architecture.blocks());
+    Value images = BatchInputs.images(b, architecture.space().input(), batch, normalisation);
+    Value logits = tuning.network(b, architecture, images);
     Value labels = BatchInputs.labels(b, batch);
     Value ce = b.crossEntropy(logits, labels);
     float smoothing = (float) how.labelSmoothing();
@@ -100,8 +120,10 @@ public final class ArchitectureGraphs {
     b.output("loss", loss);
     b.output("ce", ce);
     b.output("rank", b.labelRank(logits, labels));
-    Autodiff.gradients(b, loss, SupernetGraphs.parameters(b, NetworkBuilder.WEIGHTS));
-    how.update(b, loss);
+    List<Value> learn = new ArrayList<>();
+    tuning.rates().keySet().forEach(set -> learn.addAll(SupernetGraphs.parameters(b, set)));
+    Autodiff.gradients(b, loss, learn);
+    how.update(b, loss, tuning);
     return b.build();
   }
 

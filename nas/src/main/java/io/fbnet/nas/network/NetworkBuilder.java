@@ -46,7 +46,9 @@ public final class NetworkBuilder {
   private final SearchSpace space;
   private final NormMode mode;
   private final boolean setsOfBlocks;
-  private String set = WEIGHTS;
+  private final String weights;
+  private final String statistics;
+  private String set;
 
   /** All parameters lie in one set. */
   NetworkBuilder(GraphBuilder graph, SearchSpace space, NormMode mode) {
@@ -60,15 +62,39 @@ public final class NetworkBuilder {
    *     so that an update need not touch the others
    */
   NetworkBuilder(GraphBuilder graph, SearchSpace space, NormMode mode, boolean setsOfBlocks) {
+    this(graph, space, mode, setsOfBlocks, WEIGHTS, STATISTICS);
+  }
+
+  /**
+   * A builder of a part of a network.
+   *
+   * @param weights the set of its parameters, but for the classifier's
+   * @param statistics the set of its running statistics
+   */
+  NetworkBuilder(
+      GraphBuilder graph, SearchSpace space, NormMode mode, String weights, String statistics) {
+    this(graph, space, mode, false, weights, statistics);
+  }
+
+  private NetworkBuilder(
+      GraphBuilder graph,
+      SearchSpace space,
+      NormMode mode,
+      boolean setsOfBlocks,
+      String weights,
+      String statistics) {
     this.graph = graph;
     this.space = space;
     this.mode = mode;
     this.setsOfBlocks = setsOfBlocks;
+    this.weights = weights;
+    this.statistics = statistics;
+    set = weights;
   }
 
   /** Where the parameters of a block in its place lie. */
   String setOf(LayerSpec layer, Block block) {
-    return setsOfBlocks ? WEIGHTS + "." + place(layer, block) : WEIGHTS;
+    return setsOfBlocks ? weights + "." + place(layer, block) : weights;
   }
 
   private static String place(LayerSpec layer, Block block) {
@@ -116,7 +142,7 @@ public final class NetworkBuilder {
   Value block(LayerSpec layer, Block block, Value x) {
     set = setOf(layer, block);
     Value y = block.build(new Parts(place(layer, block)), layer, x);
-    set = WEIGHTS;
+    set = weights;
     Shape shape = y.shape();
     Shape wanted =
         Shape.of(x.shape().get(0), layer.outChannels(), layer.outHeight(), layer.outWidth());
@@ -264,10 +290,10 @@ public final class NetworkBuilder {
     Value beta = graph.parameter(set, name + ".bias", false, new Initial.Constant(0), channels);
     Value mean =
         graph.parameter(
-            STATISTICS, name + ".running_mean", false, new Initial.Constant(0), channels);
+            statistics, name + ".running_mean", false, new Initial.Constant(0), channels);
     Value variance =
         graph.parameter(
-            STATISTICS, name + ".running_var", false, new Initial.Constant(1), channels);
+            statistics, name + ".running_var", false, new Initial.Constant(1), channels);
     if (mode == NormMode.INFERENCE) {
       return graph.batchNormInference(x, gamma, beta, mean, variance, EPSILON, relu);
     }

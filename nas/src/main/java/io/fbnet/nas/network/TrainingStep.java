@@ -4,6 +4,7 @@ import io.fbnet.engine.graph.GraphBuilder;
 import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.graph.Value;
+import java.util.ArrayList;
 import java.util.List;
 
 /**
@@ -54,31 +55,35 @@ public record TrainingStep(
   public static final String AVERAGE = "average";
 
   /** Appends everything behind the gradients, and the output {@code finite}. */
-  void update(GraphBuilder b, Value loss) {
-    String gradients = Storage.Flat.GRADIENTS;
-    if (gathers) {
-      // Not guarded: a gradient that is no number must reach the sum, so that the check sees it.
-      b.blend(
-          NetworkBuilder.WEIGHTS,
-          GATHERED,
-          gradients,
-          b.control(GATHER_KEEP, Type.F32),
-          b.control(GATHER_SHARE, Type.F32),
-          b.fill(1, 1));
-      gradients = GATHERED;
+  void update(GraphBuilder b, Value loss, FineTuning tuning) {
+    String gradients = gathers ? GATHERED : Storage.Flat.GRADIENTS;
+    List<Value> checked = new ArrayList<>(List.of(loss));
+    for (String set : tuning.rates().keySet()) {
+      if (gathers) {
+        // Not guarded: a gradient that is no number must reach the sum, so that the check sees it.
+        b.blend(
+            set,
+            GATHERED,
+            Storage.Flat.GRADIENTS,
+            b.control(GATHER_KEEP, Type.F32),
+            b.control(GATHER_SHARE, Type.F32),
+            b.fill(1, 1));
+      }
+      checked.add(b.flat(set, gradients));
     }
-    Value finite = b.allFinite(List.of(loss, b.flat(NetworkBuilder.WEIGHTS, gradients)));
+    Value finite = b.allFinite(checked);
     b.output("finite", finite);
     Value applies = gathers ? b.multiply(finite, b.control(UPDATE, Type.F32)) : finite;
-    b.sgd(
-        NetworkBuilder.WEIGHTS,
-        gradients,
-        b.control(RATE, Type.F32),
-        applies,
-        (float) momentum,
-        (float) weightDecay);
+    Value rate = b.control(RATE, Type.F32);
+    tuning
+        .rates()
+        .forEach(
+            (set, factor) -> {
+              Value own = factor == 1 ? rate : b.multiply(rate, b.fill(factor.floatValue(), 1));
+              b.sgd(set, gradients, own, applies, (float) momentum, (float) weightDecay);
+            });
     if (averages) {
-      for (String set : List.of(NetworkBuilder.WEIGHTS, NetworkBuilder.STATISTICS)) {
+      for (String set : tuning.changing()) {
         b.blend(
             set,
             AVERAGE,

@@ -8,16 +8,12 @@ import io.fbnet.nas.file.Folder;
 import io.fbnet.nas.file.IoReason;
 import io.fbnet.nas.file.Sha256;
 import java.io.IOException;
-import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.DigestInputStream;
-import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.Comparator;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -347,7 +343,7 @@ public final class Checkpoints {
                   Files.size(file),
                   entry.bytes()));
         }
-        if (!hash(file).equals(entry.sha256())) {
+        if (!Sha256.of(file).equals(entry.sha256())) {
           return Optional.of(entry.name() + " does not have the hash that was written");
         }
       }
@@ -357,17 +353,6 @@ public final class Checkpoints {
     } catch (IOException e) {
       return Optional.of("it cannot be read (" + IoReason.of(e) + ")");
     }
-  }
-
-  private static String hash(Path file) throws IOException {
-    MessageDigest digest = Sha256.digest();
-    try (InputStream in = new DigestInputStream(Files.newInputStream(file), digest)) {
-      byte[] buffer = new byte[1 << 20];
-      while (in.read(buffer) >= 0) {
-        // Reading is what feeds the digest.
-      }
-    }
-    return HexFormat.of().formatHex(digest.digest());
   }
 
   /**

@@ -16,6 +16,9 @@ public record RunFiles(Path root) {
   static final String RECIPE = "recipe.yaml";
   static final String ARCHITECTURE = "architecture.json";
 
+  /** The name of the copy of the model that a training began from. */
+  public static final String FROM = "from.safetensors";
+
   /**
    * {@return the files of an existing run}
    *
@@ -91,6 +94,11 @@ public record RunFiles(Path root) {
   /** {@return the same of an evolution on a finished search} */
   public Path evolution() {
     return root.resolve("evolution.jsonl");
+  }
+
+  /** {@return the copy of the model that a training began from; there is none from scratch} */
+  public Path from() {
+    return root.resolve(FROM);
   }
 
   /** {@return the run as one page for people} */

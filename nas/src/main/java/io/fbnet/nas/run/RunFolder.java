@@ -39,6 +39,7 @@ public final class RunFolder implements AutoCloseable {
           RunFiles.SPACE,
           RunFiles.LATENCY,
           RunFiles.ARCHITECTURE,
+          RunFiles.FROM,
           RunFiles.RECIPE);
 
   private final Path root;

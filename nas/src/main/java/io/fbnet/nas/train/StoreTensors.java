@@ -4,6 +4,7 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.fbnet.engine.graph.ParameterLayout;
 import io.fbnet.engine.graph.Shape;
+import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.nas.run.Safetensors;
 import io.fbnet.nas.run.Tensor;
@@ -11,6 +12,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 
 /** A parameter store's buffers as named tensors of a file, and back. */
 public final class StoreTensors {
@@ -91,6 +93,29 @@ public final class StoreTensors {
         }
       }
       store.load(set, buffer, host);
+    }
+  }
+
+  /**
+   * Overwrites the values of some tensors, whichever sets they lie in.
+   *
+   * @param store what holds them
+   * @param tensors numbers in row-major order by name, as many as the tensor has
+   */
+  static void load(ParameterStore store, Map<String, float[]> tensors) {
+    for (String set : store.sets()) {
+      ParameterLayout layout = store.layout(set);
+      try (Arena arena = Arena.ofConfined()) {
+        MemorySegment host = arena.allocate(layout.size() * Float.BYTES, 64);
+        store.save(set, Storage.Flat.VALUES, host);
+        for (ParameterLayout.Entry entry : layout.entries()) {
+          float[] values = tensors.get(entry.spec().name());
+          if (values != null) {
+            slice(host, entry).copyFrom(MemorySegment.ofArray(values));
+          }
+        }
+        store.load(set, Storage.Flat.VALUES, host);
+      }
     }
   }
 

@@ -12,6 +12,7 @@ import io.fbnet.nas.data.BatchLoader;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.run.Checkpoints;
 import io.fbnet.nas.run.MetricsLog;
+import io.fbnet.nas.run.RunFiles;
 import io.fbnet.nas.run.RunFolder;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
@@ -28,6 +29,9 @@ import java.util.Map;
 public final class TrainLoop {
   private static final int STREAM = 4;
   private static final String PHASE = "train";
+
+  /** Where a checkpoint keeps the hash of the model that the training began from. */
+  private static final String ORIGIN = "from";
 
   /** Two batches may be on their way to the device while two more are read. */
   private static final int SLOTS = 4;
@@ -110,9 +114,17 @@ public final class TrainLoop {
    * Goes on from a checkpoint instead of the beginning.
    *
    * @param checkpoint of a run by the same recipe on the same data
-   * @throws UserException (exit code 3) if its tensors are of another network
+   * @throws UserException (exit code 3) if its tensors are of another network, or the training did
+   *     not begin from the model that this one does
    */
   public void restore(Checkpoints.Found checkpoint) {
+    String origin = checkpoint.manifest().state().path(ORIGIN).asText("");
+    if (!origin.equals(trainer.origin())) {
+      throw UserException.data(
+          "the model that this run began from has changed (its SHA-256 was '%s' and is '%s'): put"
+              + " it back as %s, or begin a new run",
+          origin, trainer.origin(), RunFiles.FROM);
+    }
     trainer.restore(checkpoint);
     epoch = (int) checkpoint.count("epoch", Integer.MAX_VALUE);
     stepInEpoch = (int) checkpoint.count("step_in_epoch", Integer.MAX_VALUE / recipe.accumulate());
@@ -143,7 +155,7 @@ public final class TrainLoop {
             share
                 .of(BatchLoader.over(data.train(), images))
                 .augmentation(recipe.augmentation())
-                .background(data.normalisation())
+                .background(trainer.normalisation())
                 .random(recipe.seed(), STREAM)
                 .balance(recipe.balance())
                 .shuffle(true)
@@ -299,6 +311,9 @@ public final class TrainLoop {
       state.put("epoch", epoch);
       state.put("step_in_epoch", stepInEpoch);
       state.put("seed", recipe.seed());
+      if (!trainer.origin().isEmpty()) {
+        state.put(ORIGIN, trainer.origin());
+      }
       checkpoints.write(
           new Checkpoints.Snapshot(
               steps,

@@ -12,6 +12,7 @@ import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.ArchitectureGraphs;
 import io.fbnet.nas.network.BatchInputs;
+import io.fbnet.nas.network.FineTuning;
 import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.network.TrainingStep;
 import io.fbnet.nas.run.Checkpoints;
@@ -31,14 +32,18 @@ public final class Trainer implements AutoCloseable {
   static final String[] OUTPUTS = {"loss", "finite", "rank", "ce"};
 
   private static final double NORM_MOMENTUM = 0.1;
-  private static final List<String> SETS =
-      List.of(NetworkBuilder.WEIGHTS, NetworkBuilder.STATISTICS);
   private static final String WEIGHTS_FILE = "weights";
   private static final String OPTIMISER_FILE = "optimiser";
   private static final String VELOCITY = "velocity";
 
   private final Architecture architecture;
+  private final Normalisation normalisation;
   private final Recipe recipe;
+  private final FineTuning tuning;
+
+  /** The hash of the model that it began from; empty from scratch. */
+  private final String origin;
+
   private final RankShare share;
   private final ParameterStore store;
   private final Program step;
@@ -54,12 +59,46 @@ public final class Trainer implements AutoCloseable {
    */
   public Trainer(
       Backend backend, Architecture architecture, Normalisation normalisation, Recipe recipe) {
+    this(backend, architecture, normalisation, recipe, FineTuning.NONE, "");
+  }
+
+  /**
+   * Takes the weights of a trained network and compiles the step. Images are normalised as that
+   * network's were; a classifier that it lacks is drawn.
+   *
+   * @param backend where it runs
+   * @param architecture the network
+   * @param recipe how it is trained
+   * @param from what it begins with
+   * @throws io.fbnet.engine.backend.OutOfDeviceMemory where the step does not fit the device
+   */
+  public Trainer(Backend backend, Architecture architecture, Recipe recipe, Pretrained from) {
+    this(backend, architecture, from.normalisation(), recipe, from.tuning(), from.sha256());
+    try {
+      StoreTensors.load(store, from.tensors());
+    } catch (RuntimeException e) {
+      close();
+      throw e;
+    }
+  }
+
+  private Trainer(
+      Backend backend,
+      Architecture architecture,
+      Normalisation normalisation,
+      Recipe recipe,
+      FineTuning tuning,
+      String origin) {
     this.architecture = architecture;
+    this.normalisation = normalisation;
     this.recipe = recipe;
+    this.tuning = tuning;
+    this.origin = origin;
     backend.warmUp();
     share = new RankShare(backend, recipe.batch(), recipe.sharedNorms());
     Graph graph =
-        ArchitectureGraphs.training(architecture, share.batch(), normalisation, recipe.step());
+        ArchitectureGraphs.training(
+            architecture, share.batch(), normalisation, recipe.step(), tuning);
     store = new ParameterStore(backend, graph.parameters());
     store.initialise(recipe.seed());
     try {
@@ -78,6 +117,16 @@ public final class Trainer implements AutoCloseable {
   /** {@return the part of each step that is this process's} */
   public RankShare share() {
     return share;
+  }
+
+  /** What becomes of pixels before the network sees them. */
+  Normalisation normalisation() {
+    return normalisation;
+  }
+
+  /** The hash of the model that it began from; empty from scratch. */
+  String origin() {
+    return origin;
   }
 
   /** Its parameters. */
@@ -119,7 +168,7 @@ public final class Trainer implements AutoCloseable {
    * {@return a copy of the network as it is now: the moving average where the recipe keeps one,
    * else the weights}
    *
-   * @param data what it is trained on, for classes and normalisation
+   * @param data what it is trained on
    * @param latency if one is known
    */
   public TrainedNetwork network(Dataset data, Optional<TrainedNetwork.Latency> latency) {
@@ -127,7 +176,7 @@ public final class Trainer implements AutoCloseable {
     return new TrainedNetwork(
         architecture,
         TrainedNetwork.tensors(architecture, store, buffer),
-        data.normalisation(),
+        normalisation,
         data.classes(),
         data.name(),
         latency,
@@ -138,15 +187,12 @@ public final class Trainer implements AutoCloseable {
   Map<String, List<Tensor>> tensors(Arena arena) {
     List<Tensor> weights = new ArrayList<>();
     List<Tensor> optimiser = new ArrayList<>();
-    for (String set : SETS) {
+    for (String set : store.sets()) {
       weights.addAll(StoreTensors.of(store, set, Storage.Flat.VALUES, "", arena));
-      if (recipe.ema() > 0) {
-        optimiser.addAll(
-            StoreTensors.of(store, set, TrainingStep.AVERAGE, TrainingStep.AVERAGE + ".", arena));
+      for (String buffer : buffers(set)) {
+        optimiser.addAll(StoreTensors.of(store, set, buffer, buffer + ".", arena));
       }
     }
-    optimiser.addAll(
-        StoreTensors.of(store, NetworkBuilder.WEIGHTS, VELOCITY, VELOCITY + ".", arena));
     Map<String, List<Tensor>> files = new LinkedHashMap<>();
     files.put(WEIGHTS_FILE, weights);
     files.put(OPTIMISER_FILE, optimiser);
@@ -157,23 +203,33 @@ public final class Trainer implements AutoCloseable {
   void restore(Checkpoints.Found checkpoint) {
     try (Safetensors.Reader weights = checkpoint.open(WEIGHTS_FILE);
         Safetensors.Reader optimiser = checkpoint.open(OPTIMISER_FILE)) {
-      for (String set : SETS) {
+      for (String set : store.sets()) {
         StoreTensors.restore(weights, store, set, Storage.Flat.VALUES, "");
-        if (recipe.ema() > 0) {
-          StoreTensors.restore(
-              optimiser, store, set, TrainingStep.AVERAGE, TrainingStep.AVERAGE + ".");
+        for (String buffer : buffers(set)) {
+          StoreTensors.restore(optimiser, store, set, buffer, buffer + ".");
         }
       }
-      StoreTensors.restore(optimiser, store, NetworkBuilder.WEIGHTS, VELOCITY, VELOCITY + ".");
     }
+  }
+
+  /** What is kept of a set beside its values; of what is frozen nothing. */
+  private List<String> buffers(String set) {
+    List<String> buffers = new ArrayList<>();
+    if (recipe.ema() > 0 && tuning.changing().contains(set)) {
+      buffers.add(TrainingStep.AVERAGE);
+    }
+    if (tuning.rates().containsKey(set)) {
+      buffers.add(VELOCITY);
+    }
+    return buffers;
   }
 
   /** {@return bytes that one checkpoint takes, a little rounded up} */
   public long checkpointBytes() {
-    long buffers = recipe.ema() > 0 ? 2 : 1;
-    long elements =
-        (buffers + 1) * store.layout(NetworkBuilder.WEIGHTS).size()
-            + buffers * store.layout(NetworkBuilder.STATISTICS).size();
+    long elements = 0;
+    for (String set : store.sets()) {
+      elements += (1 + buffers(set).size()) * store.layout(set).size();
+    }
     return elements * Float.BYTES + (1L << 20);
   }
 
