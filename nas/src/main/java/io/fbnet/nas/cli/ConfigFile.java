@@ -253,6 +253,14 @@ final class ConfigFile {
    */
   static String resolved(CommandSpec verb, Collection<String> except) {
     StringBuilder text = new StringBuilder();
+    settings(verb, except)
+        .forEach((name, value) -> text.append(name).append(": ").append(value).append('\n'));
+    return text.toString();
+  }
+
+  /** The same, each value as it stands in the file by its flag's long name without dashes. */
+  static Map<String, String> settings(CommandSpec verb, Collection<String> except) {
+    Map<String, String> settings = new LinkedHashMap<>();
     for (OptionSpec option : verb.options()) {
       String name = option.longestName().replaceFirst("^--", "");
       Object value = option.getValue();
@@ -264,11 +272,11 @@ final class ConfigFile {
       if (!left && !option.usageHelp() && !option.versionHelp()) {
         String written = written(option, value);
         if (!written.isEmpty()) {
-          text.append(name).append(": ").append(written).append('\n');
+          settings.put(name, written);
         }
       }
     }
-    return text.toString();
+    return settings;
   }
 
   private static String written(OptionSpec option, Object value) {

@@ -1,10 +1,13 @@
 package io.fbnet.nas.cli;
 
+import java.io.IOException;
+import java.io.InputStream;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Supplier;
+import java.util.jar.Manifest;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.IVersionProvider;
@@ -37,6 +40,9 @@ import picocli.CommandLine.ScopeType;
 final class FbnetCommand {
   /** The verb that describes all others, and so needs them. */
   private static final String COMPLETION = "completion";
+
+  /** What of the jar's manifest says which sources it was built from. */
+  private static final String COMMIT = "Fbnet-Commit";
 
   /** In the order in which help lists them. */
   private static final Map<String, Supplier<Object>> VERBS = new LinkedHashMap<>();
@@ -82,13 +88,27 @@ final class FbnetCommand {
     return root;
   }
 
+  /** The program's version and commit; of classes that are in no jar nobody knows. */
+  static String version() {
+    String version = FbnetCommand.class.getPackage().getImplementationVersion();
+    if (version == null) {
+      return "(unpackaged)";
+    }
+    try (InputStream in = FbnetCommand.class.getResourceAsStream("/META-INF/MANIFEST.MF")) {
+      String commit = in == null ? null : new Manifest(in).getMainAttributes().getValue(COMMIT);
+      return version + (commit == null || commit.isEmpty() ? "" : " (commit " + commit + ")");
+    } catch (IOException e) {
+      // The jar is gone or damaged: whatever else is done will say so.
+      return version;
+    }
+  }
+
   /** The program's and the virtual machine's version. */
   static final class Version implements IVersionProvider {
     @Override
     public String[] getVersion() {
-      String version = FbnetCommand.class.getPackage().getImplementationVersion();
       return new String[] {
-        "fbnet " + (version == null ? "(unpackaged)" : version),
+        "fbnet " + version(),
         String.format(
             Locale.ROOT,
             "Java %s (%s), %s %s",

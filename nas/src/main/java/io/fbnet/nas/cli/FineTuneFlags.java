@@ -53,12 +53,13 @@ final class FineTuneFlags {
   /**
    * A model that a training begins from.
    *
+   * @param named what the user called it
    * @param file where it was read
    * @param sha256 of the file
    * @param model what it holds
    * @param tuning what of it learns
    */
-  record Origin(Path file, String sha256, TrainedNetwork model, FineTuning tuning) {
+  record Origin(Path named, Path file, String sha256, TrainedNetwork model, FineTuning tuning) {
     /** What the training begins with on images of these classes. */
     Pretrained on(Dataset data) {
       return Pretrained.of(model, sha256, data.classes(), tuning);
@@ -117,7 +118,7 @@ final class FineTuneFlags {
     TrainedNetwork model = TrainedNetwork.read(file);
     FineTuning tuning = new FineTuning(frozen(model.architecture().space()), rate);
     try {
-      return Optional.of(new Origin(file, Sha256.of(file), model, tuning));
+      return Optional.of(new Origin(from, file, Sha256.of(file), model, tuning));
     } catch (IOException e) {
       throw UserException.storage(
           e, "%s cannot be read (%s): check the disk", file, IoReason.of(e));

@@ -21,7 +21,9 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -52,6 +54,13 @@ final class TrainCommand implements Callable<Integer> {
           "always-pw",
           "skips",
           "classes");
+
+  /** And those that name places of this machine, or say nothing of the network. */
+  private static final Set<String> NOT_OF_THE_CARD =
+      Stream.concat(
+              NOT_OF_THE_RUN.stream(),
+              Stream.of("data", "data-dir", "offline", "lut", "from", "rank-timeout"))
+          .collect(Collectors.toSet());
 
   @Spec private CommandSpec spec;
   @Mixin ConfigOption config;
@@ -192,7 +201,7 @@ final class TrainCommand implements Callable<Integer> {
                   continuation)
               .train(folder, network, latency, from, "");
       if (ranks.leads()) {
-        continuation.of(() -> report(folder, trained, how, backend, data, console));
+        continuation.of(() -> report(folder, trained, how, backend, data, origin, console));
       }
     }
     return 0;
@@ -257,28 +266,37 @@ final class TrainCommand implements Callable<Integer> {
     return Optional.of(table);
   }
 
-  private static void report(
+  private void report(
       RunFolder folder,
       TrainedNetwork trained,
       Recipe how,
       Backend backend,
       Dataset data,
+      Optional<Origin> origin,
       Console console) {
     StringBuilder text = new StringBuilder();
     int[] heldOut = how.heldOut(data.train());
-    if (heldOut.length > 0) {
-      text.append(
-          String.format(
-              Locale.ROOT,
-              "accuracy on %d held out training images: %.4f%n",
-              heldOut.length,
-              Quality.of(backend, trained, data.train(), heldOut, how.batch()).accuracy()));
-    }
+    Optional<Quality> held =
+        heldOut.length == 0
+            ? Optional.empty()
+            : Optional.of(Quality.of(backend, trained, data.train(), heldOut, how.batch()));
+    held.ifPresent(
+        quality ->
+            text.append(
+                String.format(
+                    Locale.ROOT,
+                    "accuracy on %d held out training images: %.4f%n",
+                    heldOut.length,
+                    quality.accuracy())));
     ImageSet test = data.test();
-    double accuracy =
-        Quality.of(backend, trained, test, IntStream.range(0, test.size()).toArray(), how.batch())
-            .accuracy();
+    Quality tested =
+        Quality.of(backend, trained, test, IntStream.range(0, test.size()).toArray(), how.batch());
+    double accuracy = tested.accuracy();
     trained.withTestAccuracy(accuracy).write(folder.model());
+    String card =
+        new TrainingCard(trained, data, how, ConfigFile.settings(spec, NOT_OF_THE_CARD), origin)
+            .text(held, tested, backend);
+    AtomicFile.writeText(folder.files().card(), card);
     text.append(
         String.format(
             Locale.ROOT,

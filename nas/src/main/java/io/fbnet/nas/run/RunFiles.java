@@ -101,6 +101,11 @@ public record RunFiles(Path root) {
     return root.resolve(FROM);
   }
 
+  /** {@return what a training was, for whoever uses its network} */
+  public Path card() {
+    return root.resolve("card.md");
+  }
+
   /** {@return the run as one page for people} */
   public Path report() {
     return root.resolve("report.html");
