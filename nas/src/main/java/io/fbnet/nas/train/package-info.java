@@ -1,2 +1,5 @@
-/** Training one architecture from scratch, what trainings of all kinds share, and evaluation. */
+/**
+ * Training one architecture, from scratch or a trained network, what trainings of all kinds share,
+ * and evaluation.
+ */
 package io.fbnet.nas.train;

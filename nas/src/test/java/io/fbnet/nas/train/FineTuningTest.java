@@ -5,6 +5,7 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.fbnet.engine.backend.Backend;
@@ -12,12 +13,15 @@ import io.fbnet.engine.graph.AcrossRanks;
 import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.Op;
 import io.fbnet.engine.graph.ParameterLayout;
+import io.fbnet.engine.graph.ParameterSpec.Initial;
 import io.fbnet.engine.graph.Storage;
+import io.fbnet.engine.graph.Value;
 import io.fbnet.engine.program.Devices;
 import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.program.Program;
 import io.fbnet.engine.program.ThreadRanks;
 import io.fbnet.engine.reference.ReferenceBackend;
+import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.ArchitectureGraphs;
@@ -26,6 +30,9 @@ import io.fbnet.nas.network.NetworkBuilder;
 import io.fbnet.nas.network.TrainingStep;
 import io.fbnet.nas.search.TinySearch;
 import io.fbnet.nas.space.Architecture;
+import io.fbnet.nas.space.Block;
+import io.fbnet.nas.space.BlockBuilder;
+import io.fbnet.nas.space.LayerSpec;
 import io.fbnet.nas.space.SearchSpace;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -379,6 +386,59 @@ class FineTuningTest {
       Pretrained anew = Pretrained.of(model, "aa", classes, FineTuning.NONE);
       assertFalse(anew.keepsClassifier());
       assertEquals(tensors().size() - 2, anew.tensors().size());
+    }
+  }
+
+  /** Scales channels by a parameter of a set that it names itself. */
+  private record Stubborn() implements Block {
+    @Override
+    public String name() {
+      return "stubborn";
+    }
+
+    @Override
+    public Value build(BlockBuilder b, LayerSpec layer, Value x) {
+      Value y = b.convolution("conv", x, layer.outChannels(), 1, layer.stride(), 1);
+      Value own =
+          b.graph()
+              .parameter(
+                  NetworkBuilder.WEIGHTS,
+                  b.name("own.weight"),
+                  true,
+                  new Initial.Normal(1),
+                  layer.outChannels(),
+                  layer.outChannels(),
+                  1,
+                  1);
+      return b.norm("bn", b.graph().convolution(y, own, 1, 1), true);
+    }
+  }
+
+  @Test
+  void aBlockThatWouldLearnWhereItStaysIsRefused() {
+    SearchSpace like = TinySearch.space();
+    SearchSpace space =
+        new SearchSpace(
+            "own",
+            like.input(),
+            10,
+            like.stem(),
+            like.stages(),
+            like.head(),
+            List.of(like.blocks().getFirst(), new Stubborn()),
+            true);
+    Architecture last = Architecture.of("", space, new int[] {0, 0, 0, 1});
+    for (FineTuning tuning : List.of(new FineTuning(3, 1), new FineTuning(0, 0.5))) {
+      UserException refused =
+          assertThrows(
+              UserException.class,
+              () -> ArchitectureGraphs.training(last, BATCH, NORMALISATION, FULL, tuning));
+      assertTrue(refused.getMessage().contains("'layers.3.stubborn.own.weight'"));
+    }
+    // In what learns it learns.
+    for (FineTuning tuning : List.of(FineTuning.NONE, new FineTuning(2, 1))) {
+      Graph graph = ArchitectureGraphs.training(last, BATCH, NORMALISATION, FULL, tuning);
+      assertTrue(graph.parameters().stream().anyMatch(p -> p.name().endsWith("own.weight")));
     }
   }
 }
