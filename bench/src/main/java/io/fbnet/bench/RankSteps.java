@@ -33,7 +33,8 @@ public final class RankSteps {
   public static void main(String[] arguments) {
     StepSetting setting = StepSetting.parse(arguments[0]).getFirst();
     boolean norms = arguments.length > 1 && arguments[1].equals("sync-bn");
-    try (Communicator ranks = Ranks.ofThisProcess(() -> Duration.ofMinutes(5));
+    try (Communicator ranks =
+            Ranks.ofThisProcess(() -> Duration.ofMinutes(5), note -> System.err.println(note));
         CpuBackend backend = CpuBackend.open(1, Precision.F32, ranks)) {
       Graph whole = setting.graphs().weightStep(setting.batch());
       Graph step = ranks.size() == 1 ? whole : AcrossRanks.share(whole, ranks.rank(), norms);
@@ -48,15 +49,13 @@ public final class RankSteps {
         program.set(NetworkBuilder.NORM_MOMENTUM, 0.1);
         SupernetFixture.writeBatch(program, setting.space(), setting.batch());
         long gradients = store.layout(NetworkBuilder.WEIGHTS).size() * Float.BYTES;
-        MemorySegment a = arena.allocate(gradients, ALIGNMENT);
+        // Where the step's own gradients lie, too.
+        MemorySegment a = ranks.allocate(arena, gradients);
+        Runnable means = ranks.means(a, Float.BYTES);
         MemorySegment b = arena.allocate(gradients, ALIGNMENT);
         double[][] times = new double[3][TURNS];
         for (int turn = -WARM_UP; turn < TURNS; turn++) {
-          Runnable[] works = {
-            program::run,
-            () -> ranks.mean(a, Float.BYTES),
-            () -> MemorySegment.copy(a, 0, b, 0, gradients)
-          };
+          Runnable[] works = {program::run, means, () -> MemorySegment.copy(a, 0, b, 0, gradients)};
           for (int w = 0; w < works.length; w++) {
             ranks.barrier();
             long start = System.nanoTime();

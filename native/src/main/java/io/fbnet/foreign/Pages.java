@@ -24,6 +24,7 @@ import java.util.Locale;
 @SuppressWarnings("restricted")
 public final class Pages {
   private static final int READ_AND_WRITE = 3;
+  private static final int SHARED = 1;
   private static final int PRIVATE_AND_ANONYMOUS = 0x22;
   private static final long FAILED = -1;
 
@@ -34,14 +35,13 @@ public final class Pages {
     static final MethodHandle MMAP =
         handle("mmap", ADDRESS, ADDRESS, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG);
     static final MethodHandle MUNMAP = handle("munmap", JAVA_INT, ADDRESS, JAVA_LONG);
+  }
 
-    private static MethodHandle handle(
-        String name, MemoryLayout result, MemoryLayout... arguments) {
-      Linker linker = Linker.nativeLinker();
-      return linker.downcallHandle(
-          linker.defaultLookup().find(name).orElseThrow(),
-          FunctionDescriptor.of(result, arguments));
-    }
+  /** A function of the C library. */
+  static MethodHandle handle(String name, MemoryLayout result, MemoryLayout... arguments) {
+    Linker linker = Linker.nativeLinker();
+    return linker.downcallHandle(
+        linker.defaultLookup().find(name).orElseThrow(), FunctionDescriptor.of(result, arguments));
   }
 
   /**
@@ -53,11 +53,19 @@ public final class Pages {
    *     having as much: {@link #available} says what it has
    */
   public static MemorySegment map(Arena arena, long bytes) {
+    return map(arena, bytes, PRIVATE_AND_ANONYMOUS, -1);
+  }
+
+  /** The memory of a file that others map, too. */
+  static MemorySegment mapShared(Arena arena, long bytes, int file) {
+    return map(arena, bytes, SHARED, file);
+  }
+
+  private static MemorySegment map(Arena arena, long bytes, int kind, int file) {
     try {
       MemorySegment block =
           (MemorySegment)
-              Calls.MMAP.invokeExact(
-                  MemorySegment.NULL, bytes, READ_AND_WRITE, PRIVATE_AND_ANONYMOUS, -1, 0L);
+              Calls.MMAP.invokeExact(MemorySegment.NULL, bytes, READ_AND_WRITE, kind, file, 0L);
       if (block.address() == FAILED) {
         throw new OutOfMemoryError(
             String.format(Locale.ROOT, "the system refused to map %d bytes", bytes));

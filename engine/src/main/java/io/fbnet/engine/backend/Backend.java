@@ -47,6 +47,15 @@ public interface Backend extends AutoCloseable {
   MemorySegment allocate(long bytes);
 
   /**
+   * {@return the same for what ranks exchange in each step}
+   *
+   * @param bytes its size
+   */
+  default MemorySegment allocateExchanged(long bytes) {
+    return allocate(bytes);
+  }
+
+  /**
    * Returns memory that {@link #allocate} gave.
    *
    * @param memory as it was given, no slice of it

@@ -1,8 +1,10 @@
 package io.fbnet.engine.backend;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import java.util.List;
+import java.util.Objects;
 
 /**
  * Processes that train one network together, each with a device of its own. All of them call the
@@ -36,6 +38,35 @@ public interface Communicator extends AutoCloseable {
    * @param elementBytes 4 or 8
    */
   void mean(MemorySegment elements, int elementBytes);
+
+  /**
+   * {@return memory for what is exchanged often, zeroed: where ranks can see each other's memory
+   * {@link #means} of it copy less}
+   *
+   * @param arena its owner
+   * @param bytes its size
+   * @throws OutOfMemoryError where the host has not as much
+   */
+  default MemorySegment allocate(Arena arena, long bytes) {
+    if (bytes < 0) {
+      throw new IllegalArgumentException("no memory of " + bytes + " bytes");
+    }
+    Objects.requireNonNull(arena, "no arena");
+    return arena.allocate(Math.max(1, bytes), 64).asSlice(0, bytes);
+  }
+
+  /**
+   * {@return what replaces the elements by their {@link #mean}, with the same bits, time after time
+   * while the memory is there} All ranks call this where they call {@code mean}, and run what it
+   * returns so.
+   *
+   * @param elements f32 or f64 of the host, as many on every rank
+   * @param elementBytes 4 or 8
+   */
+  default Runnable means(MemorySegment elements, int elementBytes) {
+    Objects.requireNonNull(elements, "no memory");
+    return () -> mean(elements, elementBytes);
+  }
 
   /**
    * Replaces the bytes of every other rank by those of one.

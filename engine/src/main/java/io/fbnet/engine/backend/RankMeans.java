@@ -14,6 +14,9 @@ public final class RankMeans {
   private final int elementBytes;
   private final MemorySegment together;
 
+  /** Agreed upon with the other ranks when it is first needed. */
+  private Runnable inPlace;
+
   private RankMeans(
       Communicator ranks, List<MemorySegment> xs, List<MemorySegment> ys, int elementBytes) {
     if (xs.isEmpty() || xs.size() != ys.size()) {
@@ -49,7 +52,10 @@ public final class RankMeans {
 
   private void run() {
     if (together.equals(xs.getFirst())) {
-      ranks.mean(together, elementBytes);
+      if (inPlace == null) {
+        inPlace = ranks.means(together, elementBytes);
+      }
+      inPlace.run();
     } else {
       exchange(ranks, xs, ys, elementBytes, together);
     }

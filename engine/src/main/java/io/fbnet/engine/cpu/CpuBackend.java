@@ -20,6 +20,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
+import java.util.function.Function;
 
 /**
  * f32, or bf16 images, on the CPU. One thread, the one that opened it, uses it; it starts helpers
@@ -256,6 +257,22 @@ public final class CpuBackend implements Backend {
 
   @Override
   public MemorySegment allocate(long bytes) {
+    return allocate(
+        bytes,
+        arena ->
+            bytes < WORTH_PAGES
+                ? arena.allocate(Math.max(ALIGNMENT, bytes), ALIGNMENT)
+                : Pages.map(arena, bytes));
+  }
+
+  @Override
+  public MemorySegment allocateExchanged(long bytes) {
+    return ranks.size() == 1 || bytes < WORTH_PAGES
+        ? allocate(bytes)
+        : allocate(bytes, arena -> ranks.allocate(arena, bytes));
+  }
+
+  private MemorySegment allocate(long bytes, Function<Arena, MemorySegment> how) {
     confinement.require();
     if (bytes < 0) {
       throw new IllegalArgumentException("no memory of " + bytes + " bytes");
@@ -266,10 +283,7 @@ public final class CpuBackend implements Backend {
     }
     Arena arena = Arena.ofShared();
     try {
-      MemorySegment segment =
-          bytes < WORTH_PAGES
-              ? arena.allocate(Math.max(ALIGNMENT, bytes), ALIGNMENT)
-              : Pages.map(arena, bytes);
+      MemorySegment segment = how.apply(arena);
       arenas.put(segment.address(), arena);
       given += bytes;
       return segment.asSlice(0, bytes);

@@ -69,7 +69,13 @@ public final class ParameterStore implements AutoCloseable {
     }
     try {
       return buffers.computeIfAbsent(
-          set + " " + buffer, key -> backend.allocate(layout.size() * backend.elementBytes()));
+          set + " " + buffer,
+          key -> {
+            long bytes = layout.size() * backend.elementBytes();
+            return buffer.equals(Storage.Flat.GRADIENTS)
+                ? backend.allocateExchanged(bytes)
+                : backend.allocate(bytes);
+          });
     } catch (OutOfDeviceMemory e) {
       throw e.forParameters(plannedBytes());
     }

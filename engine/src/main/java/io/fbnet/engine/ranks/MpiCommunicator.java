@@ -17,6 +17,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 
 /**
@@ -63,6 +64,7 @@ final class MpiCommunicator implements Communicator {
    */
   private final List<MemorySegment> shared;
 
+  private final SeenMemory seen;
   private final int pieces;
   private long meetings;
   private int nextPiece;
@@ -71,7 +73,7 @@ final class MpiCommunicator implements Communicator {
   private boolean finished;
   private boolean closed;
 
-  MpiCommunicator(Mpi mpi, Supplier<Duration> patience) {
+  MpiCommunicator(Mpi mpi, Supplier<Duration> patience, Consumer<String> notes) {
     if (!patience.get().isPositive()) {
       throw new IllegalArgumentException("a rank has to wait for the others: " + patience.get());
     }
@@ -80,6 +82,7 @@ final class MpiCommunicator implements Communicator {
     rank = mpi.rank();
     size = mpi.size();
     sum = new RankSum(size);
+    seen = new SeenMemory(notes);
     pieces = Math.clamp(SHARED_BY_ALL_BYTES / SHARED_BYTES / size, 2, MOST_PIECES);
     shared = mpi.localSize() == size ? mpi.share(count() + ALIGNMENT) : List.of();
     if (!shared.isEmpty()) {
@@ -115,20 +118,60 @@ final class MpiCommunicator implements Communicator {
 
   @Override
   public void mean(MemorySegment elements, int elementBytes) {
-    if (elementBytes != Float.BYTES && elementBytes != Double.BYTES) {
-      throw new IllegalArgumentException("elements have 4 or 8 bytes, not " + elementBytes);
-    }
-    if (elements.byteSize() % elementBytes != 0) {
-      throw new IllegalArgumentException(
-          elements.byteSize() + " bytes are no whole number of elements of " + elementBytes);
-    }
-    requireNative(elements);
+    requireElements(elements, elementBytes);
     require();
     if (shared.isEmpty()) {
       meanByMessages(elements, elementBytes);
     } else {
       meanInShared(elements, elementBytes);
     }
+  }
+
+  @Override
+  public MemorySegment allocate(Arena owner, long bytes) {
+    return shared.isEmpty()
+        ? Communicator.super.allocate(owner, bytes)
+        : seen.allocate(owner, bytes);
+  }
+
+  @Override
+  public Runnable means(MemorySegment elements, int elementBytes) {
+    requireElements(elements, elementBytes);
+    require();
+    List<MemorySegment> all = shared.isEmpty() ? List.of() : seen.ofAll(elements, this);
+    if (all.isEmpty()) {
+      return () -> mean(elements, elementBytes);
+    }
+    return () -> {
+      require();
+      meanInPlace(all, elements, elementBytes);
+    };
+  }
+
+  /**
+   * Each rank adds up one part where the others' elements lie, and copies the other parts from
+   * where they were added up.
+   */
+  private void meanInPlace(List<MemorySegment> all, MemorySegment elements, int elementBytes) {
+    int count = Math.toIntExact(elements.byteSize() / elementBytes);
+    long start = (long) part(count, rank) * elementBytes;
+    long end = (long) part(count, rank + 1) * elementBytes;
+    MemorySegment[] parts = new MemorySegment[size];
+    for (int i = 0; i < size; i++) {
+      parts[i] = (i == rank ? elements : all.get(i)).asSlice(start, end - start);
+    }
+    meetInShared();
+    sum.mean(parts, parts[rank], elementBytes);
+    meetInShared();
+    for (int i = 0; i < size; i++) {
+      if (i != rank) {
+        long from = (long) part(count, i) * elementBytes;
+        long bytes = (long) part(count, i + 1) * elementBytes - from;
+        MemorySegment.copy(all.get(i), from, elements, from, bytes);
+      }
+    }
+    // Nobody goes on to write what another still reads.
+    meetInShared();
   }
 
   private void meanInShared(MemorySegment elements, int elementBytes) {
@@ -355,6 +398,17 @@ final class MpiCommunicator implements Communicator {
       scratch = arena.allocate(bytes, ALIGNMENT);
     }
     return scratch;
+  }
+
+  private static void requireElements(MemorySegment elements, int elementBytes) {
+    if (elementBytes != Float.BYTES && elementBytes != Double.BYTES) {
+      throw new IllegalArgumentException("elements have 4 or 8 bytes, not " + elementBytes);
+    }
+    if (elements.byteSize() % elementBytes != 0) {
+      throw new IllegalArgumentException(
+          elements.byteSize() + " bytes are no whole number of elements of " + elementBytes);
+    }
+    requireNative(elements);
   }
 
   private static void requireNative(MemorySegment bytes) {

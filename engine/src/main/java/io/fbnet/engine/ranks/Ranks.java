@@ -8,6 +8,7 @@ import io.fbnet.foreign.Mpi;
 import io.fbnet.foreign.MpiLauncher;
 import java.time.Duration;
 import java.util.Objects;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 
 /** The processes that were started together with this one, by {@code mpirun} or {@code srun}. */
@@ -37,10 +38,12 @@ public final class Ranks {
    *
    * @param patience how long a rank waits for the others in an exchange, more than 0, as of the
    *     moment; the first meeting, which is MPI's own, has no limit, nor has the end
+   * @param notes is told, once, of a slower way that must be taken, and why
    * @throws RankFailure where others were started but MPI cannot be used, or is not the launcher's
    */
-  public static Communicator ofThisProcess(Supplier<Duration> patience) {
+  public static Communicator ofThisProcess(Supplier<Duration> patience, Consumer<String> notes) {
     Objects.requireNonNull(patience, "no time to wait");
+    Objects.requireNonNull(notes, "nobody to tell");
     MpiLauncher launcher = MpiLauncher.ofThisProcess();
     if (!launcher.several()) {
       return Communicator.alone();
@@ -62,7 +65,7 @@ public final class Ranks {
       throw new RankFailure(library.version() + " cannot be initialised: " + e.getMessage(), e);
     }
     requireSize(launcher, mpi.size(), library.version());
-    return new MpiCommunicator(mpi, patience);
+    return new MpiCommunicator(mpi, patience, notes);
   }
 
   /** Under the launcher of another library each process would think itself the only one. */

@@ -348,6 +348,7 @@ class ApiSafetyTest {
     MemorySegment device = backend.allocate(64);
     int few = 64 / backend.elementBytes();
     wrong("Backend.allocate", () -> backend.allocate(-1), elsewhere(() -> backend.allocate(64)));
+    wrong("Backend.allocateExchanged", () -> backend.allocateExchanged(-1));
     List<Executable> in = new ArrayList<>();
     List<Executable> out = new ArrayList<>();
     for (long count : new long[] {-1, few + 1, 1 << 20, Long.MAX_VALUE}) {
@@ -428,6 +429,7 @@ class ApiSafetyTest {
     backend.close();
     closed(program, store, host);
     wrong("Backend.allocate", () -> backend.allocate(64));
+    wrong("Backend.allocateExchanged", () -> backend.allocateExchanged(64));
     wrong("Backend.copyIn", () -> backend.copyIn(host, owned, 1));
     wrong("Backend.copyOut", () -> backend.copyOut(owned, host, 1));
     wrong("Backend.compiler", () -> backend.compiler(graph, false));
@@ -494,6 +496,13 @@ class ApiSafetyTest {
           () -> alone.broadcast(eight, -1));
       wrong("Communicator.gather", () -> alone.gather(null));
       wrong(
+          "Communicator.allocate", () -> alone.allocate(null, 8), () -> alone.allocate(arena, -1));
+      wrong(
+          "Communicator.means",
+          () -> alone.means(null, 4),
+          () -> alone.means(eight, 2).run(),
+          () -> alone.means(seven, 4).run());
+      wrong(
           "RankMeans.kernel",
           () -> RankMeans.kernel(null, List.of(eight), List.of(eight), 4),
           () -> RankMeans.kernel(alone, List.of(), List.of(), 4),
@@ -509,7 +518,7 @@ class ApiSafetyTest {
         "RankWait.until",
         () -> RankWait.until(null, () -> Duration.ZERO),
         () -> RankWait.until(() -> false, null));
-    wrong("Ranks.ofThisProcess", () -> Ranks.ofThisProcess(null));
+    wrong("Ranks.ofThisProcess", () -> Ranks.ofThisProcess(null, note -> {}));
   }
 
   /** Every public method of a public class was called wrongly, or cannot be. */

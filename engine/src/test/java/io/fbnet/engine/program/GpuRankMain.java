@@ -34,7 +34,8 @@ final class GpuRankMain {
 
   public static void main(String[] arguments) throws Exception {
     Duration patience = Duration.ofMillis(Long.parseLong(arguments[1]));
-    try (Communicator ranks = Ranks.ofThisProcess(() -> patience)) {
+    try (Communicator ranks =
+        Ranks.ofThisProcess(() -> patience, note -> System.out.println(note))) {
       try (Backend backend =
           RanksTest.open(
               "cuda", ranks, note -> System.out.println("note of " + ranks.rank() + ": " + note))) {

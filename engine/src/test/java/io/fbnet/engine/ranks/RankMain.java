@@ -14,8 +14,10 @@ import java.security.MessageDigest;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Random;
 
 /**
@@ -34,7 +36,8 @@ final class RankMain {
   public static void main(String[] arguments) throws Exception {
     Duration patience =
         Duration.ofMillis(arguments.length > 1 ? Long.parseLong(arguments[1]) : 60_000);
-    try (Communicator ranks = Ranks.ofThisProcess(() -> patience)) {
+    try (Communicator ranks =
+        Ranks.ofThisProcess(() -> patience, note -> System.out.println(note))) {
       for (String what : arguments[0].split("\\+", -1)) {
         run(what, ranks);
       }
@@ -110,6 +113,7 @@ final class RankMain {
       ((MpiCommunicator) ranks).meanByMessages(sent64, Double.BYTES);
       check(sent32.mismatch(f32) == -1, "the same bits by messages and in shared memory, f32");
       check(sent64.mismatch(f64) == -1, "the same bits by messages and in shared memory, f64");
+      inPlace(ranks, own, f32, f64);
       for (int k = 0; k < elements; k++) {
         double want = sums[k] / ranks.size();
         float mean = f32.getAtIndex(JAVA_FLOAT, k);
@@ -120,6 +124,36 @@ final class RankMain {
       }
       digest.update(f32.asByteBuffer());
       digest.update(f64.asByteBuffer());
+    }
+  }
+
+  /** Where ranks see each other's memory, time after time, and where one of them does not. */
+  private static void inPlace(
+      Communicator ranks, double[] own, MemorySegment f32, MemorySegment f64) {
+    try (Arena arena = Arena.ofShared()) {
+      MemorySegment here32 = ranks.allocate(arena, f32.byteSize());
+      MemorySegment here64 = ranks.allocate(arena, f64.byteSize());
+      MemorySegment plain =
+          ranks.rank() == 0 ? arena.allocate(f32.byteSize(), 64) : here32.asSlice(0);
+      check(here32.byteSize() == f32.byteSize(), "as much memory as was asked for");
+      Runnable mean32 = ranks.means(here32, Float.BYTES);
+      Runnable mean64 = ranks.means(here64, Double.BYTES);
+      Runnable unseen = ranks.means(plain, Float.BYTES);
+      for (int time = 0; time < 3; time++) {
+        for (int k = 0; k < own.length; k++) {
+          here32.setAtIndex(JAVA_FLOAT, k, (float) own[k]);
+          here64.setAtIndex(JAVA_DOUBLE, k, (float) own[k]);
+        }
+        mean32.run();
+        mean64.run();
+        check(here32.mismatch(f32) == -1, "the same bits in place, f32");
+        check(here64.mismatch(f64) == -1, "the same bits in place, f64");
+      }
+      for (int k = 0; k < own.length; k++) {
+        plain.setAtIndex(JAVA_FLOAT, k, (float) own[k]);
+      }
+      unseen.run();
+      check(plain.mismatch(f32) == -1, "the same bits where rank 0 is not seen");
     }
   }
 
@@ -268,42 +302,42 @@ final class RankMain {
     ranks.barrier();
   }
 
-  /** Times of a mean of 16 MiB, beside that of copying as much on every rank at once. */
+  /** Ways take turns, each after the elements were written as a step writes gradients. */
   private static void times(Communicator ranks) {
-    long bytes = 16L << 20;
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment elements = arena.allocate(bytes, 64).fill((byte) 1);
+    long bytes = 44L << 20;
+    try (Arena arena = Arena.ofShared()) {
+      MemorySegment elements = ranks.allocate(arena, bytes);
       MemorySegment copy = arena.allocate(bytes, 64).fill((byte) 1);
-      Runnable[] ways = {
-        () -> copy.copyFrom(elements),
-        () -> ranks.mean(elements, Float.BYTES),
-        () -> ((MpiCommunicator) ranks).meanByMessages(elements, Float.BYTES),
-      };
-      double[][] millis = new double[ways.length][200];
-      for (int way = 0; way < ways.length; way++) {
-        for (int i = 0; i < millis[way].length; i++) {
+      Map<String, Runnable> ways = new LinkedHashMap<>();
+      ways.put("copy", () -> copy.copyFrom(elements));
+      ways.put("mean in place", ranks.means(elements, Float.BYTES));
+      ways.put("by way of shared memory", () -> ranks.mean(elements, Float.BYTES));
+      ways.put(
+          "by messages", () -> ((MpiCommunicator) ranks).meanByMessages(elements, Float.BYTES));
+      Map<String, double[]> millis = new LinkedHashMap<>();
+      ways.keySet().forEach(way -> millis.put(way, new double[60]));
+      for (int i = -20; i < 60; i++) {
+        for (String way : ways.keySet()) {
+          elements.fill((byte) 1);
           ranks.barrier();
           long begin = System.nanoTime();
-          ways[way].run();
-          millis[way][i] = (System.nanoTime() - begin) / 1e6;
+          ways.get(way).run();
+          if (i >= 0) {
+            millis.get(way)[i] = (System.nanoTime() - begin) / 1e6;
+          }
         }
       }
-      double[] medians = new double[ways.length];
-      for (int way = 0; way < ways.length; way++) {
-        Arrays.sort(millis[way]);
-        medians[way] = millis[way][millis[way].length / 2];
-      }
+      millis.values().forEach(Arrays::sort);
       if (ranks.rank() == 0) {
-        System.out.printf(
-            Locale.ROOT,
-            "16 MiB on %d ranks: copied in %.2f ms; mean in %.2f ms, %.2f times that; by messages"
-                + " in %.2f ms, %.2f times that%n",
-            ranks.size(),
-            medians[0],
-            medians[1],
-            medians[1] / medians[0],
-            medians[2],
-            medians[2] / medians[0]);
+        double unit = millis.get("copy")[30];
+        millis.forEach(
+            (way, each) ->
+                System.out.printf(
+                    Locale.ROOT,
+                    "44 MiB, %s: %.2f ms, %.2f copies%n",
+                    way,
+                    each[30],
+                    each[30] / unit));
       }
     }
   }

@@ -144,7 +144,7 @@ class RanksTest {
   @Test
   void whoWasStartedByNobodyIsAloneWithoutALibrary() {
     assumeTrue(!Ranks.several(), "these tests themselves were started by a launcher");
-    try (Communicator ranks = Ranks.ofThisProcess(() -> Duration.ofSeconds(1))) {
+    try (Communicator ranks = Ranks.ofThisProcess(() -> Duration.ofSeconds(1), note -> {})) {
       assertEquals(Communicator.alone(), ranks);
     }
   }
