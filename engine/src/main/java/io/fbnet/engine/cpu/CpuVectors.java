@@ -191,6 +191,10 @@ final class CpuVectors {
     return max + Math.log(total);
   }
 
+  private static boolean isClass(int label, int classes) {
+    return label >= 0 && label < classes;
+  }
+
   private static Kernel crossEntropy(Op.CrossEntropy c, Function<Value, MemorySegment> m) {
     MemorySegment logits = m.apply(c.logits());
     MemorySegment labels = m.apply(c.labels());
@@ -202,7 +206,8 @@ final class CpuVectors {
       for (int n = 0; n < batch; n++) {
         long at = (long) n * classes;
         double lse = logSumExp(logits, at, classes);
-        double nll = lse - get(logits, at + labels.getAtIndex(JAVA_INT, n));
+        int label = labels.getAtIndex(JAVA_INT, n);
+        double nll = isClass(label, classes) ? lse - get(logits, at + label) : Double.NaN;
         if (smoothing > 0) {
           double all = 0;
           for (int i = 0; i < classes; i++) {
@@ -229,10 +234,11 @@ final class CpuVectors {
         long at = (long) n * classes;
         double lse = logSumExp(logits, at, classes);
         int label = labels.getAtIndex(JAVA_INT, n);
+        double scale = isClass(label, classes) ? get(dloss, n) : Double.NaN;
         for (int i = 0; i < classes; i++) {
           double p = Math.exp(get(logits, at + i) - lse);
           double target = (i == label ? 1 - smoothing : 0) + smoothing / classes;
-          set(dlogits, at + i, (p - target) * get(dloss, n));
+          set(dlogits, at + i, (p - target) * scale);
         }
       }
     };
@@ -248,7 +254,7 @@ final class CpuVectors {
       for (int n = 0; n < batch; n++) {
         long at = (long) n * classes;
         int label = labels.getAtIndex(JAVA_INT, n);
-        float own = get(logits, at + label);
+        float own = isClass(label, classes) ? get(logits, at + label) : Float.NaN;
         int ahead = 0;
         for (int i = 0; i < classes; i++) {
           // "not smaller" counts ties and NaNs, so a dead or broken network is never called right.

@@ -687,7 +687,8 @@ public sealed interface Op {
 
   /**
    * loss[n] = -the sum over i of target[i] * log softmax(logits[n])[i], natural logarithm; the
-   * target is 1 - smoothing at label[n], and smoothing / classes is added everywhere.
+   * target is 1 - smoothing at label[n], and smoothing / classes is added everywhere. A label that
+   * is no class gives NaN, as does its gradient.
    *
    * @param logits of shape [N,classes]
    * @param labels [N], i32, from 0 to below classes
@@ -731,7 +732,7 @@ public sealed interface Op {
   /**
    * rank[n] = how many other classes have a logit that is not smaller than the label's. Ties and
    * NaNs count: of equal logits no class is the answer, so a dead network is right nowhere. 0 is a
-   * correct answer.
+   * correct answer, and as many as there are classes that of a label that is none of them.
    *
    * @param logits of shape [N,classes]
    * @param labels [N], i32, from 0 to below classes

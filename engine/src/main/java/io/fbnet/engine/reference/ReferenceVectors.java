@@ -242,12 +242,22 @@ final class ReferenceVectors {
     return max + Math.log(total);
   }
 
+  private static boolean isClass(int label, int classes) {
+    return label >= 0 && label < classes;
+  }
+
+  /** The logit of an image's own class, NaN where its label is no class. */
+  private static double own(Tensor logits, int n, int label) {
+    int classes = logits.dim(1);
+    return isClass(label, classes) ? logits.get(n * classes + label) : Double.NaN;
+  }
+
   private static Kernel crossEntropy(Tensor logits, Tensor labels, Tensor loss, double smoothing) {
     int classes = logits.dim(1);
     return () -> {
       for (int n = 0; n < loss.size(); n++) {
         double lse = logSumExp(logits, n * classes, classes);
-        double nll = lse - logits.get(n * classes + labels.label(n));
+        double nll = lse - own(logits, n, labels.label(n));
         if (smoothing > 0) {
           double all = 0;
           for (int i = 0; i < classes; i++) {
@@ -270,10 +280,11 @@ final class ReferenceVectors {
     return () -> {
       for (int n = 0; n < dloss.size(); n++) {
         double lse = logSumExp(logits, n * classes, classes);
+        boolean known = isClass(labels.label(n), classes);
         for (int i = 0; i < classes; i++) {
           double p = Math.exp(logits.get(n * classes + i) - lse);
           double target = (i == labels.label(n) ? 1 - smoothing : 0) + smoothing / classes;
-          dlogits.set(n * classes + i, (p - target) * dloss.get(n));
+          dlogits.set(n * classes + i, known ? (p - target) * dloss.get(n) : Double.NaN);
         }
       }
     };
@@ -283,7 +294,7 @@ final class ReferenceVectors {
     int classes = logits.dim(1);
     return () -> {
       for (int n = 0; n < rank.size(); n++) {
-        double own = logits.get(n * classes + labels.label(n));
+        double own = own(logits, n, labels.label(n));
         int ahead = 0;
         for (int i = 0; i < classes; i++) {
           // "not smaller" counts ties and NaNs, so a dead or broken network is never called right.

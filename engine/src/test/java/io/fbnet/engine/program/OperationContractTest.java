@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.fbnet.engine.backend.Backend;
+import io.fbnet.engine.graph.Autodiff;
 import io.fbnet.engine.graph.GraphBuilder;
 import io.fbnet.engine.graph.Storage;
 import io.fbnet.engine.graph.Type;
@@ -161,6 +162,39 @@ class OperationContractTest {
           actual[i],
           tolerance * largest,
           "%s, %s[%d], seed %d".formatted(what, name, i, SEED));
+    }
+  }
+
+  /** A label that is no class reads no other image's logits: it gives no number and no answer. */
+  @ParameterizedTest
+  @ValueSource(strings = {"reference", "cpu", "cpu, scalar", "cpu bf16", "cuda"})
+  void labelsThatAreNoClassGiveNoNumber(String name) {
+    int classes = 5;
+    int[] labels = {2, 5, -1, 4, Integer.MAX_VALUE, Integer.MIN_VALUE, 0};
+    GraphBuilder b = new GraphBuilder();
+    Value x = b.input("x", Type.F32, labels.length, classes);
+    Value given = b.input("labels", Type.I32, labels.length);
+    Value loss = b.crossEntropy(x, given, 0.1f);
+    b.output("loss", loss);
+    b.output("rank", b.labelRank(x, given));
+    Value dy = b.input("dy", Type.F32, labels.length);
+    b.output("gradient", Autodiff.pullback(b, loss, dy, List.of(x)).get(x));
+    try (Backend device = Devices.open(name);
+        Instance instance = new Instance(device, b.build(), SEED);
+        Arena arena = Arena.ofConfined()) {
+      instance.program.write("labels", arena.allocateFrom(JAVA_INT, labels));
+      instance.program.run();
+      for (int n = 0; n < labels.length; n++) {
+        boolean known = labels[n] >= 0 && labels[n] < classes;
+        String what = "label " + labels[n] + " on " + name + ", seed " + SEED;
+        assertEquals(known, Float.isFinite(instance.program.read("loss")[n]), what);
+        for (int i = 0; i < classes; i++) {
+          float gradient = instance.program.read("gradient")[n * classes + i];
+          assertEquals(!known, Float.isNaN(gradient), what);
+        }
+        float rank = instance.program.read("rank")[n];
+        assertTrue(known ? rank < classes : rank == classes, what + ": " + rank);
+      }
     }
   }
 
