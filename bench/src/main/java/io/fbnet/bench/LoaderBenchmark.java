@@ -116,7 +116,7 @@ public class LoaderBenchmark {
       return BatchLoader.over(read.train(), IntStream.range(0, TRAIN).toArray())
           .batchSize(BATCH)
           .augmentation(augmentation)
-          .background(read.normalisation())
+          .normalisation(read.normalisation())
           .shuffle(true)
           .build();
     }

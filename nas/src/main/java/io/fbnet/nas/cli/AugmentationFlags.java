@@ -122,6 +122,7 @@ final class AugmentationFlags {
         notes.accept("the classes are the ten digits, so no image is mirrored unless by --flip");
       }
     }
+    augmentation().require(shape);
   }
 
   /** What the flags say. */

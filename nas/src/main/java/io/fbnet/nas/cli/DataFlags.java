@@ -6,6 +6,7 @@ import io.fbnet.nas.data.DataOptions;
 import io.fbnet.nas.data.DataSource;
 import io.fbnet.nas.data.Dataset;
 import io.fbnet.nas.data.ImageShape;
+import io.fbnet.nas.data.PixelType;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.space.SearchSpace;
 import java.nio.file.Files;
@@ -31,6 +32,14 @@ final class DataFlags {
 
   @Option(names = "--offline", description = "Fetches nothing.")
   boolean offline;
+
+  @Option(
+      names = "--pixels",
+      paramLabel = "u8|f32",
+      description =
+          "How pixels are kept: f32 keeps the depth of images of more than 8 bits and takes four"
+              + " times the memory. Default: u8, but f32 for .npy arrays of uint16 and float32.")
+  PixelType pixels;
 
   @Option(
       names = "--on-bad-sample",
@@ -62,12 +71,6 @@ final class DataFlags {
           "the space %s has no data of its own: name a folder of images with --data", space.name());
     }
     SearchSpace.Input in = space.input();
-    if (in.channels() != 1 && in.channels() != 3) {
-      throw UserException.data(
-          "the space '%s' takes images of %d channels, but images have 1 (grey) or 3 (colour): set"
-              + " input.channels to one of these",
-          space.name(), in.channels());
-    }
     DataOptions options =
         DataOptions.of(name, new ImageShape(in.channels(), in.height(), in.width()))
             .withSeed(seed)
@@ -75,6 +78,7 @@ final class DataFlags {
             .withThreads(threads)
             .withBadSamples(BadSamplePolicy.parse(onBadSample))
             .withNotices(console::note);
+    options = pixels == null ? options : options.withPixels(pixels);
     return dataDir == null ? options : options.withDataDir(dataDir);
   }
 

@@ -137,7 +137,7 @@ final class DryRun {
     return BatchLoader.over(search.data().train(), search.loop().splits().first())
         .batchSize(search.settings().batch())
         .augmentation(search.settings().augmentation())
-        .background(search.data().normalisation())
+        .normalisation(search.data().normalisation())
         .balance(search.settings().balance())
         .shuffle(true)
         .dropLast(true)

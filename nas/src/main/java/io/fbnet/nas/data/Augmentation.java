@@ -1,9 +1,12 @@
 package io.fbnet.nas.data;
 
+import io.fbnet.nas.UserException;
+
 /**
  * What is done to a training image before it is normalised. All but a padded crop by itself and the
- * flip of images that are not mixed is done by the host while batches are made. Of channels that
- * are not three, colours are left alone. The flip comes behind all but the mixture.
+ * flip of images that are not mixed is done by the host while batches are made. Grey images have no
+ * saturation to change, and images of other than 1 or 3 channels no colours. The flip comes behind
+ * all but the mixture.
  *
  * @param crop which part is seen
  * @param horizontalFlip mirrored left to right with probability one half
@@ -135,6 +138,22 @@ public record Augmentation(
    */
   public Augmentation withMixup(double strength) {
     return new Augmentation(crop, horizontalFlip, jitter, randAugment, cutout, strength);
+  }
+
+  /**
+   * Refuses colours to be changed where there are none.
+   *
+   * @param shape of the images
+   * @throws UserException (exit code 2) that says what is in the way
+   */
+  public void require(ImageShape shape) {
+    boolean colours = jitter > 0 || randAugment.operations() > 0;
+    if (colours && (!shape.takesPhotographs() || shape.pixels() != PixelType.U8)) {
+      throw UserException.usage(
+          "--jitter and --rand-augment change colours of images of 1 or 3 channels of bytes, but"
+              + " these are %s: leave them out",
+          shape);
+    }
   }
 
   /** Whether the host has to change pixels; else a window says all. */

@@ -3,6 +3,7 @@ package io.fbnet.nas.data;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.function.Supplier;
 import java.util.stream.IntStream;
 
 /**
@@ -27,20 +28,21 @@ final class Augmenter {
 
   private final Augmentation augmentation;
   private final ImageShape shape;
-  private final byte[] background;
+  private final Supplier<Canvas> canvas;
   private final long seed;
   private final int stream;
-  private final ConcurrentLinkedQueue<PixelCanvas> canvases = new ConcurrentLinkedQueue<>();
+  private final ConcurrentLinkedQueue<Canvas> canvases = new ConcurrentLinkedQueue<>();
 
   /**
    * For images of a shape.
    *
-   * @param background one byte a channel
+   * @param canvas makes one for such images
    */
-  Augmenter(Augmentation augmentation, ImageShape shape, byte[] background, long seed, int stream) {
+  Augmenter(
+      Augmentation augmentation, ImageShape shape, Supplier<Canvas> canvas, long seed, int stream) {
     this.augmentation = augmentation;
     this.shape = shape;
-    this.background = background.clone();
+    this.canvas = canvas;
     this.seed = seed;
     this.stream = stream;
   }
@@ -87,14 +89,37 @@ final class Augmenter {
   void apply(MemorySegment images, long[] batch, int epoch) {
     IntStream.range(0, batch.length)
         .parallel()
-        .forEach(i -> apply(images, (long) i * shape.elements(), batch[i], epoch));
+        .forEach(i -> apply(images, (long) i * shape.bytes(), batch[i], epoch));
   }
 
   private void apply(MemorySegment images, long at, long drawn, int epoch) {
-    PixelCanvas free = canvases.poll();
-    PixelCanvas canvas = free == null ? new PixelCanvas(shape, background) : free;
-    canvas.read(images, at);
+    Canvas free = canvases.poll();
+    Canvas used = free == null ? canvas.get() : free;
+    used.read(images, at);
     Philox words = new Philox(seed);
+    place(used, words, drawn, epoch);
+    if (used instanceof PixelCanvas bytes) {
+      colour(bytes, words, drawn, epoch);
+    }
+    if (augmentation.cutout() > 0) {
+      at(words, drawn, epoch, DrawPurpose.CUTOUT);
+      used.cutOut(
+          Philox.below(words.w0, shape.height()),
+          Philox.below(words.w1, shape.width()),
+          augmentation.cutout());
+    }
+    // Else a window says it, and the device does it.
+    boolean mirrors = augmentation.mixup() > 0 || shape.pixels() == PixelType.F32;
+    if (mirrors
+        && augmentation.horizontalFlip()
+        && BatchFiller.draw(words, drawn, epoch, stream).w3 < 0) {
+      used.mirror();
+    }
+    used.write(images, at);
+    canvases.add(used);
+  }
+
+  private void place(Canvas canvas, Philox words, long drawn, int epoch) {
     switch (augmentation.crop()) {
       case Augmentation.Padded padded -> {
         Window window =
@@ -108,6 +133,9 @@ final class Augmenter {
         canvas.resized(seen.top(), seen.left(), seen.rows(), seen.columns());
       }
     }
+  }
+
+  private void colour(PixelCanvas canvas, Philox words, long drawn, int epoch) {
     if (augmentation.jitter() > 0) {
       jitter(canvas, at(words, drawn, epoch, DrawPurpose.JITTER));
     }
@@ -116,20 +144,6 @@ final class Augmenter {
       at(words, drawn, epoch, DrawPurpose.RAND_AUGMENT + k);
       RandOperation.drawn(words.w0).apply(canvas, strength, words.w1 < 0);
     }
-    if (augmentation.cutout() > 0) {
-      at(words, drawn, epoch, DrawPurpose.CUTOUT);
-      canvas.cutOut(
-          Philox.below(words.w0, shape.height()),
-          Philox.below(words.w1, shape.width()),
-          augmentation.cutout());
-    }
-    if (augmentation.mixup() > 0
-        && augmentation.horizontalFlip()
-        && BatchFiller.draw(words, drawn, epoch, stream).w3 < 0) {
-      canvas.mirror();
-    }
-    canvas.write(images, at);
-    canvases.add(canvas);
   }
 
   /**
@@ -141,6 +155,10 @@ final class Augmenter {
    */
   void mix(MemorySegment from, MemorySegment to, float[] shares) {
     int elements = shape.elements();
+    if (shape.pixels() == PixelType.F32) {
+      IntStream.range(0, shares.length).parallel().forEach(i -> mixNumbers(from, to, i, shares[i]));
+      return;
+    }
     IntStream.range(0, shares.length)
         .parallel()
         .forEach(
@@ -154,6 +172,15 @@ final class Augmenter {
               }
               MemorySegment.copy(both, 0, to, ValueLayout.JAVA_BYTE, at, elements);
             });
+  }
+
+  private void mixNumbers(MemorySegment from, MemorySegment to, int image, float share) {
+    long elements = shape.elements();
+    for (long k = image * elements; k < (image + 1) * elements; k++) {
+      float first = from.getAtIndex(ValueLayout.JAVA_FLOAT, k);
+      float second = from.getAtIndex(ValueLayout.JAVA_FLOAT, k + elements);
+      to.setAtIndex(ValueLayout.JAVA_FLOAT, k, second + share * (first - second));
+    }
   }
 
   /** The share that an image has in its mixture, of Beta(mixup, mixup), by Joehnk's method. */

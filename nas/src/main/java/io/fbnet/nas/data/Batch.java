@@ -24,7 +24,10 @@ public final class Batch {
     this.recycle = recycle;
   }
 
-  /** {@return unsigned bytes as they were decoded, {@code [batchSize, channels, height, width]}} */
+  /**
+   * {@return {@code [batchSize, channels, height, width]}: unsigned bytes as they were decoded, or
+   * float32, cropped, mirrored and normalised}
+   */
   public MemorySegment images() {
     return slot.images;
   }
@@ -32,10 +35,15 @@ public final class Batch {
   /**
    * {@return the window that is to be cut out of each image, int32, {@code [batchSize, 3]}: how far
    * it lies down and to the right of the image, in pixels, and 1 where it is then mirrored left to
-   * right, else 0; beside the image it is black}
+   * right, else 0; beside the image it is black; of float32 images it is the whole}
    */
   public MemorySegment windows() {
     return slot.windows;
+  }
+
+  /** {@return whether the device has to cut windows out: not of float32 images} */
+  public boolean hasWindows() {
+    return slot.hasWindows;
   }
 
   /** {@return int32 class numbers, {@code [batchSize]}} */

@@ -9,10 +9,11 @@ import java.util.Arrays;
 import java.util.Optional;
 
 /**
- * Turns image numbers into a batch of bytes and the windows that are cut out of them. One Philox
- * draw for (seed, stream, epoch, image) gives both the image's place in the epoch (word 0) and its
- * augmentation (words 1 to 3), so that neither depends on batches, workers or where a run was
- * resumed. An image that a balanced epoch has several times has as many draws. Used by one thread.
+ * Turns image numbers into a batch of bytes and the windows that are cut out of them, or into one
+ * of floats as the network takes them. One Philox draw for (seed, stream, epoch, image) gives both
+ * the image's place in the epoch (word 0) and its augmentation (words 1 to 3), so that neither
+ * depends on batches, workers or where a run was resumed. An image that a balanced epoch has
+ * several times has as many draws. Used by one thread.
  */
 final class BatchFiller {
   /** How far an image of a shard may move: the more, the nearer the order is to any order. */
@@ -38,14 +39,15 @@ final class BatchFiller {
    * Fills batches.
    *
    * @param images that an epoch has, of which weights and balanced orders follow
-   * @param background a byte a channel, for where an image is moved or cut away
+   * @param normalisation whose mean colour lies where an image is moved or cut away, and which
+   *     floats are brought to
    */
   BatchFiller(
       ImageSet set,
       int[] images,
       ClassBalance balance,
       Augmentation augmentation,
-      byte[] background,
+      Optional<Normalisation> normalisation,
       long seed,
       int stream) {
     this.set = set;
@@ -58,9 +60,19 @@ final class BatchFiller {
         balance == ClassBalance.SAMPLING
             ? Optional.of(new BalancedOrder(set, images))
             : Optional.empty();
+    ImageShape shape = set.shape();
+    boolean floats = shape.pixels() == PixelType.F32;
     augmenter =
-        augmentation.changesPixels()
-            ? Optional.of(new Augmenter(augmentation, set.shape(), background, seed, stream))
+        augmentation.changesPixels() || floats
+            ? Optional.of(
+                new Augmenter(
+                    augmentation,
+                    shape,
+                    floats
+                        ? () -> new FloatCanvas(shape, normalisation.orElseThrow())
+                        : () -> new PixelCanvas(shape, normalisation),
+                    seed,
+                    stream))
             : Optional.empty();
   }
 
@@ -177,9 +189,9 @@ final class BatchFiller {
     long[] images = Arrays.copyOf(batch, batch.length + 1);
     images[batch.length] = next;
     int[] numbers = Arrays.stream(images).mapToInt(image -> (int) image).toArray();
-    long bytes = (long) images.length * set.shape().elements();
+    long bytes = (long) images.length * set.shape().bytes();
     if (unmixed.byteSize() < bytes) {
-      unmixed = Arena.ofAuto().allocate(bytes);
+      unmixed = Arena.ofAuto().allocate(bytes, Float.BYTES);
     }
     set.copy(numbers, unmixed);
     mixer.apply(unmixed, images, epoch);
@@ -212,9 +224,15 @@ final class BatchFiller {
     return philox.at((int) drawn, epoch, stream, purpose);
   }
 
-  /** What is left to the device: all, where the host crops mirroring, of mixed images nothing. */
+  /**
+   * What is left to the device: all, where the host crops mirroring, of mixed images and of floats
+   * nothing.
+   */
   private Window window(long drawn, int epoch) {
-    boolean flip = augmentation.horizontalFlip() && augmentation.mixup() == 0;
+    boolean flip =
+        augmentation.horizontalFlip()
+            && augmentation.mixup() == 0
+            && set.shape().pixels() == PixelType.U8;
     int padding =
         augmenter.isEmpty() && augmentation.crop() instanceof Augmentation.Padded padded
             ? padded.pixels()

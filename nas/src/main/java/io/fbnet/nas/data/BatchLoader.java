@@ -50,7 +50,7 @@ public final class BatchLoader implements AutoCloseable {
             images,
             builder.balance,
             builder.augmentation,
-            builder.background,
+            builder.normalisation,
             builder.seed,
             builder.stream);
     boolean weighted = builder.balance == ClassBalance.WEIGHTS;
@@ -181,7 +181,7 @@ public final class BatchLoader implements AutoCloseable {
     private final int[] images;
     private int batchSize = 1;
     private Augmentation augmentation = Augmentation.none();
-    private byte[] background;
+    private Optional<Normalisation> normalisation = Optional.empty();
     private long seed;
     private int stream;
     private ClassBalance balance = ClassBalance.NONE;
@@ -196,7 +196,6 @@ public final class BatchLoader implements AutoCloseable {
     private Builder(ImageSet set, int[] imageNumbers) {
       this.set = set;
       images = imageNumbers.clone();
-      background = new byte[set.shape().channels()];
       for (int image : images) {
         Objects.checkIndex(image, set.size());
       }
@@ -227,16 +226,15 @@ public final class BatchLoader implements AutoCloseable {
     }
 
     /**
-     * Sets that the mean colour lies where an image is rotated away or cut out; black unless set.
+     * Sets what floats become, which have to have one, and that its mean colour lies where an image
+     * is rotated away or cut out; black unless set.
      *
-     * @param normalisation whose mean it is, for as many channels as the images have
+     * @param chosen for as many channels as the images have
      * @return this
      */
     @CanIgnoreReturnValue
-    public Builder background(Normalisation normalisation) {
-      for (int c = 0; c < background.length; c++) {
-        background[c] = (byte) Math.clamp(Math.round(255 * normalisation.mean().get(c)), 0, 255);
-      }
+    public Builder normalisation(Normalisation chosen) {
+      normalisation = Optional.of(chosen);
       return this;
     }
 
@@ -351,10 +349,10 @@ public final class BatchLoader implements AutoCloseable {
      * @return the loader; the caller closes it
      * @throws UserException (exit code 3) where the images do not fill one batch and the last is to
      *     be left out, (exit code 4) where there is no memory, (exit code 2) where they lie in
-     *     shards and are to be drawn in balance
+     *     shards and are to be drawn in balance, or their colours cannot be changed as asked
      * @throws IllegalArgumentException where the batch size is below 1 or the slots below 2, where
-     *     there are parts that do not divide the batch, or may be missing in the last one, or where
-     *     balanced draws are not shuffled
+     *     there are parts that do not divide the batch, or may be missing in the last one, where
+     *     balanced draws are not shuffled, or where floats have no normalisation
      */
     public BatchLoader build() {
       if (batchSize < 1 || slots < 2) {
@@ -368,7 +366,11 @@ public final class BatchLoader implements AutoCloseable {
       if (balance == ClassBalance.SAMPLING && !shuffle) {
         throw new IllegalArgumentException("balanced draws have no order of their own");
       }
+      if (set.shape().pixels() == PixelType.F32 && normalisation.isEmpty()) {
+        throw new IllegalArgumentException("floats have no normalisation");
+      }
       balance.require(set);
+      augmentation.require(set.shape());
       if (dropLast && images.length < batchSize) {
         throw UserException.data(
             "The %s images hold only %d for this step, fewer than one batch of %d; lower the batch"

@@ -10,6 +10,10 @@ final class BatchSlot {
 
   final MemorySegment images;
   final MemorySegment windows;
+
+  /** Of floats the host has cut out what is seen. */
+  final boolean hasWindows;
+
   final MemorySegment labels;
   final int[] numbers;
 
@@ -27,8 +31,9 @@ final class BatchSlot {
       ImageShape shape,
       boolean weighted,
       boolean mixed) {
-    images = allocator.allocate((long) batchSize * shape.elements(), ALIGNMENT);
+    images = allocator.allocate((long) batchSize * shape.bytes(), ALIGNMENT);
     windows = allocator.allocate((long) batchSize * Window.BYTES, ALIGNMENT);
+    hasWindows = shape.pixels() == PixelType.U8;
     labels = allocator.allocate((long) batchSize * Integer.BYTES, ALIGNMENT);
     numbers = new int[batchSize];
     weights = words(allocator, batchSize, weighted || mixed);

@@ -42,8 +42,8 @@ final class CacheFile {
     }
 
     private ImageSet set(String name, long offset, int size, long labelsOffset) {
-      ImageShape shape = new ImageShape(footer.channels(), footer.height(), footer.width());
-      MemorySegment pixels = file.asSlice(offset, (long) size * shape.elements());
+      ImageShape shape = footer.shape();
+      MemorySegment pixels = file.asSlice(offset, (long) size * shape.bytes());
       int[] labels = new int[size];
       MemorySegment.copy(file, LABEL, labelsOffset, labels, 0, size);
       return ImageSet.of(name, shape, pixels, labels, footer.classes());

@@ -1,5 +1,7 @@
 package io.fbnet.nas.data;
 
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.Arrays;
 
 /**
@@ -9,17 +11,27 @@ import java.util.Arrays;
 final class CentreCropResizer {
   private CentreCropResizer() {}
 
-  /** Unsigned bytes of {@code shape}; grey is repeated for colour, colour becomes luma for grey. */
-  static byte[] fit(RasterImage image, ImageShape shape) {
+  /**
+   * The bytes of an image of {@code shape}; grey is repeated for colour, colour becomes luma for
+   * grey.
+   *
+   * @throws BadImageException where it has another number of channels than these
+   */
+  static byte[] fit(RasterImage image, ImageShape shape) throws BadImageException {
+    boolean photograph = image.channels == 1 || image.channels == 3;
+    if (image.channels != shape.channels() && !(photograph && shape.takesPhotographs())) {
+      throw new BadImageException(
+          "has " + image.channels + " channels, and the space takes " + shape.channels());
+    }
     RasterImage source = shape.channels() == 1 ? image.grey() : image;
-    byte[] out = new byte[shape.elements()];
-    int plane = shape.height() * shape.width();
+    byte[] out = new byte[shape.bytes()];
+    int plane = shape.height() * shape.width() * shape.pixels().bytes();
     double scale =
         Math.min((double) source.height / shape.height(), (double) source.width / shape.width());
     Axis rows = new Axis(source.height, shape.height(), scale);
     Axis columns = new Axis(source.width, shape.width(), scale);
     for (int c = 0; c < source.channels; c++) {
-      resample(source, c, rows, columns, out, c * plane);
+      resample(source, c, rows, columns, ByteBuffer.wrap(out, c * plane, plane), shape.pixels());
     }
     for (int c = source.channels; c < shape.channels(); c++) {
       System.arraycopy(out, 0, out, c * plane, plane);
@@ -28,19 +40,22 @@ final class CentreCropResizer {
   }
 
   private static void resample(
-      RasterImage source, int channel, Axis rows, Axis columns, byte[] out, int at) {
+      RasterImage source, int channel, Axis rows, Axis columns, ByteBuffer out, PixelType type) {
+    out.order(ByteOrder.LITTLE_ENDIAN);
+    float scale = source.isDeep() ? 1 : 255;
     int top = rows.first[0];
     int last = rows.size - 1;
     int bottom = rows.first[last] + rows.weights[last].length;
     float[] narrowed = new float[(bottom - top) * columns.size];
+    float[] pixels = new float[source.width];
     for (int y = top; y < bottom; y++) {
-      int from = (channel * source.height + y) * source.width;
+      source.row(channel, y, pixels);
       for (int x = 0; x < columns.size; x++) {
         float[] weights = columns.weights[x];
-        int start = from + columns.first[x];
+        int start = columns.first[x];
         float sum = 0;
         for (int k = 0; k < weights.length; k++) {
-          sum += weights[k] * (source.planes[start + k] & 255);
+          sum += weights[k] * pixels[start + k];
         }
         narrowed[(y - top) * columns.size + x] = sum;
       }
@@ -55,8 +70,12 @@ final class CentreCropResizer {
           row[x] += weights[k] * narrowed[from + x];
         }
       }
-      for (int x = 0; x < row.length; x++) {
-        out[at + y * row.length + x] = (byte) Math.clamp(Math.round(row[x]), 0, 255);
+      for (float value : row) {
+        if (type == PixelType.F32) {
+          out.putFloat(value / scale);
+        } else {
+          out.put((byte) Math.clamp(Math.round(value), 0, 255));
+        }
       }
     }
   }

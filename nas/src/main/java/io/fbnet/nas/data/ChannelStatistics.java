@@ -1,56 +1,133 @@
 package io.fbnet.nas.data;
 
-/**
- * Mean and standard deviation of each channel on the scale 0 to 1. Counted in whole numbers first,
- * so that the result depends on neither order nor thread.
- */
-final class ChannelStatistics {
-  private final int plane;
-  private final long[][] counts;
-  private long pixels;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
 
-  ChannelStatistics(ImageShape shape) {
+/** Mean and standard deviation of each channel. The result depends on no thread. */
+abstract sealed class ChannelStatistics {
+  final int channels;
+  final int plane;
+
+  private ChannelStatistics(ImageShape shape) {
+    channels = shape.channels();
     plane = shape.height() * shape.width();
-    counts = new long[shape.channels()][256];
+  }
+
+  static ChannelStatistics over(ImageShape shape) {
+    return shape.pixels() == PixelType.F32 ? new OfNumbers(shape) : new OfBytes(shape);
   }
 
   static Normalisation of(ImageSet set) {
-    ChannelStatistics statistics = new ChannelStatistics(set.shape());
+    ChannelStatistics statistics = over(set.shape());
     PixelBlocks.forEach(set, statistics::add);
     return statistics.normalisation();
   }
 
   /** Counts images that lie one behind the other. */
-  void add(byte[] images, int count) {
-    for (int i = 0; i < count; i++) {
-      for (int c = 0; c < counts.length; c++) {
-        long[] of = counts[c];
-        int from = (i * counts.length + c) * plane;
-        for (int p = from; p < from + plane; p++) {
-          of[images[p] & 255]++;
+  abstract void add(byte[] images, int count);
+
+  abstract Normalisation normalisation();
+
+  /** On the scale 0 to 1. Counted in whole numbers first, so that no order matters. */
+  private static final class OfBytes extends ChannelStatistics {
+    private final long[][] counts;
+    private long pixels;
+
+    OfBytes(ImageShape shape) {
+      super(shape);
+      counts = new long[channels][256];
+    }
+
+    @Override
+    void add(byte[] images, int count) {
+      for (int i = 0; i < count; i++) {
+        for (int c = 0; c < channels; c++) {
+          long[] of = counts[c];
+          int from = (i * channels + c) * plane;
+          for (int p = from; p < from + plane; p++) {
+            of[images[p] & 255]++;
+          }
+        }
+      }
+      pixels += (long) count * plane;
+    }
+
+    @Override
+    Normalisation normalisation() {
+      float[] mean = new float[channels];
+      float[] std = new float[channels];
+      for (int c = 0; c < channels; c++) {
+        double sum = 0;
+        for (int v = 0; v < 256; v++) {
+          sum += (double) counts[c][v] * v;
+        }
+        double average = pixels == 0 ? 0 : sum / pixels;
+        double squares = 0;
+        for (int v = 0; v < 256; v++) {
+          squares += counts[c][v] * (v - average) * (v - average);
+        }
+        mean[c] = (float) (average / 255);
+        // A channel of one single value would otherwise be divided by zero.
+        std[c] = (float) Math.max(1 / 255.0, Math.sqrt(pixels == 0 ? 0 : squares / pixels) / 255);
+      }
+      return Normalisation.of(mean, std);
+    }
+  }
+
+  /**
+   * On the scale that numbers have. Each image's mean and squares are merged into those of the
+   * images before it, which loses nothing where numbers lie far from 0; images come in one order.
+   */
+  private static final class OfNumbers extends ChannelStatistics {
+    private final double[] mean;
+    private final double[] squares;
+    private long images;
+
+    OfNumbers(ImageShape shape) {
+      super(shape);
+      mean = new double[channels];
+      squares = new double[channels];
+    }
+
+    @Override
+    void add(byte[] bytes, int count) {
+      FloatBuffer numbers = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer();
+      for (int i = 0; i < count; i++) {
+        images++;
+        for (int c = 0; c < channels; c++) {
+          merge(numbers, (i * channels + c) * plane, c);
         }
       }
     }
-    pixels += (long) count * plane;
-  }
 
-  Normalisation normalisation() {
-    float[] mean = new float[counts.length];
-    float[] std = new float[counts.length];
-    for (int c = 0; c < counts.length; c++) {
+    private void merge(FloatBuffer numbers, int from, int c) {
       double sum = 0;
-      for (int v = 0; v < 256; v++) {
-        sum += (double) counts[c][v] * v;
+      for (int p = from; p < from + plane; p++) {
+        sum += numbers.get(p);
       }
-      double average = pixels == 0 ? 0 : sum / pixels;
-      double squares = 0;
-      for (int v = 0; v < 256; v++) {
-        squares += counts[c][v] * (v - average) * (v - average);
+      double own = sum / plane;
+      double ownSquares = 0;
+      for (int p = from; p < from + plane; p++) {
+        double off = numbers.get(p) - own;
+        ownSquares += off * off;
       }
-      mean[c] = (float) (average / 255);
-      // A channel of one single value would otherwise be divided by zero.
-      std[c] = (float) Math.max(1 / 255.0, Math.sqrt(pixels == 0 ? 0 : squares / pixels) / 255);
+      double apart = own - mean[c];
+      mean[c] += apart / images;
+      squares[c] += ownSquares + apart * apart * plane * (images - 1) / images;
     }
-    return Normalisation.of(mean, std);
+
+    @Override
+    Normalisation normalisation() {
+      float[] means = new float[channels];
+      float[] std = new float[channels];
+      for (int c = 0; c < channels; c++) {
+        means[c] = (float) mean[c];
+        std[c] = images == 0 ? 1 : (float) Math.sqrt(squares[c] / ((double) images * plane));
+        // A channel of one single value would otherwise be divided by zero.
+        std[c] = std[c] == 0 ? 1 : std[c];
+      }
+      return Normalisation.of(means, std).with(PixelType.F32);
+    }
   }
 }

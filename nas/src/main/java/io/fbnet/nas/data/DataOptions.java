@@ -12,6 +12,8 @@ import java.util.function.Consumer;
  * @param dataDir where Fashion-MNIST's files are looked for first, and where a relative {@code
  *     data} is looked for second
  * @param shape the size that the search space takes
+ * @param pixels how pixels are kept; empty for bytes, but floats where the first array of a folder
+ *     has more than eight bits
  * @param threads how many threads decode an image folder
  * @param seed what generated images are drawn from
  * @param offline true: nothing is fetched
@@ -25,6 +27,7 @@ public record DataOptions(
     String data,
     Optional<Path> dataDir,
     ImageShape shape,
+    Optional<PixelType> pixels,
     int threads,
     long seed,
     boolean offline,
@@ -56,6 +59,7 @@ public record DataOptions(
         data,
         Optional.empty(),
         shape,
+        Optional.empty(),
         Runtime.getRuntime().availableProcessors(),
         0,
         false,
@@ -75,6 +79,7 @@ public record DataOptions(
         data,
         Optional.of(dir),
         shape,
+        pixels,
         threads,
         seed,
         offline,
@@ -92,7 +97,7 @@ public record DataOptions(
    */
   public DataOptions withThreads(int count) {
     return new DataOptions(
-        data, dataDir, shape, count, seed, offline, badSamples, cacheDir, whole, notices);
+        data, dataDir, shape, pixels, count, seed, offline, badSamples, cacheDir, whole, notices);
   }
 
   /**
@@ -102,7 +107,17 @@ public record DataOptions(
    */
   public DataOptions withSeed(long drawSeed) {
     return new DataOptions(
-        data, dataDir, shape, threads, drawSeed, offline, badSamples, cacheDir, whole, notices);
+        data,
+        dataDir,
+        shape,
+        pixels,
+        threads,
+        drawSeed,
+        offline,
+        badSamples,
+        cacheDir,
+        whole,
+        notices);
   }
 
   /**
@@ -112,7 +127,7 @@ public record DataOptions(
    */
   public DataOptions withOffline(boolean on) {
     return new DataOptions(
-        data, dataDir, shape, threads, seed, on, badSamples, cacheDir, whole, notices);
+        data, dataDir, shape, pixels, threads, seed, on, badSamples, cacheDir, whole, notices);
   }
 
   /**
@@ -122,7 +137,7 @@ public record DataOptions(
    */
   public DataOptions withBadSamples(BadSamplePolicy policy) {
     return new DataOptions(
-        data, dataDir, shape, threads, seed, offline, policy, cacheDir, whole, notices);
+        data, dataDir, shape, pixels, threads, seed, offline, policy, cacheDir, whole, notices);
   }
 
   /**
@@ -132,7 +147,7 @@ public record DataOptions(
    */
   public DataOptions withCacheDir(Path dir) {
     return new DataOptions(
-        data, dataDir, shape, threads, seed, offline, badSamples, dir, whole, notices);
+        data, dataDir, shape, pixels, threads, seed, offline, badSamples, dir, whole, notices);
   }
 
   /**
@@ -142,12 +157,31 @@ public record DataOptions(
    */
   public DataOptions withNotices(Consumer<String> sink) {
     return new DataOptions(
-        data, dataDir, shape, threads, seed, offline, badSamples, cacheDir, whole, sink);
+        data, dataDir, shape, pixels, threads, seed, offline, badSamples, cacheDir, whole, sink);
+  }
+
+  /**
+   * {@return these options with pixels that are kept so in any case}
+   *
+   * @param kept how
+   */
+  public DataOptions withPixels(PixelType kept) {
+    return with(shape, Optional.of(kept));
+  }
+
+  /** These options where it is settled how pixels are kept. */
+  DataOptions settled(PixelType kept) {
+    return with(shape.with(kept), Optional.of(kept));
+  }
+
+  private DataOptions with(ImageShape size, Optional<PixelType> kept) {
+    return new DataOptions(
+        data, dataDir, size, kept, threads, seed, offline, badSamples, cacheDir, whole, notices);
   }
 
   /** {@return these options where only the test split is wanted} */
   public DataOptions withWhole() {
     return new DataOptions(
-        data, dataDir, shape, threads, seed, offline, badSamples, cacheDir, true, notices);
+        data, dataDir, shape, pixels, threads, seed, offline, badSamples, cacheDir, true, notices);
   }
 }

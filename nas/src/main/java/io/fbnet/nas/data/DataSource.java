@@ -24,6 +24,7 @@ public final class DataSource {
    */
   public static Dataset open(DataOptions options) {
     ImageSource source = resolve(options);
+    requireDepth(source, options);
     BadSamples bad = new BadSamples(options.badSamples());
     Dataset dataset = source.load(options, bad);
     try {
@@ -48,6 +49,22 @@ public final class DataSource {
    */
   public static Optional<ImageShape> naturalShape(DataOptions options) {
     return resolve(options).naturalShape();
+  }
+
+  /** Refuses floats where there are bytes alone. */
+  static void requireDepth(ImageSource source, DataOptions options) {
+    boolean files = source instanceof FolderSource || source instanceof ShardSource;
+    if (options.pixels().equals(Optional.of(PixelType.F32)) && !files) {
+      throw UserException.data(
+          "%s holds images of 8 bits; --pixels f32 is for folders and shards of files of more.",
+          options.data());
+    }
+    if (source instanceof ShapesSource && !options.shape().takesPhotographs()) {
+      throw UserException.data(
+          "shapes are drawn in 1 or 3 channels, but the search space takes %d; name a folder of"
+              + " .npy arrays with --data, or choose a space of 1 or 3.",
+          options.shape().channels());
+    }
   }
 
   /** Finds out what {@code --data} names, without reading images. */

@@ -117,7 +117,7 @@ public final class Dataset implements AutoCloseable {
           set.shape() + "\n" + set.size() + "\n" + String.join("\n", set.classes()) + "\n";
       digest.update(head.getBytes(StandardCharsets.UTF_8));
       digest.update(CacheFile.encode(set.labels()));
-      int bytes = set.shape().elements();
+      int bytes = set.shape().bytes();
       PixelBlocks.forEach(set, (images, count) -> digest.update(images, 0, count * bytes));
     }
     return "sha256:" + HexFormat.of().formatHex(digest.digest());

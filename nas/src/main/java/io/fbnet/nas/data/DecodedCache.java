@@ -97,7 +97,7 @@ final class DecodedCache {
 
   /** A file to decode into, or empty where the cache cannot take it, which is said. */
   Optional<Writer> create(List<String> classes, int mostTrain, int mostTest) {
-    long bytes = ((long) mostTrain + mostTest) * options.shape().elements();
+    long bytes = ((long) mostTrain + mostTest) * options.shape().bytes();
     try {
       Files.createDirectories(directory);
       removeAbandoned();
@@ -130,6 +130,9 @@ final class DecodedCache {
       if (!contents.footer().key().equals(key)) {
         throw new IOException("it belongs to other images");
       }
+      if (!contents.footer().shape().equals(options.shape())) {
+        throw new IOException("what it says of itself is wrong");
+      }
       return contents;
     } catch (Throwable t) {
       arena.close();
@@ -144,7 +147,7 @@ final class DecodedCache {
         contents.train(),
         contents.test(),
         false,
-        new Normalisation(footer.mean(), footer.std()),
+        new Normalisation(footer.mean(), footer.std(), footer.pixels()),
         footer.fingerprint(),
         contents.arena()::close);
   }
@@ -179,7 +182,7 @@ final class DecodedCache {
       this.classes = classes;
       temporary = Files.createTempFile(directory, family, ".part");
       channel = FileChannel.open(temporary, StandardOpenOption.READ, StandardOpenOption.WRITE);
-      testOffset = CacheFile.PREFIX_BYTES + (long) mostTrain * options.shape().elements();
+      testOffset = CacheFile.PREFIX_BYTES + (long) mostTrain * options.shape().bytes();
     }
 
     PixelStore train() {
@@ -191,7 +194,7 @@ final class DecodedCache {
     }
 
     void finish(int[] trainLabels, int[] testLabels, List<Problem> skipped) throws IOException {
-      long labelsOffset = testOffset + (long) testLabels.length * options.shape().elements();
+      long labelsOffset = testOffset + (long) testLabels.length * options.shape().bytes();
       write(CacheFile.encode(trainLabels), labelsOffset);
       write(CacheFile.encode(testLabels), labelsOffset + 4L * trainLabels.length);
       long footerOffset = labelsOffset + 4L * (trainLabels.length + testLabels.length);
@@ -209,6 +212,7 @@ final class DecodedCache {
                 options.shape().channels(),
                 options.shape().height(),
                 options.shape().width(),
+                options.shape().pixels(),
                 classes,
                 CacheFile.PREFIX_BYTES,
                 trainLabels.length,
@@ -229,7 +233,7 @@ final class DecodedCache {
     }
 
     private ImageSet set(String split, Arena arena, long offset, int[] labels) throws IOException {
-      long end = offset + (long) labels.length * options.shape().elements();
+      long end = offset + (long) labels.length * options.shape().bytes();
       return ImageSet.of(split, options.shape(), mapped(arena, offset, end), labels, classes);
     }
 

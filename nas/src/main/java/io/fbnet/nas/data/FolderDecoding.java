@@ -87,12 +87,22 @@ final class FolderDecoding {
     return closeGaps(entries, stored, store);
   }
 
+  /** Whether a file can be decoded and has more than eight bits. */
+  static boolean isDeep(ImageFolderListing.Entry entry, ImageShape space) {
+    try (ImageFileDecoder decoder = new ImageFileDecoder()) {
+      return decoder.decode(read(entry), space.with(PixelType.F32)).isDeep();
+    } catch (BadImageException e) {
+      // It will be named when its turn comes.
+      return false;
+    }
+  }
+
   private boolean decode(
       ImageFileDecoder decoder, ImageFolderListing.Entry entry, int index, PixelStore store)
       throws IOException {
     boolean good = false;
     try {
-      store.write(index, CentreCropResizer.fit(decoder.decode(read(entry)), shape));
+      store.write(index, CentreCropResizer.fit(decoder.decode(read(entry), shape), shape));
       good = true;
     } catch (BadImageException e) {
       bad.report(new Problem(entry.file().toString(), e.getMessage()));
@@ -135,7 +145,7 @@ final class FolderDecoding {
       List<ImageFolderListing.Entry> entries, boolean[] stored, PixelStore store)
       throws IOException {
     int[] labels = new int[stored.length];
-    byte[] image = new byte[shape.elements()];
+    byte[] image = new byte[shape.bytes()];
     int kept = 0;
     for (int i = 0; i < stored.length; i++) {
       if (stored[i]) {

@@ -9,7 +9,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 
-/** A folder of JPEG, PNG, PGM and PPM files, a class a subfolder, of any sizes. */
+/** A folder of image files and arrays, a class a subfolder, of any sizes. */
 record FolderSource(String name, Path folder) implements ImageSource {
   @Override
   public Optional<ImageShape> naturalShape() {
@@ -17,8 +17,9 @@ record FolderSource(String name, Path folder) implements ImageSource {
   }
 
   @Override
-  public Dataset load(DataOptions options, BadSamples bad) {
-    ImageFolderListing listing = ImageFolderListing.of(folder, options.whole(), options.notices());
+  public Dataset load(DataOptions given, BadSamples bad) {
+    ImageFolderListing listing = list(given, given.whole());
+    DataOptions options = settled(given, listing);
     if (!options.whole()) {
       requireFullClasses(listing);
     }
@@ -52,15 +53,14 @@ record FolderSource(String name, Path folder) implements ImageSource {
   @Override
   public void check(DataCheck check) {
     Optional<ImageFolderListing> found =
-        check.attempt(
-            folder.toString(),
-            () -> ImageFolderListing.of(folder, false, check.options().notices()));
+        check.attempt(folder.toString(), () -> list(check.options(), false));
     if (found.isEmpty()) {
       return;
     }
     ImageFolderListing listing = found.get();
     check.badSamples().expect(listing.train().size() + listing.test().size());
-    FolderDecoding decoding = decoding(listing, check.options(), check.badSamples());
+    DataOptions options = settled(check.options(), listing);
+    FolderDecoding decoding = decoding(listing, options, check.badSamples());
     try {
       int[] train = decoding.decode(listing.train(), PixelStore.none());
       int[] test = decoding.decode(listing.test(), PixelStore.none());
@@ -73,6 +73,26 @@ record FolderSource(String name, Path folder) implements ImageSource {
     } catch (IOException e) {
       throw new AssertionError("nothing is stored", e);
     }
+  }
+
+  private ImageFolderListing list(DataOptions options, boolean whole) {
+    ImageFolderListing listing = ImageFolderListing.of(folder, whole, options.notices());
+    listing.requireChannels(options.shape());
+    return listing;
+  }
+
+  /** Options that say how pixels are kept: of the first array it is told by its numbers. */
+  private static DataOptions settled(DataOptions options, ImageFolderListing listing) {
+    PixelType kept =
+        options
+            .pixels()
+            .orElseGet(
+                () ->
+                    listing.firstArray().isPresent()
+                            && FolderDecoding.isDeep(listing.firstArray().get(), options.shape())
+                        ? PixelType.F32
+                        : PixelType.U8);
+    return options.settled(kept);
   }
 
   private static FolderDecoding decoding(
@@ -108,7 +128,7 @@ record FolderSource(String name, Path folder) implements ImageSource {
       FolderDecoding decoding,
       Arena arena)
       throws IOException {
-    int bytes = options.shape().elements();
+    int bytes = options.shape().bytes();
     MemorySegment pixels = arena.allocate((long) entries.size() * bytes);
     int[] labels = decoding.decode(entries, PixelStore.in(pixels));
     return ImageSet.of(

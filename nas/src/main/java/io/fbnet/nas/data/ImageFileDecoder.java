@@ -14,14 +14,17 @@ import javax.imageio.ImageReader;
 import javax.imageio.stream.MemoryCacheImageInputStream;
 
 /**
- * JPEG, PNG, PGM and PPM to bytes; the content decides, not the file's name. Exif's orientation is
- * applied. Alpha is composited on white. Colour profiles are ignored, as the usual training
- * pipelines do. 16-bit samples are scaled to 8. CMYK is refused: without its profile the colours
- * would be a guess.
+ * JPEG, PNG, PGM, PPM and NumPy's arrays to pixels; the content decides, not the file's name.
+ * Exif's orientation is applied. Alpha is composited on white. Colour profiles are ignored, as the
+ * usual training pipelines do. 16-bit samples are scaled to 8 where bytes are wanted. CMYK is
+ * refused: without its profile the colours would be a guess.
  *
  * <p>Used by one thread: the decoders of the JDK keep state.
  */
 final class ImageFileDecoder implements AutoCloseable {
+  /** What is read, in words. */
+  static final String KINDS = "JPEG, PNG, PGM, PPM and .npy";
+
   private static final long MOST_PIXELS = 1L << 28;
   private static final long MOST_PIXELS_PER_BYTE = 512;
 
@@ -41,8 +44,14 @@ final class ImageFileDecoder implements AutoCloseable {
     png.dispose();
   }
 
-  /** Decodes at the size stored. */
-  RasterImage decode(byte[] content) throws BadImageException {
+  /**
+   * Decodes at the size stored.
+   *
+   * @param space what the image is for: how its pixels are kept, and which axis of an array has
+   *     channels
+   */
+  RasterImage decode(byte[] content, ImageShape space) throws BadImageException {
+    boolean deep = space.pixels() == PixelType.F32;
     if (JpegSegments.isJpeg(content)) {
       JpegSegments segments = JpegSegments.scan(content);
       if (segments.components() == 4) {
@@ -59,23 +68,27 @@ final class ImageFileDecoder implements AutoCloseable {
                 + segments.pixels()
                 + " pixels");
       }
-      return read(jpeg, "JPEG", segments.stripped()).oriented(segments.orientation());
+      return read(jpeg, "JPEG", segments.stripped(), deep).oriented(segments.orientation());
     }
     if (PngChunks.isPng(content)) {
       int orientation = PngChunks.check(content);
-      return read(png, "PNG", content).oriented(orientation);
+      return read(png, "PNG", content, deep).oriented(orientation);
     }
     if (NetpbmImage.isNetpbm(content)) {
-      return NetpbmImage.read(content);
+      return NetpbmImage.read(content, deep);
+    }
+    if (NpyArray.isNpy(content)) {
+      return NpyArray.read(content, space);
     }
     throw new BadImageException(
-        content.length == 0 ? "is empty" : "is none of JPEG, PNG, PGM and PPM, whatever its name");
+        content.length == 0 ? "is empty" : "is none of " + KINDS + ", whatever its name");
   }
 
   /** Whether a file that begins so is of one of these kinds. */
   static boolean isImage(byte[] start) {
     return JpegSegments.isJpeg(start)
         || PngChunks.isPng(start)
+        || NpyArray.isNpy(start)
         || NetpbmImage.isNetpbm(start) && start[1] >= '5' && start[2] <= ' ';
   }
 
@@ -89,7 +102,7 @@ final class ImageFileDecoder implements AutoCloseable {
     }
   }
 
-  private RasterImage read(ImageReader reader, String format, byte[] content)
+  private RasterImage read(ImageReader reader, String format, byte[] content, boolean deep)
       throws BadImageException {
     warnings.clear();
     try (MemoryCacheImageInputStream input =
@@ -106,7 +119,7 @@ final class ImageFileDecoder implements AutoCloseable {
           throw new BadImageException("is a corrupt " + format + " (" + warning + ")");
         }
       }
-      return planes(image);
+      return planes(image, deep);
     } catch (IOException e) {
       String reason = e.getMessage() == null ? "it ends early" : e.getMessage();
       throw new BadImageException("is a corrupt or unsupported " + format + " (" + reason + ")", e);
@@ -118,7 +131,7 @@ final class ImageFileDecoder implements AutoCloseable {
     }
   }
 
-  private static RasterImage planes(BufferedImage image) {
+  private static RasterImage planes(BufferedImage image, boolean deep) {
     Raster raster = image.getRaster();
     int width = raster.getWidth();
     int height = raster.getHeight();
@@ -129,18 +142,19 @@ final class ImageFileDecoder implements AutoCloseable {
     int colours = bands <= 2 ? 1 : 3;
     boolean alpha = bands == 2 || bands == 4;
     int plane = width * height;
-    byte[] planes = new byte[colours * plane];
-    Rows rows = new Rows(raster);
+    Rows rows = new Rows(raster, deep);
+    RasterImage out = RasterImage.empty(colours, height, width, rows.largest > 255);
     for (int y = 0; y < height; y++) {
       int[] row = rows.read(y);
       for (int x = 0; x < width; x++) {
-        int opacity = alpha ? row[x * bands + bands - 1] : 255;
+        int opacity = alpha ? row[x * bands + bands - 1] : rows.largest;
         for (int c = 0; c < colours; c++) {
-          planes[c * plane + y * width + x] = onWhite(row[x * bands + c], opacity);
+          int value = onWhite(row[x * bands + c], opacity, rows.largest);
+          Samples.put(out, c * plane + y * width + x, value, rows.largest);
         }
       }
     }
-    return new RasterImage(colours, height, width, planes);
+    return out;
   }
 
   private static RasterImage fromPalette(Raster raster, IndexColorModel palette) {
@@ -154,35 +168,43 @@ final class ImageFileDecoder implements AutoCloseable {
       for (int x = 0; x < width; x++) {
         int at = y * width + x;
         int opacity = palette.getAlpha(row[x]);
-        planes[at] = onWhite(palette.getRed(row[x]), opacity);
-        planes[plane + at] = onWhite(palette.getGreen(row[x]), opacity);
-        planes[2 * plane + at] = onWhite(palette.getBlue(row[x]), opacity);
+        planes[at] = (byte) onWhite(palette.getRed(row[x]), opacity, 255);
+        planes[plane + at] = (byte) onWhite(palette.getGreen(row[x]), opacity, 255);
+        planes[2 * plane + at] = (byte) onWhite(palette.getBlue(row[x]), opacity, 255);
       }
     }
     return new RasterImage(3, height, width, planes);
   }
 
-  private static byte onWhite(int value, int opacity) {
-    return (byte) (opacity == 255 ? value : (value * opacity + 255 * (255 - opacity) + 127) / 255);
+  private static int onWhite(int value, int opacity, int largest) {
+    long white = (long) largest * (largest - opacity);
+    return opacity == largest
+        ? value
+        : (int) (((long) value * opacity + white + largest / 2) / largest);
   }
 
   /**
-   * Samples of one row, interleaved, scaled to 0 to 255. They are taken from the raster itself: the
-   * colour model would bend grey values through a linear grey colour space.
+   * Samples of one row, interleaved, scaled to 0 to 255 unless they are to keep more bits. They are
+   * taken from the raster itself: the colour model would bend grey values through a linear grey
+   * colour space.
    */
   private static final class Rows {
     private final Raster raster;
     private final int[] row;
     private final byte[] bytes;
-    private final int largest;
+    private final int stored;
     private final boolean plainBytes;
 
-    Rows(Raster raster) {
+    /** What samples reach: 255, or more where they keep more bits. */
+    final int largest;
+
+    Rows(Raster raster, boolean deep) {
       this.raster = raster;
       int samples = raster.getWidth() * raster.getNumBands();
       row = new int[samples];
       bytes = new byte[samples];
-      largest = (1 << raster.getSampleModel().getSampleSize(0)) - 1;
+      stored = (1 << raster.getSampleModel().getSampleSize(0)) - 1;
+      largest = deep ? Math.max(stored, 255) : 255;
       plainBytes =
           raster.getTransferType() == DataBuffer.TYPE_BYTE
               && raster.getSampleModel() instanceof ComponentSampleModel;
@@ -197,9 +219,9 @@ final class ImageFileDecoder implements AutoCloseable {
         return row;
       }
       raster.getPixels(0, y, raster.getWidth(), 1, row);
-      if (largest != 255) {
+      if (stored != largest) {
         for (int i = 0; i < row.length; i++) {
-          row[i] = (int) (((long) row[i] * 255 + largest / 2) / largest);
+          row[i] = (int) (((long) row[i] * 255 + stored / 2) / stored);
         }
       }
       return row;

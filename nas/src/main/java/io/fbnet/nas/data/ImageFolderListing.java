@@ -32,7 +32,11 @@ import java.util.zip.CRC32C;
 /** The image files of a folder, a class a subfolder, and which of them are for testing. */
 final class ImageFolderListing {
   /** Endings of the images that are read, in lower case. */
-  static final Set<String> READ = Set.of("jpg", "jpeg", "jpe", "jfif", "png", "ppm", "pgm", "pnm");
+  static final Set<String> READ =
+      Set.of("jpg", "jpeg", "jpe", "jfif", "png", "ppm", "pgm", "pnm", "npy");
+
+  /** Those of them that may have any number of channels. */
+  static final Set<String> ARRAYS = Set.of("npy");
 
   /** What systems leave in folders of images. */
   private static final Set<String> BESIDE = Set.of("thumbs.db", "desktop.ini");
@@ -98,12 +102,45 @@ final class ImageFolderListing {
                     + count
                     + (kind.isEmpty() ? " files without an ending of " : " ." + kind + " files of ")
                     + root
-                    + ": only JPEG, PNG, PGM and PPM are read"));
+                    + ": only "
+                    + ImageFileDecoder.KINDS
+                    + " are read"));
     return listing;
   }
 
   List<String> classes() {
     return classes;
+  }
+
+  /**
+   * Refuses photographs where a space takes neither 1 nor 3 channels.
+   *
+   * @throws UserException (exit code 3) that names the first
+   */
+  void requireChannels(ImageShape space) {
+    if (space.takesPhotographs()) {
+      return;
+    }
+    for (Entry entry : entries()) {
+      String ending = ending(entry.relative);
+      if (READ.contains(ending) && !ARRAYS.contains(ending)) {
+        throw UserException.data(
+            "%s holds images of 1 or 3 channels, such as %s, but the search space takes %d"
+                + " channels; save arrays of so many as .npy, or choose a space of 1 or 3.",
+            root, entry.relative, space.channels());
+      }
+    }
+  }
+
+  /** The first of the files that may have more than eight bits without being asked. */
+  Optional<Entry> firstArray() {
+    return entries().stream().filter(e -> ARRAYS.contains(ending(e.relative))).findFirst();
+  }
+
+  private List<Entry> entries() {
+    List<Entry> all = new ArrayList<>(train);
+    all.addAll(test);
+    return all;
   }
 
   List<Entry> train() {
@@ -227,7 +264,11 @@ final class ImageFolderListing {
 
   /** What follows the last point of a name, in lower case; empty without a point. */
   private static String ending(Path file) {
-    String name = file.getFileName().toString();
+    return ending(file.getFileName().toString());
+  }
+
+  /** The same of a name. */
+  static String ending(String name) {
     int point = name.lastIndexOf('.');
     return point < 0 ? "" : name.substring(point + 1).toLowerCase(Locale.ROOT);
   }

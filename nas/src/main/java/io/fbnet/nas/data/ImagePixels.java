@@ -8,7 +8,7 @@ interface ImagePixels {
    * Copies images.
    *
    * @param numbers of the images, from 0
-   * @param to takes unsigned bytes, {@code [numbers.length, channels, height, width]}
+   * @param to takes pixels as the set keeps them, {@code [numbers.length, channels, height, width]}
    */
   void copy(int[] numbers, MemorySegment to);
 

@@ -39,7 +39,7 @@ public final class ImageSet {
    *
    * @param name what messages call it, such as {@code train}
    * @param shape the size of every image
-   * @param pixels unsigned bytes, {@code labels.length} images of C x H x W
+   * @param pixels as the shape says they are kept, {@code labels.length} images of C x H x W
    * @param labels one class number an image, 0 to {@code classes.size() - 1}; copied
    * @param classes names; the label is the position
    * @return the set
@@ -47,13 +47,13 @@ public final class ImageSet {
    */
   public static ImageSet of(
       String name, ImageShape shape, MemorySegment pixels, int[] labels, List<String> classes) {
-    long expected = (long) labels.length * shape.elements();
+    long expected = (long) labels.length * shape.bytes();
     if (pixels.byteSize() != expected) {
       throw new IllegalArgumentException(
           name + " needs " + expected + " bytes of pixels, not " + pixels.byteSize());
     }
     requireLabels(name, labels, classes);
-    ImagePixels memory = ImagePixels.in(pixels.asReadOnly(), shape.elements());
+    ImagePixels memory = ImagePixels.in(pixels.asReadOnly(), shape.bytes());
     return new ImageSet(name, shape, memory, labels.clone(), List.copyOf(classes), new int[0]);
   }
 
@@ -109,7 +109,7 @@ public final class ImageSet {
     return shape;
   }
 
-  /** {@return channels of every image, 1 or 3} */
+  /** {@return channels of every image} */
   public int channels() {
     return shape.channels();
   }
@@ -144,14 +144,18 @@ public final class ImageSet {
   }
 
   /**
-   * {@return a copy of an image, unsigned bytes, {@code [channels, height, width]}}
+   * {@return a copy of an image, pixels as the shape says they are kept, {@code [channels, height,
+   * width]}}
    *
    * @param i the image's number, from 0
    * @throws io.fbnet.nas.UserException (exit code 3) where its shard can no longer be read
    */
   public MemorySegment image(int i) {
     Objects.checkIndex(i, labels.length);
-    MemorySegment image = MemorySegment.ofArray(new byte[shape.elements()]);
+    MemorySegment image =
+        shape.pixels() == PixelType.F32
+            ? MemorySegment.ofArray(new float[shape.elements()])
+            : MemorySegment.ofArray(new byte[shape.elements()]);
     pixels.copy(new int[] {i}, image);
     return image;
   }

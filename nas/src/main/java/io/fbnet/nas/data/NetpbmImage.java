@@ -13,16 +13,21 @@ final class NetpbmImage {
     return content.length > 2 && content[0] == 'P' && content[1] >= '1' && content[1] <= '7';
   }
 
-  static RasterImage read(byte[] content) throws BadImageException {
+  /**
+   * Reads one.
+   *
+   * @param deep whether what has more than eight bits keeps them
+   */
+  static RasterImage read(byte[] content, boolean deep) throws BadImageException {
     char kind = (char) content[1];
     if (kind != '5' && kind != '6') {
       throw new BadImageException(
           "is a Netpbm file of kind P" + kind + "; only binary PGM (P5) and PPM (P6) are read");
     }
-    return new NetpbmImage(content).read(kind == '5' ? 1 : 3);
+    return new NetpbmImage(content).read(kind == '5' ? 1 : 3, deep);
   }
 
-  private RasterImage read(int channels) throws BadImageException {
+  private RasterImage read(int channels, boolean deep) throws BadImageException {
     int width = number();
     int height = number();
     int maximum = number();
@@ -37,18 +42,17 @@ final class NetpbmImage {
     if (content.length - at < (long) plane * channels * bytes) {
       throw new BadImageException("is a truncated Netpbm file");
     }
-    byte[] planes = new byte[plane * channels];
+    RasterImage image = RasterImage.empty(channels, height, width, deep && bytes == 2);
     for (int p = 0; p < plane; p++) {
       for (int c = 0; c < channels; c++) {
         int value = content[at++] & 255;
         if (bytes == 2) {
           value = value << 8 | (content[at++] & 255);
         }
-        int scaled = (Math.min(value, maximum) * 255 + maximum / 2) / maximum;
-        planes[c * plane + p] = (byte) scaled;
+        Samples.put(image, c * plane + p, Math.min(value, maximum), maximum);
       }
     }
-    return new RasterImage(channels, height, width, planes);
+    return image;
   }
 
   private int number() throws BadImageException {

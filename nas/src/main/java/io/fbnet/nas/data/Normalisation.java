@@ -4,19 +4,24 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 
 /**
- * What is done to every pixel, on the scale 0 to 1, before a network sees it: {@code (pixel -
- * mean[c]) / std[c]} for channel c.
+ * What is done to every pixel before a network sees it: {@code (pixel - mean[c]) / std[c]} for
+ * channel c. Bytes are first brought to the scale 0 to 1.
  *
  * @param mean one number a channel
  * @param std one number a channel, above 0
+ * @param pixels how they are kept that it is for
  */
-public record Normalisation(List<Float> mean, List<Float> std) {
+public record Normalisation(List<Float> mean, List<Float> std, PixelType pixels) {
+  private static final ValueLayout.OfFloat FLOAT =
+      ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
   /**
    * Checks and copies the numbers.
    *
@@ -46,6 +51,26 @@ public record Normalisation(List<Float> mean, List<Float> std) {
   }
 
   /**
+   * One for bytes.
+   *
+   * @param mean one number a channel
+   * @param std one number a channel, above 0
+   * @throws IllegalArgumentException with a sentence to show, if they are no mean and deviation
+   */
+  public Normalisation(List<Float> mean, List<Float> std) {
+    this(mean, std, PixelType.U8);
+  }
+
+  /**
+   * {@return the same for pixels that are kept otherwise}
+   *
+   * @param kept how
+   */
+  public Normalisation with(PixelType kept) {
+    return new Normalisation(mean, std, kept);
+  }
+
+  /**
    * {@return a normalisation by copies of these numbers}
    *
    * @param mean one number a channel
@@ -70,15 +95,18 @@ public record Normalisation(List<Float> mean, List<Float> std) {
   /**
    * Normalises an image.
    *
-   * @param image unsigned bytes, {@code [channels, height, width]}
+   * @param image pixels as it is for, {@code [channels, height, width]}
    * @param to where the numbers go, in the same order
    * @param from of these the first
    */
   public void apply(MemorySegment image, float[] to, int from) {
-    int elements = (int) image.byteSize();
+    int elements = (int) image.byteSize() / pixels.bytes();
     int plane = elements / channels();
     for (int i = 0; i < elements; i++) {
-      float pixel = (image.get(ValueLayout.JAVA_BYTE, i) & 255) / 255f;
+      float pixel =
+          pixels == PixelType.U8
+              ? (image.get(ValueLayout.JAVA_BYTE, i) & 255) / 255f
+              : image.get(FLOAT, (long) i * Float.BYTES);
       to[from + i] = (pixel - mean.get(i / plane)) / std.get(i / plane);
     }
   }

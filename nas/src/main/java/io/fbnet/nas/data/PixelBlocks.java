@@ -15,7 +15,7 @@ final class PixelBlocks {
   private PixelBlocks() {}
 
   static void forEach(ImageSet set, Visitor visitor) {
-    int bytes = set.shape().elements();
+    int bytes = set.shape().bytes();
     int most = Math.max(1, BYTES / bytes);
     byte[] images = new byte[Math.min(most, Math.max(1, set.size())) * bytes];
     for (int from = 0; from < set.size(); from += most) {

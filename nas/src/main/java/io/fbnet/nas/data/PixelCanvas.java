@@ -4,13 +4,14 @@ import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.function.IntUnaryOperator;
 
 /**
  * One image of bytes, a channel after the other, and what augmentations do to it. Results are
  * rounded to bytes after each operation, and are the same on every machine. Used by one thread.
  */
-final class PixelCanvas {
+final class PixelCanvas implements Canvas {
   /** Weights of red, green and blue in brightness, in thousandths (ITU-R BT.601). */
   private static final int RED = 299;
 
@@ -40,11 +41,25 @@ final class PixelCanvas {
     next = new byte[pixels.length];
   }
 
-  void read(MemorySegment images, long at) {
+  /**
+   * A canvas that is black or, with a normalisation, of its mean colour where an image was moved or
+   * cut away.
+   */
+  PixelCanvas(ImageShape shape, Optional<Normalisation> normalisation) {
+    this(shape, new byte[shape.channels()]);
+    for (int c = 0; c < channels && normalisation.isPresent(); c++) {
+      double mean = 255 * normalisation.get().mean().get(c);
+      background[c] = (byte) Math.clamp(Math.round(mean), 0, 255);
+    }
+  }
+
+  @Override
+  public void read(MemorySegment images, long at) {
     MemorySegment.copy(images, JAVA_BYTE, at, pixels, 0, pixels.length);
   }
 
-  void write(MemorySegment images, long at) {
+  @Override
+  public void write(MemorySegment images, long at) {
     MemorySegment.copy(pixels, 0, images, JAVA_BYTE, at, pixels.length);
   }
 
@@ -56,8 +71,8 @@ final class PixelCanvas {
     return height;
   }
 
-  /** Moves the image up and to the left; black comes in. */
-  void window(int down, int right) {
+  @Override
+  public void window(int down, int right) {
     Arrays.fill(next, (byte) 0);
     int first = Math.clamp(-(long) right, 0, width);
     int end = Math.clamp((long) width - right, first, width);
@@ -71,8 +86,8 @@ final class PixelCanvas {
     swap();
   }
 
-  /** Mirrors left to right. */
-  void mirror() {
+  @Override
+  public void mirror() {
     for (int row = 0; row < pixels.length; row += width) {
       for (int x = 0; x < width; x++) {
         next[row + x] = pixels[row + width - 1 - x];
@@ -81,8 +96,8 @@ final class PixelCanvas {
     swap();
   }
 
-  /** Brings a rectangle to the image's size, between centres of pixels by their distance. */
-  void resized(int top, int left, int rows, int columns) {
+  @Override
+  public void resized(int top, int left, int rows, int columns) {
     int[] from = new int[width];
     float[] share = new float[width];
     for (int x = 0; x < width; x++) {
@@ -112,7 +127,7 @@ final class PixelCanvas {
   }
 
   /** Where in a side of {@code of} pixels the centre of a pixel of a side of {@code to} lies. */
-  private static double at(int i, int of, int to) {
+  static double at(int i, int of, int to) {
     return Math.clamp((i + 0.5) * of / to - 0.5, 0, of - 1);
   }
 
@@ -244,8 +259,8 @@ final class PixelCanvas {
     }
   }
 
-  /** Cuts out what of a square lies in the image. */
-  void cutOut(int centreRow, int centreColumn, int side) {
+  @Override
+  public void cutOut(int centreRow, int centreColumn, int side) {
     int top = centreRow - side / 2;
     int left = centreColumn - side / 2;
     int first = Math.max(left, 0);

@@ -1,17 +1,70 @@
 package io.fbnet.nas.data;
 
-/** One decoded image of any size: unsigned bytes, one grey plane or three colour planes (CHW). */
+/**
+ * One decoded image of any size, channel by channel (CHW): unsigned bytes, or numbers where it has
+ * more than eight bits and is to keep them.
+ */
 final class RasterImage {
+  private static final byte[] NO_BYTES = {};
+  private static final float[] NO_NUMBERS = {};
+
   final int channels;
   final int height;
   final int width;
+
+  /** Empty where there are numbers. */
   final byte[] planes;
 
-  RasterImage(int channels, int height, int width, byte[] planes) {
+  /** From 0 to 1, but of arrays of floats as they are; empty where there are bytes. */
+  final float[] numbers;
+
+  private RasterImage(int channels, int height, int width, byte[] planes, float[] numbers) {
     this.channels = channels;
     this.height = height;
     this.width = width;
     this.planes = planes;
+    this.numbers = numbers;
+  }
+
+  RasterImage(int channels, int height, int width, byte[] planes) {
+    this(channels, height, width, planes, NO_NUMBERS);
+  }
+
+  RasterImage(int channels, int height, int width, float[] numbers) {
+    this(channels, height, width, NO_BYTES, numbers);
+  }
+
+  /** An image of as many zeros. */
+  static RasterImage empty(int channels, int height, int width, boolean deep) {
+    int count = channels * height * width;
+    return deep
+        ? new RasterImage(channels, height, width, new float[count])
+        : new RasterImage(channels, height, width, new byte[count]);
+  }
+
+  /** Whether it has numbers. */
+  boolean isDeep() {
+    return numbers.length > 0;
+  }
+
+  /** Copies a row, of bytes from 0 to 255. */
+  void row(int channel, int y, float[] to) {
+    int from = (channel * height + y) * width;
+    if (isDeep()) {
+      System.arraycopy(numbers, from, to, 0, width);
+      return;
+    }
+    for (int x = 0; x < width; x++) {
+      to[x] = planes[from + x] & 255;
+    }
+  }
+
+  private void set(int at, RasterImage from, int place) {
+    if (isDeep()) {
+      numbers[at] = from.numbers[place];
+    } else {
+      planes[at] = from.planes[place];
+    }
   }
 
   /**
@@ -24,12 +77,10 @@ final class RasterImage {
       return this;
     }
     boolean turned = orientation >= 5;
-    int outHeight = turned ? width : height;
-    int outWidth = turned ? height : width;
+    RasterImage out = empty(channels, turned ? width : height, turned ? height : width, isDeep());
     int plane = height * width;
-    byte[] out = new byte[planes.length];
-    for (int y = 0; y < outHeight; y++) {
-      for (int x = 0; x < outWidth; x++) {
+    for (int y = 0; y < out.height; y++) {
+      for (int x = 0; x < out.width; x++) {
         int row = turned ? x : y;
         int column = turned ? y : x;
         if (orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7) {
@@ -39,11 +90,11 @@ final class RasterImage {
           column = width - 1 - column;
         }
         for (int c = 0; c < channels; c++) {
-          out[c * plane + y * outWidth + x] = planes[c * plane + row * width + column];
+          out.set(c * plane + y * out.width + x, this, c * plane + row * width + column);
         }
       }
     }
-    return new RasterImage(channels, outHeight, outWidth, out);
+    return out;
   }
 
   /** The luma (Rec. 601) of a colour image; a grey one as it is. */
@@ -52,13 +103,19 @@ final class RasterImage {
       return this;
     }
     int plane = height * width;
-    byte[] out = new byte[plane];
+    RasterImage out = empty(1, height, width, isDeep());
     for (int p = 0; p < plane; p++) {
-      int r = planes[p] & 255;
-      int g = planes[plane + p] & 255;
-      int b = planes[2 * plane + p] & 255;
-      out[p] = (byte) ((r * 19595 + g * 38470 + b * 7471 + 32768) >> 16);
+      if (isDeep()) {
+        out.numbers[p] =
+            (numbers[p] * 19595 + numbers[plane + p] * 38470 + numbers[2 * plane + p] * 7471)
+                / 65536;
+      } else {
+        int r = planes[p] & 255;
+        int g = planes[plane + p] & 255;
+        int b = planes[2 * plane + p] & 255;
+        out.planes[p] = (byte) ((r * 19595 + g * 38470 + b * 7471 + 32768) >> 16);
+      }
     }
-    return new RasterImage(1, height, width, out);
+    return out;
   }
 }

@@ -44,7 +44,7 @@ final class ShardIndexing {
     this.reader = reader;
     this.options = options;
     this.bad = bad;
-    statistics = new ChannelStatistics(options.shape());
+    statistics = ChannelStatistics.over(options.shape());
   }
 
   /** Reads everything. */

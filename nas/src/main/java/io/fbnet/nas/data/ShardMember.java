@@ -12,6 +12,7 @@ import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.function.Consumer;
 import org.apache.commons.compress.archivers.tar.TarArchiveEntry;
 import org.apache.commons.compress.archivers.tar.TarFile;
@@ -84,6 +85,15 @@ record ShardMember(String name, long offset, int bytes, int label) {
           e);
     }
     return members;
+  }
+
+  /** The first of a shard that can be listed and has one; what is wrong with others is not told. */
+  static Optional<ShardMember> first(Path shard) {
+    try {
+      return of(shard, problem -> {}).stream().findFirst();
+    } catch (UserException e) {
+      return Optional.empty();
+    }
   }
 
   /** Files of one name. */

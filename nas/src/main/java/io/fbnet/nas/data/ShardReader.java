@@ -112,7 +112,7 @@ final class ShardReader implements Closeable {
   private void decode(ImageFileDecoder decoder, Place place, int number, Taker taker) {
     byte[] pixels;
     try {
-      pixels = CentreCropResizer.fit(decoder.decode(read(place)), shape);
+      pixels = CentreCropResizer.fit(decoder.decode(read(place), shape), shape);
     } catch (BadImageException e) {
       taker.bad(number, e);
       return;
@@ -125,6 +125,18 @@ final class ShardReader implements Closeable {
           e);
     }
     taker.take(number, pixels);
+  }
+
+  /** Whether an image can be decoded and has more than eight bits. */
+  static boolean isDeep(Path shard, ShardMember member, ImageShape space) {
+    Place place = new Place(0, member.offset(), member.bytes());
+    try (ShardReader reader = new ShardReader(List.of(shard), space, 1);
+        ImageFileDecoder decoder = new ImageFileDecoder()) {
+      return decoder.decode(reader.read(place), space.with(PixelType.F32)).isDeep();
+    } catch (BadImageException e) {
+      // It will be named when its turn comes.
+      return false;
+    }
   }
 
   private byte[] read(Place place) throws BadImageException {

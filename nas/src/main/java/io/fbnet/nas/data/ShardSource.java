@@ -32,8 +32,9 @@ record ShardSource(String name, Path folder) implements ImageSource {
 
   // Either the data set closes the reader or a failure does.
   @Override
-  public Dataset load(DataOptions options, BadSamples bad) {
-    ShardListing all = ShardListing.of(folder, options.whole(), options.notices());
+  public Dataset load(DataOptions given, BadSamples bad) {
+    ShardListing all = ShardListing.of(folder, given.whole(), given.notices());
+    DataOptions options = settled(given, all);
     // Who only tests reads the training images for an index that is there already, else not at all.
     boolean known = !options.whole() || Files.exists(file(all, options));
     ShardListing listing = known ? all : all.forTesting();
@@ -47,7 +48,7 @@ record ShardSource(String name, Path folder) implements ImageSource {
           set("train", reader, index, 0, head.train(), options),
           set("test", reader, index, head.train(), index.size(), options),
           false,
-          new Normalisation(head.mean(), head.std()),
+          new Normalisation(head.mean(), head.std(), options.shape().pixels()),
           head.fingerprint(),
           reader::close);
     } catch (Throwable t) {
@@ -58,14 +59,16 @@ record ShardSource(String name, Path folder) implements ImageSource {
 
   @Override
   public void check(DataCheck check) {
-    DataOptions options = check.options();
+    DataOptions given = check.options();
     Optional<ShardListing> found =
-        check.attempt(
-            folder.toString(), () -> ShardListing.of(folder, false, check.options().notices()));
-    if (found.isEmpty()) {
+        check.attempt(folder.toString(), () -> ShardListing.of(folder, false, given.notices()));
+    Optional<DataOptions> settled =
+        found.flatMap(all -> check.attempt(folder.toString(), () -> settled(given, all)));
+    if (settled.isEmpty()) {
       return;
     }
     ShardListing listing = found.get();
+    DataOptions options = settled.get();
     ShardIndexing.Members members =
         (shard, bad) ->
             check.attempt(shard.toString(), () -> ShardMember.of(shard, bad)).orElse(List.of());
@@ -85,6 +88,31 @@ record ShardSource(String name, Path folder) implements ImageSource {
             Counts.byClass(index.get().labels(train, index.get().size()), classes.size()));
       }
     }
+  }
+
+  /**
+   * Options that say how pixels are kept: the first image of the first shard that can be listed
+   * tells, if it is an array.
+   *
+   * @throws UserException (exit code 3) where it is a photograph and the space takes other channels
+   */
+  private static DataOptions settled(DataOptions options, ShardListing listing) {
+    for (Path shard : listing.all()) {
+      Optional<ShardMember> first = ShardMember.first(shard);
+      if (first.isPresent()) {
+        boolean array =
+            ImageFolderListing.ARRAYS.contains(ImageFolderListing.ending(first.get().name()));
+        if (!array && !options.shape().takesPhotographs()) {
+          throw UserException.data(
+              "%s holds images of 1 or 3 channels, such as %s, but the search space takes %d"
+                  + " channels; save arrays of so many as .npy, or choose a space of 1 or 3.",
+              shard, first.get().name(), options.shape().channels());
+        }
+        boolean deep = array && ShardReader.isDeep(shard, first.get(), options.shape());
+        return options.settled(options.pixels().orElse(deep ? PixelType.F32 : PixelType.U8));
+      }
+    }
+    return options.settled(options.pixels().orElse(PixelType.U8));
   }
 
   private ShardIndex index(

@@ -47,7 +47,8 @@ final class SplitBuilder {
     boolean fits =
         images.height() == space.height()
             && images.width() == space.width()
-            && (images.channels() == space.channels() || images.channels() == 1);
+            && (images.channels() == space.channels()
+                || images.channels() == 1 && space.takesPhotographs());
     if (!fits) {
       throw UserException.data(
           "%s holds images of %s (channels x height x width), but the search space takes %s; choose"

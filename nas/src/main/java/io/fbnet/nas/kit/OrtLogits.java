@@ -37,13 +37,14 @@ public final class OrtLogits {
       IntConsumer progress) {
     float[][] all = new float[numbers.length][];
     int elements = set.shape().elements();
+    Normalisation fed = normalisation.with(set.shape().pixels());
     OrtSession session = OrtFile.open(file, threads);
     try {
       for (int from = 0; from < numbers.length; from += BATCH) {
         int count = Math.min(BATCH, numbers.length - from);
         float[] pixels = new float[count * elements];
         for (int i = 0; i < count; i++) {
-          normalisation.apply(set.image(numbers[from + i]), pixels, i * elements);
+          fed.apply(set.image(numbers[from + i]), pixels, i * elements);
         }
         long[] shape = {count, set.channels(), set.height(), set.width()};
         System.arraycopy(logits(session, pixels, shape), 0, all, from, count);

@@ -7,6 +7,7 @@ import io.fbnet.engine.graph.Value;
 import io.fbnet.engine.program.Program;
 import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.data.Normalisation;
+import io.fbnet.nas.data.PixelType;
 import io.fbnet.nas.space.SearchSpace;
 import java.util.List;
 
@@ -14,7 +15,8 @@ import java.util.List;
  * The inputs of a step on batches of images: images u8 [N,C,H,W], windows i32 [N,3] as {@link
  * io.fbnet.engine.graph.Op.NormaliseImages} takes them, labels i32 [N], and where images have them
  * weights f32 [N]. Images travel to the device as bytes, and are cropped, mirrored and normalised
- * there.
+ * there; but images of more than eight bits are f32 [N,C,H,W], which the host has normalised, and
+ * have no windows.
  */
 public final class BatchInputs {
   /** The input of images, of bytes here and of f32 in a graph for timing or export. */
@@ -37,9 +39,12 @@ public final class BatchInputs {
 
   private BatchInputs() {}
 
-  /** Declares images and windows: normalised images [N,C,H,W]. */
+  /** Declares images, and windows if they are bytes: normalised images [N,C,H,W]. */
   static Value images(
       GraphBuilder b, SearchSpace.Input in, int batch, Normalisation normalisation) {
+    if (normalisation.pixels() == PixelType.F32) {
+      return b.input(IMAGES, Type.F32, batch, in.channels(), in.height(), in.width());
+    }
     return b.normaliseImages(
         b.input(IMAGES, Type.U8, batch, in.channels(), in.height(), in.width()),
         b.input(WINDOWS, Type.I32, batch, 3),
@@ -91,7 +96,9 @@ public final class BatchInputs {
    */
   public static void writeImages(Program program, Batch batch) {
     program.write(IMAGES, batch.images());
-    program.write(WINDOWS, batch.windows());
+    if (batch.hasWindows()) {
+      program.write(WINDOWS, batch.windows());
+    }
   }
 
   /**
@@ -103,7 +110,9 @@ public final class BatchInputs {
    */
   public static void lend(Program program, Batch batch) {
     program.lend(IMAGES, batch.images());
-    program.lend(WINDOWS, batch.windows());
+    if (batch.hasWindows()) {
+      program.lend(WINDOWS, batch.windows());
+    }
     program.lend(LABELS, batch.labels());
     batch.weights().ifPresent(weights -> program.lend(IMAGE_WEIGHTS, weights));
     batch.partnerLabels().ifPresent(labels -> program.lend(PARTNER_LABELS, labels));

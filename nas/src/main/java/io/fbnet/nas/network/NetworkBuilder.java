@@ -107,7 +107,7 @@ public final class NetworkBuilder {
     return graph.input(BatchInputs.IMAGES, Type.F32, batch, in.channels(), in.height(), in.width());
   }
 
-  /** Images made of the bytes of {@link BatchInputs}. */
+  /** Images made of those of {@link BatchInputs}. */
   Value images(int batch, Normalisation normalisation) {
     return BatchInputs.images(graph, space.input(), batch, normalisation);
   }

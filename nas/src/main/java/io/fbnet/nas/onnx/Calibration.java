@@ -9,6 +9,7 @@ import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.program.Program;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.ImageSet;
+import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.ArchitectureGraphs;
 import io.fbnet.nas.network.BatchInputs;
@@ -52,6 +53,7 @@ public final class Calibration {
    */
   public static Calibration of(
       Backend backend, TrainedNetwork network, ImageSet set, int[] numbers, IntConsumer progress) {
+    Normalisation normalisation = network.normalisation().with(set.shape().pixels());
     Graph one = ArchitectureGraphs.inference(network.architecture(), 1);
     long each =
         Quantisation.rounded(one).stream().mapToLong(value -> value.shape().elements()).sum();
@@ -72,7 +74,7 @@ public final class Calibration {
         int counted = Math.min(batch, numbers.length - from);
         for (int i = 0; i < batch; i++) {
           int number = numbers[(from + i) % numbers.length];
-          network.normalisation().apply(set.image(number), normalised, i * set.shape().elements());
+          normalisation.apply(set.image(number), normalised, i * set.shape().elements());
         }
         MemorySegment.copy(normalised, 0, images, JAVA_FLOAT, 0, normalised.length);
         program.write(BatchInputs.IMAGES, images);

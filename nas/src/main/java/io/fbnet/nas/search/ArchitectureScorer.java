@@ -69,11 +69,16 @@ public final class ArchitectureScorer implements Evaluator, AutoCloseable {
     calibrated =
         BatchLoader.over(data.train(), splits.first())
             .batchSize(batch)
+            .normalisation(data.normalisation())
             .random(settings.seed(), CALIBRATION_STREAM)
             .shuffle(true)
             .dropLast(true)
             .build();
-    scored = BatchLoader.over(data.train(), splits.second()).batchSize(batch).build();
+    scored =
+        BatchLoader.over(data.train(), splits.second())
+            .batchSize(batch)
+            .normalisation(data.normalisation())
+            .build();
     Program made = null;
     try {
       made = Program.compileFixed(backend, graphs.recalibration(batch), supernet.store());
@@ -119,7 +124,10 @@ public final class ArchitectureScorer implements Evaluator, AutoCloseable {
     int[] all = new int[data.test().size()];
     Arrays.setAll(all, i -> i);
     try (BatchLoader loader =
-        BatchLoader.over(data.test(), all).batchSize(settings.batch()).build()) {
+        BatchLoader.over(data.test(), all)
+            .batchSize(settings.batch())
+            .normalisation(data.normalisation())
+            .build()) {
       return evaluate(path, loader);
     }
   }

@@ -206,7 +206,7 @@ public final class SearchLoop {
     return share
         .of(BatchLoader.over(data.train(), images))
         .augmentation(settings.augmentation())
-        .background(data.normalisation())
+        .normalisation(data.normalisation())
         .random(settings.seed(), stream)
         .balance(settings.balance())
         .shuffle(true)

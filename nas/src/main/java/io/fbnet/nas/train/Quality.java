@@ -9,6 +9,7 @@ import io.fbnet.engine.program.Program;
 import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.data.BatchLoader;
 import io.fbnet.nas.data.ImageSet;
+import io.fbnet.nas.data.Normalisation;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.ArchitectureGraphs;
 import io.fbnet.nas.network.BatchInputs;
@@ -52,14 +53,15 @@ public final class Quality {
   public static Quality of(
       Backend backend, TrainedNetwork network, ImageSet set, int[] numbers, int batch) {
     Quality quality = new Quality(network.classes(), numbers.length);
+    Normalisation normalisation = network.normalisation().with(set.shape().pixels());
     try (ParameterStore store = network.store(backend);
         Program program =
             Program.compileFixed(
                 backend,
-                ArchitectureGraphs.evaluation(
-                    network.architecture(), batch, network.normalisation()),
+                ArchitectureGraphs.evaluation(network.architecture(), batch, normalisation),
                 store);
-        BatchLoader loader = BatchLoader.over(set, numbers).batchSize(batch).build()) {
+        BatchLoader loader =
+            BatchLoader.over(set, numbers).batchSize(batch).normalisation(normalisation).build()) {
       loader.start(0, 0);
       int at = 0;
       for (Batch next = loader.next(); next != null; next = loader.next()) {

@@ -155,7 +155,7 @@ public final class TrainLoop {
             share
                 .of(BatchLoader.over(data.train(), images))
                 .augmentation(recipe.augmentation())
-                .background(trainer.normalisation())
+                .normalisation(trainer.normalisation())
                 .random(recipe.seed(), STREAM)
                 .balance(recipe.balance())
                 .shuffle(true)

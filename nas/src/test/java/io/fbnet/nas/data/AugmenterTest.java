@@ -225,7 +225,7 @@ class AugmenterTest {
       for (int i = 0; i < 3; i++) {
         System.arraycopy(pixels, 0, images, i * pixels.length, pixels.length);
       }
-      new Augmenter(how, shape, new byte[3], SEED, 1)
+      new Augmenter(how, shape, () -> new PixelCanvas(shape, new byte[3]), SEED, 1)
           .apply(MemorySegment.ofArray(images), new long[] {5, 1L << 32 | 5, 5}, 0);
       byte[] first = Arrays.copyOf(images, pixels.length);
       byte[] again = Arrays.copyOfRange(images, pixels.length, 2 * pixels.length);
@@ -242,7 +242,7 @@ class AugmenterTest {
           new Augmenter(
               Augmentation.none().withMixup(strength),
               new ImageShape(1, 1, 1),
-              new byte[1],
+              () -> new PixelCanvas(new ImageShape(1, 1, 1), new byte[1]),
               SEED,
               1);
       Moments shares = new Moments();
@@ -257,7 +257,11 @@ class AugmenterTest {
     // So small a strength that its powers are no numbers any more: one image or the other.
     Augmenter least =
         new Augmenter(
-            Augmentation.none().withMixup(1e-6), new ImageShape(1, 1, 1), new byte[1], SEED, 1);
+            Augmentation.none().withMixup(1e-6),
+            new ImageShape(1, 1, 1),
+            () -> new PixelCanvas(new ImageShape(1, 1, 1), new byte[1]),
+            SEED,
+            1);
     for (int i = 0; i < 100; i++) {
       float share = least.share(i, 0);
       assertTrue(share < 1e-6 || share > 1 - 1e-6, share + seed());
@@ -274,7 +278,8 @@ class AugmenterTest {
     ImageSet set = noise(shape, 13);
     Augmentation unmixed = new Augmentation(new Padded(2), true, 0.3, RandAugment.NONE, 2, 0);
     Augmentation mixed = unmixed.withMixup(0.7);
-    Augmenter mixer = new Augmenter(mixed, shape, new byte[3], SEED, 7);
+    Augmenter mixer =
+        new Augmenter(mixed, shape, () -> new PixelCanvas(shape, new byte[3]), SEED, 7);
     Map<List<Integer>, byte[]> plain = mirrored(set, unmixed);
     int epoch = 1;
     for (int ranks : new int[] {1, 2, 4}) {
@@ -375,7 +380,7 @@ class AugmenterTest {
     ImageShape shape = new ImageShape(1, height, width);
     byte[] images = new byte[DRAWS * shape.elements()];
     Arrays.fill(images, (byte) 100);
-    new Augmenter(how, shape, new byte[1], SEED, 1)
+    new Augmenter(how, shape, () -> new PixelCanvas(shape, new byte[1]), SEED, 1)
         .apply(MemorySegment.ofArray(images), LongStream.range(0, DRAWS).toArray(), 0);
     return images;
   }

@@ -9,7 +9,7 @@ import org.junit.jupiter.api.Test;
 
 class CentreCropResizerTest {
   @Test
-  void leavesAnImageOfTheRightSizeAlone() {
+  void leavesAnImageOfTheRightSizeAlone() throws BadImageException {
     byte[] planes = new byte[3 * 7 * 5];
     new Random(1).nextBytes(planes);
     assertArrayEquals(
@@ -17,7 +17,7 @@ class CentreCropResizerTest {
   }
 
   @Test
-  void cropsTheCentreWithoutBlurringWhereTheShorterSideFits() {
+  void cropsTheCentreWithoutBlurringWhereTheShorterSideFits() throws BadImageException {
     byte[] planes = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
     RasterImage wide = new RasterImage(1, 2, 5, planes);
     assertArrayEquals(
@@ -25,7 +25,7 @@ class CentreCropResizerTest {
   }
 
   @Test
-  void averagesOverAllPixelsWhenShrinking() {
+  void averagesOverAllPixelsWhenShrinking() throws BadImageException {
     // A fine checkerboard: picking single pixels would give black or white.
     byte[] planes = new byte[64 * 64];
     for (int i = 0; i < planes.length; i++) {
@@ -39,7 +39,7 @@ class CentreCropResizerTest {
   }
 
   @Test
-  void keepsConstantsAndRampsAtAnyScale() {
+  void keepsConstantsAndRampsAtAnyScale() throws BadImageException {
     for (int size : new int[] {3, 9, 10, 11, 31}) {
       byte[] flat = new byte[size * (size + 4)];
       Arrays.fill(flat, (byte) 200);
@@ -62,7 +62,7 @@ class CentreCropResizerTest {
   }
 
   @Test
-  void turnsGreyIntoColourAndColourIntoGrey() {
+  void turnsGreyIntoColourAndColourIntoGrey() throws BadImageException {
     RasterImage grey = new RasterImage(1, 1, 1, new byte[] {77});
     assertArrayEquals(
         new byte[] {77, 77, 77}, CentreCropResizer.fit(grey, new ImageShape(3, 1, 1)));

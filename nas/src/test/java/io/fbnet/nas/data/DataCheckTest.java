@@ -41,7 +41,7 @@ class DataCheckTest {
         "eel",
         "eel",
         "1.jpeg: is a truncated",
-        "2.png: is none of JPEG, PNG, PGM and PPM");
+        "2.png: is none of JPEG, PNG");
   }
 
   @Test

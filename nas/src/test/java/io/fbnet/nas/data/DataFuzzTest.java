@@ -55,6 +55,7 @@ class DataFuzzTest {
         image("JPEG", jpegs(), UnaryOperator.identity()),
         image("PNG", pngs(), DataFuzzTest::withRightChecksums),
         image("Netpbm", netpbms(), UnaryOperator.identity()),
+        image("npy", arrays(), UnaryOperator.identity()),
         idx("train-images-idx3-ubyte", images(4)),
         idx("train-labels-idx1-ubyte", labels(4)),
         idx("t10k-images-idx3-ubyte.gz", zipped(images(3))),
@@ -73,13 +74,16 @@ class DataFuzzTest {
         new Mutator(valid, mend),
         file -> {
           try (ImageFileDecoder decoder = new ImageFileDecoder()) {
-            CentreCropResizer.fit(decoder.decode(Files.readAllBytes(file)), SHAPE);
+            byte[] content = Files.readAllBytes(file);
+            ImageShape deep = SHAPE.with(PixelType.F32);
+            CentreCropResizer.fit(decoder.decode(content, deep), deep);
+            CentreCropResizer.fit(decoder.decode(content, SHAPE), SHAPE);
           }
         },
         BadImageException.class,
         2 * MIB,
         // The densest that a format packs pixels, times what a pixel takes decoded.
-        format.equals("Netpbm") ? 64 : 1 << 16);
+        format.equals("Netpbm") || format.equals("npy") ? 64 : 1 << 16);
   }
 
   private static List<byte[]> jpegs() throws IOException {
@@ -155,6 +159,18 @@ class DataFuzzTest {
         TestFiles.ppm("P5\n# by hand\n2 2\n255\n", 7, 200, 3, 4),
         TestFiles.ppm("P6 1 2 255 ", 1, 2, 3, 4, 5, 6),
         TestFiles.ppm("P5 2 1 65535 ", 255, 255, 128, 128));
+  }
+
+  private static List<byte[]> arrays() {
+    List<byte[]> files = new ArrayList<>();
+    Random random = new Random(4);
+    for (String descr : List.of("|u1", "<u2", ">u2")) {
+      double[] numbers = TestArrays.random(random, descr, 3 * 5 * 4, 1);
+      files.add(TestArrays.npy(descr, numbers, 3, 5, 4));
+      byte[] data = TestArrays.data(descr, numbers);
+      files.add(TestArrays.file(2, TestArrays.header(descr, true, 5, 4, 3), data));
+    }
+    return files;
   }
 
   private static byte[] images(int count) {

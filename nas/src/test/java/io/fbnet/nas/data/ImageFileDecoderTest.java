@@ -227,7 +227,7 @@ class ImageFileDecoderTest {
 
   private static RasterImage decode(byte[] content) throws BadImageException {
     try (ImageFileDecoder decoder = new ImageFileDecoder()) {
-      return decoder.decode(content);
+      return decoder.decode(content, new ImageShape(3, 8, 8));
     }
   }
 

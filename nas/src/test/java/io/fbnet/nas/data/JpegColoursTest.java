@@ -73,7 +73,7 @@ class JpegColoursTest {
         byte[] plain = encoded(halved, progressive);
         byte[] file = changed(plain, kind);
         try (ImageFileDecoder decoder = new ImageFileDecoder()) {
-          RasterImage image = decoder.decode(file);
+          RasterImage image = decoder.decode(file, new ImageShape(3, 8, 8));
           assertEquals(3, image.channels);
           Raster stored = stored(plain);
           for (int i = 0; i < SIDE * SIDE; i++) {
@@ -99,7 +99,7 @@ class JpegColoursTest {
     byte[] jpeg = TestFiles.encode(TestFiles.samples(grey, values), "jpeg");
     byte[] file = changed(jpeg, new Kind("grey", "", "52", false));
     try (ImageFileDecoder decoder = new ImageFileDecoder()) {
-      RasterImage image = decoder.decode(file);
+      RasterImage image = decoder.decode(file, new ImageShape(3, 8, 8));
       assertEquals(1, image.channels);
       assertEquals(20 + 3 * 9, image.planes[9] & 255, 12);
     }

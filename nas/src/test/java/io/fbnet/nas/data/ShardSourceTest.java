@@ -18,6 +18,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -194,7 +195,8 @@ class ShardSourceTest {
             "train", SHAPE, (numbers, to) -> {}, new int[8 * each], List.of("one"), firsts);
     int[] some = IntStream.range(0, 8 * each).filter(i -> i % 5 != 2).toArray();
     BatchFiller filler =
-        new BatchFiller(set, some, ClassBalance.NONE, Augmentation.none(), new byte[3], SEED, 1);
+        new BatchFiller(
+            set, some, ClassBalance.NONE, Augmentation.none(), Optional.empty(), SEED, 1);
     Set<List<Integer>> shardOrders = new HashSet<>();
     for (int epoch = 0; epoch < 3; epoch++) {
       long[] drawn = filler.order(some, epoch);
