@@ -1,5 +1,6 @@
 package io.fbnet.nas.data;
 
+import com.twelvemonkeys.imageio.plugins.webp.WebPImageReaderSpi;
 import java.awt.image.BufferedImage;
 import java.awt.image.ComponentSampleModel;
 import java.awt.image.DataBuffer;
@@ -9,27 +10,30 @@ import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import javax.imageio.ImageIO;
 import javax.imageio.ImageReader;
 import javax.imageio.stream.MemoryCacheImageInputStream;
 
 /**
- * JPEG, PNG, PGM, PPM and NumPy's arrays to pixels; the content decides, not the file's name.
- * Exif's orientation is applied. Alpha is composited on white. Colour profiles are ignored, as the
- * usual training pipelines do. 16-bit samples are scaled to 8 where bytes are wanted. CMYK is
- * refused: without its profile the colours would be a guess.
+ * JPEG, PNG, PGM, PPM, WebP, TIFF and NumPy's arrays to pixels; the content decides, not the file's
+ * name. Exif's orientation is applied. Alpha is composited on white. Colour profiles are ignored,
+ * as the usual training pipelines do. 16-bit samples are scaled to 8 where bytes are wanted. CMYK
+ * is refused: without its profile the colours would be a guess.
  *
  * <p>Used by one thread: the decoders of the JDK keep state.
  */
 final class ImageFileDecoder implements AutoCloseable {
   /** What is read, in words. */
-  static final String KINDS = "JPEG, PNG, PGM, PPM and .npy";
+  static final String KINDS = "JPEG, PNG, PGM, PPM, WebP, TIFF and .npy";
 
   private static final long MOST_PIXELS = 1L << 28;
   private static final long MOST_PIXELS_PER_BYTE = 512;
 
   private final ImageReader jpeg = ImageIO.getImageReadersByFormatName("JPEG").next();
   private final ImageReader png = ImageIO.getImageReadersByFormatName("PNG").next();
+  private Optional<ImageReader> webp = Optional.empty();
+  private Optional<TiffReaders> tiff = Optional.empty();
   private final List<String> warnings = new ArrayList<>();
 
   ImageFileDecoder() {
@@ -42,6 +46,8 @@ final class ImageFileDecoder implements AutoCloseable {
   public void close() {
     jpeg.dispose();
     png.dispose();
+    webp.ifPresent(ImageReader::dispose);
+    tiff.ifPresent(TiffReaders::close);
   }
 
   /**
@@ -77,6 +83,15 @@ final class ImageFileDecoder implements AutoCloseable {
     if (NetpbmImage.isNetpbm(content)) {
       return NetpbmImage.read(content, deep);
     }
+    if (WebpChunks.isWebp(content)) {
+      int orientation = WebpChunks.check(content);
+      webp = webp.or(() -> Optional.of(new WebPImageReaderSpi().createReaderInstance(null)));
+      return read(webp.orElseThrow(), "WebP", content, deep).oriented(orientation);
+    }
+    if (TiffPages.isTiff(content)) {
+      tiff = tiff.or(() -> Optional.of(new TiffReaders()));
+      return TiffImage.read(content, space, tiff.orElseThrow(), image -> planes(image, deep));
+    }
     if (NpyArray.isNpy(content)) {
       return NpyArray.read(content, space);
     }
@@ -89,6 +104,8 @@ final class ImageFileDecoder implements AutoCloseable {
     return JpegSegments.isJpeg(start)
         || PngChunks.isPng(start)
         || NpyArray.isNpy(start)
+        || WebpChunks.isWebp(start)
+        || TiffPages.isTiff(start)
         || NetpbmImage.isNetpbm(start) && start[1] >= '5' && start[2] <= ' ';
   }
 

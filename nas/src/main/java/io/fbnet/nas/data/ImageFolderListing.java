@@ -33,10 +33,11 @@ import java.util.zip.CRC32C;
 final class ImageFolderListing {
   /** Endings of the images that are read, in lower case. */
   static final Set<String> READ =
-      Set.of("jpg", "jpeg", "jpe", "jfif", "png", "ppm", "pgm", "pnm", "npy");
+      Set.of(
+          "jpg", "jpeg", "jpe", "jfif", "png", "ppm", "pgm", "pnm", "webp", "npy", "tif", "tiff");
 
   /** Those of them that may have any number of channels. */
-  static final Set<String> ARRAYS = Set.of("npy");
+  static final Set<String> ARRAYS = Set.of("npy", "tif", "tiff");
 
   /** What systems leave in folders of images. */
   private static final Set<String> BESIDE = Set.of("thumbs.db", "desktop.ini");
@@ -126,7 +127,8 @@ final class ImageFolderListing {
       if (READ.contains(ending) && !ARRAYS.contains(ending)) {
         throw UserException.data(
             "%s holds images of 1 or 3 channels, such as %s, but the search space takes %d"
-                + " channels; save arrays of so many as .npy, or choose a space of 1 or 3.",
+                + " channels; save so many as .npy arrays or as pages of a TIFF file, or choose a"
+                + " space of 1 or 3.",
             root, entry.relative, space.channels());
       }
     }
@@ -249,7 +251,7 @@ final class ImageFolderListing {
     }
     byte[] start;
     try (InputStream in = Files.newInputStream(file)) {
-      start = in.readNBytes(8);
+      start = in.readNBytes(12);
     } catch (AccessDeniedException e) {
       start = new byte[0];
     }

@@ -105,7 +105,8 @@ record ShardSource(String name, Path folder) implements ImageSource {
         if (!array && !options.shape().takesPhotographs()) {
           throw UserException.data(
               "%s holds images of 1 or 3 channels, such as %s, but the search space takes %d"
-                  + " channels; save arrays of so many as .npy, or choose a space of 1 or 3.",
+                  + " channels; save so many as .npy arrays or as pages of a TIFF file, or choose a"
+                  + " space of 1 or 3.",
               shard, first.get().name(), options.shape().channels());
         }
         boolean deep = array && ShardReader.isDeep(shard, first.get(), options.shape());

@@ -37,11 +37,7 @@ class DataCheckTest {
     Files.writeString(pets.resolve("train/dog/2.png"), "no image");
     Files.createDirectories(pets.resolve("train/eel"));
     assertProblems(
-        check("pets"),
-        "eel",
-        "eel",
-        "1.jpeg: is a truncated",
-        "2.png: is none of JPEG, PNG");
+        check("pets"), "eel", "eel", "1.jpeg: is a truncated", "2.png: is none of JPEG, PNG");
   }
 
   @Test

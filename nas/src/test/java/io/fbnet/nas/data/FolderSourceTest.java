@@ -237,14 +237,14 @@ class FolderSourceTest {
 
   @Test
   void saysWhichKindsOfImagesItLeavesOut() throws IOException {
-    Files.writeString(images.resolve("train/cat/x.webp"), "");
+    Files.writeString(images.resolve("train/cat/x.gif"), "");
     Files.writeString(images.resolve("train/cat/.hidden.png"), "");
     Files.writeString(images.resolve("train/cat/notes.txt"), "");
     TestFiles.write(images.resolve("train/cat/.checkpoints/x.png"), new byte[0]);
     try (Dataset data = open()) {
       assertEquals(12, data.train().size());
     }
-    assertTrue(said("1 .webp"), "" + notices);
+    assertTrue(said("1 .gif"), "" + notices);
   }
 
   /** A tree of one-pixel images under these names. */
