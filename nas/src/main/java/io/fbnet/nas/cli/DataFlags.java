@@ -38,7 +38,8 @@ final class DataFlags {
       paramLabel = "u8|f32",
       description =
           "How pixels are kept: f32 keeps the depth of images of more than 8 bits and takes four"
-              + " times the memory. Default: u8, but f32 for .npy arrays of uint16 and float32.")
+              + " times the memory. Default: u8, but f32 for .npy and TIFF files of more than 8"
+              + " bits.")
   PixelType pixels;
 
   @Option(

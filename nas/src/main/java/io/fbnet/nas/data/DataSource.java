@@ -62,7 +62,7 @@ public final class DataSource {
     if (source instanceof ShapesSource && !options.shape().takesPhotographs()) {
       throw UserException.data(
           "shapes are drawn in 1 or 3 channels, but the search space takes %d; name a folder of"
-              + " .npy arrays with --data, or choose a space of 1 or 3.",
+              + " .npy or TIFF files with --data, or choose a space of 1 or 3.",
           options.shape().channels());
     }
   }

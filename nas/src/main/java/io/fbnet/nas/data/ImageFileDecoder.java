@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Optional;
 import javax.imageio.ImageIO;
 import javax.imageio.ImageReader;
+import javax.imageio.stream.ImageInputStream;
 import javax.imageio.stream.MemoryCacheImageInputStream;
 
 /**
@@ -74,11 +75,11 @@ final class ImageFileDecoder implements AutoCloseable {
                 + segments.pixels()
                 + " pixels");
       }
-      return read(jpeg, "JPEG", segments.stripped(), deep).oriented(segments.orientation());
+      return read(jpeg, "JPEG", memory(segments.stripped()), deep).oriented(segments.orientation());
     }
     if (PngChunks.isPng(content)) {
       int orientation = PngChunks.check(content);
-      return read(png, "PNG", content, deep).oriented(orientation);
+      return read(png, "PNG", memory(content), deep).oriented(orientation);
     }
     if (NetpbmImage.isNetpbm(content)) {
       return NetpbmImage.read(content, deep);
@@ -86,7 +87,8 @@ final class ImageFileDecoder implements AutoCloseable {
     if (WebpChunks.isWebp(content)) {
       int orientation = WebpChunks.check(content);
       webp = webp.or(() -> Optional.of(new WebPImageReaderSpi().createReaderInstance(null)));
-      return read(webp.orElseThrow(), "WebP", content, deep).oriented(orientation);
+      return read(webp.orElseThrow(), "WebP", WebpChunks.stream(content), deep)
+          .oriented(orientation);
     }
     if (TiffPages.isTiff(content)) {
       tiff = tiff.or(() -> Optional.of(new TiffReaders()));
@@ -119,11 +121,14 @@ final class ImageFileDecoder implements AutoCloseable {
     }
   }
 
-  private RasterImage read(ImageReader reader, String format, byte[] content, boolean deep)
+  private static ImageInputStream memory(byte[] content) {
+    return new MemoryCacheImageInputStream(new ByteArrayInputStream(content));
+  }
+
+  private RasterImage read(ImageReader reader, String format, ImageInputStream input, boolean deep)
       throws BadImageException {
     warnings.clear();
-    try (MemoryCacheImageInputStream input =
-        new MemoryCacheImageInputStream(new ByteArrayInputStream(content))) {
+    try (input) {
       reader.setInput(input, true, true);
       requireReasonable(reader.getHeight(0), reader.getWidth(0));
       BufferedImage image = reader.read(0);

@@ -1,7 +1,12 @@
 package io.fbnet.nas.data;
 
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import javax.imageio.IIOException;
+import javax.imageio.stream.ImageInputStream;
+import javax.imageio.stream.MemoryCacheImageInputStream;
 
 /** Checks of a WebP file what its decoder does not: that it is whole, one image, and no trap. */
 final class WebpChunks {
@@ -18,7 +23,37 @@ final class WebpChunks {
 
   private static final long MOST_PIXELS_PER_BYTE = 4096;
 
+  /**
+   * How often a decoder may ask for what is behind the end: it reads eight bytes ahead, and so does
+   * before it has used the last ones bit by bit.
+   */
+  private static final int MOST_ENDS = 512;
+
   private WebpChunks() {}
+
+  /** A file for a decoder that takes what is missing at its end for zeros, without end. */
+  static ImageInputStream stream(byte[] content) {
+    return new MemoryCacheImageInputStream(new ByteArrayInputStream(content)) {
+      private int ends;
+
+      @Override
+      public int read() throws IOException {
+        return counted(super.read());
+      }
+
+      @Override
+      public int read(byte[] to, int from, int length) throws IOException {
+        return counted(super.read(to, from, length));
+      }
+
+      private int counted(int found) throws IIOException {
+        if (found < 0 && ++ends > MOST_ENDS) {
+          throw new IIOException("it ends early");
+        }
+        return found;
+      }
+    };
+  }
 
   static boolean isWebp(byte[] content) {
     return content.length >= 12
