@@ -7,7 +7,6 @@ import io.fbnet.engine.graph.Type;
 import io.fbnet.engine.program.ParameterStore;
 import io.fbnet.engine.program.Program;
 import io.fbnet.nas.data.Augmentation;
-import io.fbnet.nas.data.BadSamplePolicy;
 import io.fbnet.nas.data.Batch;
 import io.fbnet.nas.data.BatchLoader;
 import io.fbnet.nas.data.DataOptions;
@@ -24,7 +23,6 @@ import java.nio.file.SimpleFileVisitor;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import java.util.Random;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
@@ -150,17 +148,10 @@ public class LoaderBenchmark {
     /** Reads the folder with a cache that knows nothing. */
     private Dataset read() {
       return DataSource.open(
-          new DataOptions(
-              root.resolve("photos").toString(),
-              Optional.empty(),
-              new ImageShape(3, side, side),
-              threads,
-              1,
-              true,
-              BadSamplePolicy.fail(),
-              root.resolve("cache" + caches++),
-              false,
-              line -> {}));
+          DataOptions.of(root.resolve("photos").toString(), new ImageShape(3, side, side))
+              .withThreads(threads)
+              .withOffline(true)
+              .withCacheDir(root.resolve("cache" + caches++)));
     }
 
     @TearDown(Level.Trial)

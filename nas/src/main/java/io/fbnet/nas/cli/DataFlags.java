@@ -72,6 +72,12 @@ final class DataFlags {
           "the space %s has no data of its own: name a folder of images with --data", space.name());
     }
     SearchSpace.Input in = space.input();
+    if ((long) in.channels() * in.height() * in.width() > ImageShape.MOST_ELEMENTS) {
+      throw UserException.data(
+          "the space '%s' takes images of %dx%dx%d, more numbers than an image may have, 2^29: make"
+              + " its input smaller",
+          space.name(), in.channels(), in.height(), in.width());
+    }
     DataOptions options =
         DataOptions.of(name, new ImageShape(in.channels(), in.height(), in.width()))
             .withSeed(seed)

@@ -46,7 +46,7 @@ public final class DataCheck {
    */
   public static Report run(DataOptions options) {
     ImageSource source = DataSource.resolve(options);
-    DataSource.requireDepth(source, options);
+    DataSource.requireHeld(source, options);
     DataCheck check = new DataCheck(options);
     source.check(check);
     List<Problem> all = new ArrayList<>(check.problems);

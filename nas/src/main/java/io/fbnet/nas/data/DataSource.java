@@ -24,7 +24,7 @@ public final class DataSource {
    */
   public static Dataset open(DataOptions options) {
     ImageSource source = resolve(options);
-    requireDepth(source, options);
+    requireHeld(source, options);
     BadSamples bad = new BadSamples(options.badSamples());
     Dataset dataset = source.load(options, bad);
     try {
@@ -51,19 +51,19 @@ public final class DataSource {
     return resolve(options).naturalShape();
   }
 
-  /** Refuses floats where there are bytes alone. */
-  static void requireDepth(ImageSource source, DataOptions options) {
+  /** Refuses floats, and other channels than 1 or 3, where there are none. */
+  static void requireHeld(ImageSource source, DataOptions options) {
     boolean files = source instanceof FolderSource || source instanceof ShardSource;
     if (options.pixels().equals(Optional.of(PixelType.F32)) && !files) {
       throw UserException.data(
           "%s holds images of 8 bits; --pixels f32 is for folders and shards of files of more.",
           options.data());
     }
-    if (source instanceof ShapesSource && !options.shape().takesPhotographs()) {
+    if (!files && !options.shape().takesPhotographs()) {
       throw UserException.data(
-          "shapes are drawn in 1 or 3 channels, but the search space takes %d; name a folder of"
-              + " .npy or TIFF files with --data, or choose a space of 1 or 3.",
-          options.shape().channels());
+          "%s holds images of 1 or 3 channels, but the search space takes %d; name a folder of .npy"
+              + " or TIFF files with --data, or choose a space of 1 or 3.",
+          options.data(), options.shape().channels());
     }
   }
 

@@ -9,6 +9,9 @@ package io.fbnet.nas.data;
  * @param pixels how they are kept
  */
 public record ImageShape(int channels, int height, int width, PixelType pixels) {
+  /** Numbers of the largest image: as floats it just fits an array of bytes. */
+  public static final int MOST_ELEMENTS = Integer.MAX_VALUE / Float.BYTES;
+
   /** As many as a search space may take. */
   private static final int MOST_CHANNELS = 1024;
 
@@ -22,7 +25,7 @@ public record ImageShape(int channels, int height, int width, PixelType pixels) 
     if (channels < 1 || channels > MOST_CHANNELS) {
       throw new IllegalArgumentException("channels must be 1 to 1024, not " + channels);
     }
-    if (height < 1 || width < 1 || (long) height * width > Integer.MAX_VALUE / 4 / channels) {
+    if (height < 1 || width < 1 || (long) height * width > MOST_ELEMENTS / channels) {
       throw new IllegalArgumentException("no such image size: " + height + "x" + width);
     }
   }

@@ -47,8 +47,7 @@ final class SplitBuilder {
     boolean fits =
         images.height() == space.height()
             && images.width() == space.width()
-            && (images.channels() == space.channels()
-                || images.channels() == 1 && space.takesPhotographs());
+            && (images.channels() == space.channels() || images.channels() == 1);
     if (!fits) {
       throw UserException.data(
           "%s holds images of %s (channels x height x width), but the search space takes %s; choose"

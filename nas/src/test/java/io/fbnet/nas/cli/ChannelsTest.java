@@ -129,6 +129,15 @@ class ChannelsTest {
     Outcome check = SmallRuns.run("data", "check", "--data=" + photos, "--space=" + space);
     assertEquals(3, check.code());
     assertTrue(check.out().contains("takes 7 channels"), check.out());
+    Path huge =
+        Files.writeString(
+            folder.resolve("huge.yaml"),
+            Files.readString(space)
+                .replace(
+                    "channels: 7, height: 13, width: 16",
+                    "channels: 64, height: 4096, width: 4096"));
+    SmallRuns.run("data", "check", "--data=" + data, "--space=" + huge)
+        .refused(3, "64x4096x4096", "2^29");
     runs.search("--pixels=f32").refused(3, "8 bits", "--pixels f32");
   }
 }

@@ -84,7 +84,9 @@ class SearchRefusalsTest {
   void imagesOfSoManyChannels(int channels) throws IOException {
     Path space = folder.resolve("channels.yaml");
     Files.writeString(space, SmallRuns.SPACE.replace("channels: 3", "channels: " + channels));
-    refused(3, "--space=" + space, "1x16x16", "takes " + channels + "x16x16");
+    refused(3, "--space=" + space, "1 or 3 channels", "takes " + channels);
+    SmallRuns.run("data", "check", "--data=" + runs.data, "--space=" + space)
+        .refused(3, "1 or 3 channels", "takes " + channels);
     SmallRuns.run("data", "check", "--data=shapes", "--space=" + space)
         .refused(3, "takes " + channels);
   }

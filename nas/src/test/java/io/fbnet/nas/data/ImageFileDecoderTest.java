@@ -225,6 +225,39 @@ class ImageFileDecoderTest {
     assertEquals(18_000_000, decode(TestFiles.encode(bits, "png")).planes.length);
   }
 
+  @Test
+  void sixteenBitsAreKeptWhereFloatsAreWanted() throws BadImageException {
+    BufferedImage grey = new BufferedImage(3, 1, BufferedImage.TYPE_USHORT_GRAY);
+    byte[] png = TestFiles.encode(TestFiles.samples(grey, 1, 32769, 65534), "png");
+    byte[] pgm = TestFiles.ppm("P5 3 1 65535 ", 0, 1, 128, 1, 255, 254);
+    for (byte[] file : new byte[][] {png, pgm}) {
+      RasterImage image = deep(file);
+      assertArrayEquals(
+          new float[] {1 / 65535f, 32769 / 65535f, 65534 / 65535f}, image.numbers, 1e-7f);
+      assertArrayEquals(new byte[] {0, (byte) 128, -1}, decode(file).planes);
+    }
+    assertArrayEquals(
+        new float[] {0, 0.5f, 1},
+        deep(TestFiles.ppm("P5 3 1 1000 ", 0, 0, 1, 244, 3, 232)).numbers);
+    RasterImage bytes = deep(TestFiles.ppm("P5 2 1 255 ", 7, 200));
+    assertArrayEquals(new byte[] {7, (byte) 200}, bytes.planes);
+    BufferedImage covered =
+        component(DataBuffer.TYPE_USHORT, true, 40000, 0, 65535, 32768, 1, 2, 3, 65535);
+    byte[] alpha = TestFiles.encode(covered, "png");
+    RasterImage seen = deep(alpha);
+    double opacity = 32768 / 65535.0;
+    assertEquals(40000 / 65535.0 * opacity + 1 - opacity, seen.numbers[0], 1e-5);
+    assertEquals(1 - opacity, seen.numbers[2], 1e-5);
+    assertEquals(1, seen.numbers[4], 1e-5);
+    assertEquals(3 / 65535.0, seen.numbers[5], 1e-9);
+  }
+
+  private static RasterImage deep(byte[] content) throws BadImageException {
+    try (ImageFileDecoder decoder = new ImageFileDecoder()) {
+      return decoder.decode(content, new ImageShape(3, 8, 8, PixelType.F32));
+    }
+  }
+
   private static RasterImage decode(byte[] content) throws BadImageException {
     try (ImageFileDecoder decoder = new ImageFileDecoder()) {
       return decoder.decode(content, new ImageShape(3, 8, 8));
