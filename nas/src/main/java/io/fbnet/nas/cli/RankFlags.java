@@ -88,7 +88,7 @@ final class RankFlags {
   /** Meets the others, if there are any. */
   private Communicator meet() {
     Ranges.atLeast("--rank-timeout", timeout, 1);
-    all = Ranks.ofThisProcess(this::patience, console::warn);
+    all = Ranks.ofThisProcess(this::patience, note -> console.warn(note));
     if (all.size() > 1) {
       Main.speakAs("rank " + all.rank());
     }
