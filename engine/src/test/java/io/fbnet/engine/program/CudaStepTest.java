@@ -245,4 +245,26 @@ class CudaStepTest {
       assertEquals(before, instance.program.scalar("loss"));
     }
   }
+
+  /** One pass is what was asked for: a second would find its input in the caches. */
+  @Test
+  void oneTimedPassIsOne() {
+    assumeTrue(SoftwareCuda.present(), "counts exist on the software device alone");
+    SmallSupernet net = SmallSupernet.of(3, true, SmallSupernet.Update.NONE);
+    try (Backend backend = Devices.open("cuda");
+        Instance instance = new Instance(backend, net.graph(), SEED)) {
+      instance.program.time(1);
+      for (int passes : new int[] {1, 3, 10, 25}) {
+        instance.program.time(passes);
+        long before = SoftwareCuda.count(Count.LAUNCHES);
+        assertEquals(Math.max(1, passes / 10), instance.program.time(passes).length);
+        long one = SoftwareCuda.count(Count.LAUNCHES) - before;
+        before = SoftwareCuda.count(Count.LAUNCHES);
+        instance.program.time(1);
+        long single = SoftwareCuda.count(Count.LAUNCHES) - before;
+        assertTrue(single > 0);
+        assertEquals(single * (passes < 10 ? passes : passes / 10 * 10), one, passes + " passes");
+      }
+    }
+  }
 }
