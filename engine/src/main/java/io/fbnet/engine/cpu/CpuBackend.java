@@ -28,6 +28,8 @@ import java.util.function.Function;
  */
 public final class CpuBackend implements Backend {
   private static final long ALIGNMENT = 256;
+  private static final int AVX = 0x2;
+  private static final int AVX2 = 0x4;
   private static final int AVX512 = 0x20;
   private static final int AVX512_BF16 = 0x80;
 
@@ -155,6 +157,14 @@ public final class CpuBackend implements Backend {
     static final Loops LOOPS = VectorLoops.bf16();
   }
 
+  /** The name of a set that oneDNN compiles for ({@code dnnl_cpu_isa_t}, a bit for each step). */
+  static String instructionSet(int bits) {
+    if ((bits & AVX512) != 0) {
+      return (bits & AVX512_BF16) != 0 ? "avx512 bf16" : "avx512";
+    }
+    return (bits & AVX2) != 0 ? "avx2" : (bits & AVX) != 0 ? "avx" : "sse4.1";
+  }
+
   private boolean has(int instructions) {
     return (dnnl.instructionSet() & instructions) != 0;
   }
@@ -234,8 +244,7 @@ public final class CpuBackend implements Backend {
     print.put("threads", Integer.toString(threads));
     print.put("precision", precision.name().toLowerCase(Locale.ROOT));
     print.put("oneDNN", Dnnl.availability().version());
-    print.put(
-        "instruction set", has(AVX512) ? (has(AVX512_BF16) ? "avx512 bf16" : "avx512") : "avx2");
+    print.put("instruction set", instructionSet(dnnl.instructionSet()));
     print.put("loops", loops.description());
     return print;
   }
