@@ -29,6 +29,10 @@ final class CudaCompiler implements GraphCompiler {
   private final Map<Value, CudaUploads> uploads = new HashMap<>();
   private final Map<Value, Rows> downloads = new HashMap<>();
   private Kernel begin = () -> {};
+
+  /** Makes the copies of weights. */
+  private Kernel pack = () -> {};
+
   private int firstCalls;
   private List<Kernel> step = List.of();
   private CudaTimer timer;
@@ -116,9 +120,9 @@ final class CudaCompiler implements GraphCompiler {
       case Op.ScaleChannelsBackwardFactors s -> CudaActivations.backwardFactors(context, s, memory);
       case Op.MeanOverRanks means -> new CudaRankMeans(context, means, memory);
       case Op.AllFinite f -> CudaUpdates.allFinite(context, f, memory);
-      case Op.SgdUpdate s -> CudaUpdates.sgd(context, s, memory);
-      case Op.Blend b -> CudaUpdates.blend(context, b, memory);
-      case Op.AdamUpdate a -> CudaUpdates.adam(context, a, memory);
+      case Op.SgdUpdate s -> update(s, CudaUpdates.sgd(context, s, memory));
+      case Op.Blend b -> update(b, CudaUpdates.blend(context, b, memory));
+      case Op.AdamUpdate a -> update(a, CudaUpdates.adam(context, a, memory));
       default -> {
         requireVectors(op);
         Kernel kernel = CudaVectors.prepare(context, op, memory);
@@ -128,6 +132,22 @@ final class CudaCompiler implements GraphCompiler {
         yield kernel;
       }
     };
+  }
+
+  /** An update, and behind it new copies of weights where something in its phase reads them. */
+  private Kernel update(Op update, Kernel kernel) {
+    boolean read =
+        graph.ops().stream()
+            .dropWhile(op -> !op.equals(update))
+            .skip(1)
+            .takeWhile(op -> !(op instanceof Op.Phase))
+            .anyMatch(
+                op ->
+                    op instanceof Op.Convolution
+                        || op instanceof Op.ConvolutionBackwardData
+                        || op instanceof Op.Linear
+                        || op instanceof Op.LinearBackwardData);
+    return read ? CudaContext.sequence(kernel, () -> pack.launch()) : kernel;
   }
 
   /** Kernels for vectors know neither the images' order nor their type. */
@@ -148,16 +168,17 @@ final class CudaCompiler implements GraphCompiler {
 
   @Override
   public List<Kernel> whole(List<List<Kernel>> sections) {
-    Kernel pack = backend.guarded(context.packed()::kernel);
+    Kernel made = backend.guarded(context.packed()::kernel);
+    pack = made == null ? () -> {} : made;
     List<Kernel> result = new ArrayList<>();
     for (List<Kernel> kernels : sections) {
       List<Kernel> all = new ArrayList<>(kernels);
       Kernel first = () -> {};
-      if (result.isEmpty() && pack != null && fixedParameters) {
+      if (result.isEmpty() && made != null && fixedParameters) {
         begin = pack;
         first = pack;
         firstCalls = 1;
-      } else if (result.isEmpty() && pack != null) {
+      } else if (result.isEmpty() && made != null) {
         all.addFirst(pack);
       }
       step = all;

@@ -15,8 +15,12 @@ import io.fbnet.engine.cuda.CudaOptions;
 import io.fbnet.engine.cuda.SoftwareCuda;
 import io.fbnet.engine.cuda.SoftwareCuda.Count;
 import io.fbnet.engine.cuda.SoftwareCuda.Live;
+import io.fbnet.engine.graph.Autodiff;
+import io.fbnet.engine.graph.Graph;
 import io.fbnet.engine.graph.GraphBuilder;
+import io.fbnet.engine.graph.ParameterSpec.Initial;
 import io.fbnet.engine.graph.Type;
+import io.fbnet.engine.graph.Value;
 import io.fbnet.engine.reference.ReferenceBackend;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -264,6 +268,35 @@ class CudaStepTest {
         long single = SoftwareCuda.count(Count.LAUNCHES) - before;
         assertTrue(single > 0);
         assertEquals(single * (passes < 10 ? passes : passes / 10 * 10), one, passes + " passes");
+      }
+    }
+  }
+
+  /** Kernels read copies of weights: behind an update in the same phase those of the new ones. */
+  @ParameterizedTest
+  @ValueSource(strings = {"cpu, 2 threads", "cuda", "cuda bf16"})
+  void whatFollowsAnUpdateReadsTheNewWeights(String name) {
+    GraphBuilder b = new GraphBuilder();
+    Value x = b.input("x", Type.F32, 3, 8, 5, 6);
+    Value w = b.parameter("weights", "w", true, new Initial.Normal(1), 16, 8, 1, 1);
+    Value loss = b.mean(b.globalPool(b.convolution(x, w, 1, 1)));
+    Autodiff.gradients(b, loss, List.of(w));
+    b.sgd("weights", b.fill(400, 1), b.fill(1, 1), 0, 0);
+    b.output("after", b.globalPool(b.convolution(x, w, 1, 1)));
+    b.output("before", loss);
+    Graph graph = b.build();
+    try (Backend reference = new ReferenceBackend();
+        Backend device = Devices.open(name);
+        Instance expected = new Instance(reference, graph, SEED);
+        Instance actual = new Instance(device, graph, SEED)) {
+      for (int run = 0; run < 3; run++) {
+        expected.program.run();
+        actual.program.run();
+        float[] want = expected.program.read("after");
+        float[] got = actual.program.read("after");
+        for (int i = 0; i < want.length; i++) {
+          assertEquals(want[i], got[i], 0.05 * Math.abs(want[i]) + 0.05, name + ", run " + run);
+        }
       }
     }
   }
