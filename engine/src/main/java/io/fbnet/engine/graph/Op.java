@@ -173,7 +173,9 @@ public sealed interface Op {
       implements Op {
     @Override
     public List<Value> inputs() {
-      return present(x, gamma, beta, momentum);
+      return momentum == null
+          ? List.of(x, gamma, beta)
+          : List.of(x, gamma, beta, momentum, runningMean, runningVariance);
     }
 
     @Override
