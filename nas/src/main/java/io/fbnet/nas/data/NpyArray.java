@@ -18,6 +18,7 @@ import java.util.stream.Collectors;
 final class NpyArray {
   private static final byte[] MAGIC = {(byte) 0x93, 'N', 'U', 'M', 'P', 'Y'};
   private static final int MOST_AXES = 3;
+  private static final int MOST_SHOWN = 20;
 
   /** What arrays of records have. */
   private static final Pattern RECORDS = Pattern.compile("['\"]descr['\"]\\s*:\\s*\\[");
@@ -100,7 +101,7 @@ final class NpyArray {
           case "descr" -> !descr.isEmpty();
           case "fortran_order" -> fortran != null;
           case "shape" -> shape != null;
-          default -> throw corrupt("it has the key '" + key + "'");
+          default -> throw corrupt("it has the key '" + shown(key) + "'");
         };
     if (second) {
       throw corrupt("it has " + key + " twice");
@@ -110,10 +111,15 @@ final class NpyArray {
       throw corrupt(key + " is none");
     }
     switch (key) {
-      case "descr" -> descr = text.isEmpty() ? "?" : text;
+      case "descr" -> descr = text.isEmpty() ? "?" : shown(text);
       case "fortran_order" -> fortran = text.equals("True");
       default -> shape = sides(text);
     }
+  }
+
+  /** What a message can show of a file's own words, and all of those that are right. */
+  private static String shown(String text) {
+    return text.length() > MOST_SHOWN ? text.substring(0, MOST_SHOWN) + "..." : text;
   }
 
   private static int[] sides(String text) throws BadImageException {
