@@ -62,7 +62,7 @@ final class FineTuneFlags {
   record Origin(Path named, Path file, String sha256, TrainedNetwork model, FineTuning tuning) {
     /** What the training begins with on images of these classes. */
     Pretrained on(Dataset data) {
-      return Pretrained.of(model, sha256, data.classes(), tuning);
+      return Pretrained.of(model, sha256, data.classes(), data.normalisation().pixels(), tuning);
     }
 
     /** Says what is done with the model. */

@@ -1,6 +1,7 @@
 package io.fbnet.nas.train;
 
 import io.fbnet.nas.data.Normalisation;
+import io.fbnet.nas.data.PixelType;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.FineTuning;
 import java.util.HashSet;
@@ -29,10 +30,15 @@ public record Pretrained(
    * @param model the model
    * @param sha256 of its file
    * @param classes names; the label is the position
+   * @param pixels of the images
    * @param tuning what of it learns
    */
   public static Pretrained of(
-      TrainedNetwork model, String sha256, List<String> classes, FineTuning tuning) {
+      TrainedNetwork model,
+      String sha256,
+      List<String> classes,
+      PixelType pixels,
+      FineTuning tuning) {
     boolean same =
         classes.size() == model.classes().size()
             && new HashSet<>(classes).size() == classes.size()
@@ -48,7 +54,7 @@ public record Pretrained(
                 tensors.put(name, rows(values, model.classes(), classes));
               }
             });
-    return new Pretrained(tensors, model.normalisation(), sha256, tuning);
+    return new Pretrained(tensors, model.normalisation().with(pixels), sha256, tuning);
   }
 
   /** Weights or biases of classes in another order. */

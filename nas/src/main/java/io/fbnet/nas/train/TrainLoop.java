@@ -143,6 +143,13 @@ public final class TrainLoop {
    *     written
    */
   public boolean run(RunFolder folder, MetricsLog metrics, TrainObserver observer) {
+    if (trainer.normalisation().pixels() != data.normalisation().pixels()) {
+      throw new IllegalArgumentException(
+          "the step takes pixels as "
+              + trainer.normalisation().pixels()
+              + ", the images have "
+              + data.normalisation().pixels());
+    }
     root = folder.root();
     Checkpoints checkpoints = folder.checkpoints(Checkpoints.LEAST_KEPT);
     share.requireSameImages(data.fingerprint());

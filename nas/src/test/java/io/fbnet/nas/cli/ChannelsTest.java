@@ -78,6 +78,20 @@ class ChannelsTest {
                 "--json")
             .succeeded();
     assertEquals(1, new ObjectMapper().readTree(tested.out()).get("top1").asDouble(), tested.out());
+    // A step too small to unlearn anything.
+    Outcome tuned =
+        SmallRuns.run(
+                "train",
+                "--from=" + folder.resolve("run"),
+                "--data=" + data,
+                "--device=cpu",
+                "--threads=1",
+                "--epochs=1",
+                "--batch=8",
+                "--rate=1e-6",
+                "--out=" + folder.resolve("tuned"))
+            .succeeded();
+    assertTrue(tuned.out().contains(": 1.0000"), tuned.out());
     for (String how : new String[] {"--normalise", "--int8"}) {
       String[] flags = {
         "export",

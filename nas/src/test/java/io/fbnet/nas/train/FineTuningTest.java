@@ -23,6 +23,7 @@ import io.fbnet.engine.program.ThreadRanks;
 import io.fbnet.engine.reference.ReferenceBackend;
 import io.fbnet.nas.UserException;
 import io.fbnet.nas.data.Normalisation;
+import io.fbnet.nas.data.PixelType;
 import io.fbnet.nas.model.TrainedNetwork;
 import io.fbnet.nas.network.ArchitectureGraphs;
 import io.fbnet.nas.network.FineTuning;
@@ -362,13 +363,14 @@ class FineTuningTest {
             "photos",
             Optional.empty(),
             OptionalDouble.empty());
-    Pretrained same = Pretrained.of(model, "aa", names, FineTuning.NONE);
+    Pretrained same = Pretrained.of(model, "aa", names, PixelType.U8, FineTuning.NONE);
     assertTrue(same.keepsClassifier());
     assertEquals(NORMALISATION, same.normalisation());
     same.tensors().forEach((name, values) -> assertArrayEquals(tensors().get(name), values, name));
 
     List<String> turned = new ArrayList<>(names.reversed());
-    Pretrained other = Pretrained.of(model, "aa", turned, FineTuning.NONE);
+    Pretrained other = Pretrained.of(model, "aa", turned, PixelType.F32, FineTuning.NONE);
+    assertEquals(NORMALISATION.with(PixelType.F32), other.normalisation());
     int head = NETWORK.space().head();
     for (int c = 0; c < 10; c++) {
       for (int i = 0; i < head; i++) {
@@ -383,7 +385,7 @@ class FineTuningTest {
     turned.set(3, "new");
     for (List<String> classes :
         List.of(turned, names.subList(0, 9), List.copyOf(Collections.nCopies(10, "class 1")))) {
-      Pretrained anew = Pretrained.of(model, "aa", classes, FineTuning.NONE);
+      Pretrained anew = Pretrained.of(model, "aa", classes, PixelType.U8, FineTuning.NONE);
       assertFalse(anew.keepsClassifier());
       assertEquals(tensors().size() - 2, anew.tensors().size());
     }
