@@ -53,15 +53,16 @@ public record TrainedNetwork(
    *
    * @param device the device's name
    * @param ms milliseconds
-   * @param table the table that says so
+   * @param table the table that says so; of a file its name alone is kept, for models travel
    */
   public record Latency(String device, double ms, String table) {
     /**
-     * Checks the parts.
+     * Checks the parts, and leaves out folders.
      *
      * @throws IllegalArgumentException if device or table is blank, or ms negative or no number
      */
     public Latency {
+      table = table.substring(table.lastIndexOf('/') + 1);
       if (device.isBlank() || table.isBlank() || !Double.isFinite(ms) || ms < 0) {
         throw new IllegalArgumentException(
             "a latency has a device, a table and milliseconds from 0 up");

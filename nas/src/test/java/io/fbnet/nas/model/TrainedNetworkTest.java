@@ -81,6 +81,12 @@ class TrainedNetworkTest {
   }
 
   @Test
+  void noFolderOfATableTravelsWithAModel() {
+    assertEquals("box.json", new TrainedNetwork.Latency("a box", 1, "/home/me/box.json").table());
+    assertEquals("raspi4", new TrainedNetwork.Latency("a box", 1, "raspi4").table());
+  }
+
+  @Test
   void aFileHoldsAllOfANetwork() throws IOException {
     TrainedNetwork network = network();
     Path file = folder.resolve("sub").resolve("m.safetensors");
