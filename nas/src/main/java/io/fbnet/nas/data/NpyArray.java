@@ -20,6 +20,9 @@ final class NpyArray {
   private static final int MOST_AXES = 3;
   private static final int MOST_SHOWN = 20;
 
+  /** Sides that a sentence names. */
+  private static final int MOST_SHOWN = 8;
+
   /** What arrays of records have. */
   private static final Pattern RECORDS = Pattern.compile("['\"]descr['\"]\\s*:\\s*\\[");
 
@@ -131,7 +134,7 @@ final class NpyArray {
         break;
       }
       if (!DIGITS.matcher(parts[i]).matches()) {
-        throw corrupt("shape is none");
+        throw corrupt("shape holds something else than sides below 2147483648");
       }
       long side = Long.parseLong(parts[i].strip());
       if (side > Integer.MAX_VALUE) {
@@ -193,6 +196,10 @@ final class NpyArray {
 
   /** Whether there are exactly as many numbers as the header says. */
   private void requireLength(int length, int bytes) throws BadImageException {
+    if (Arrays.stream(shape).anyMatch(side -> side == 0)) {
+      throw new BadImageException(
+          "is an array of the shape " + text() + ", which holds no numbers");
+    }
     // Sides are below 2^31 and at most three are multiplied, one by one.
     long needed = bytes;
     for (int side : shape) {
@@ -205,15 +212,16 @@ final class NpyArray {
               + " bytes of numbers are too few for "
               + text());
     }
-    if (needed < length && needed > 0) {
+    if (needed < length) {
       throw corrupt("shape " + text() + " leaves " + (length - needed) + " bytes over");
     }
   }
 
   private String text() {
     return Arrays.stream(shape)
+        .limit(MOST_SHOWN)
         .mapToObj(Integer::toString)
-        .collect(Collectors.joining(", ", "[", "]"));
+        .collect(Collectors.joining(", ", "[", shape.length > MOST_SHOWN ? ", ...]" : "]"));
   }
 
   /** Sides of an image and how far apart its numbers lie. */

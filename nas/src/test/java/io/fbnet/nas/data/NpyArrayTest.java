@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.Arrays;
 import java.util.Random;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -101,7 +102,8 @@ class NpyArrayTest {
         "{'descr': '|u1', 'fortran_order': False, 'shape': (7, 5, 3), 'more': 'x'}; 'more'",
         "{'descr': '|u1', 'fortran_order': False, 'shape': (7 5, 3), }; shape",
         "{'descr': '|u1', 'fortran_order': False, 'shape': (7, -5, 3), }; dictionary",
-        "{'descr': '|u1', 'fortran_order': False, 'shape': (7, 99999999999, 3), }; shape",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (7, 99999999999, 3), }; below"
+            + " 2147483648",
         "{'descr': '|u1', 'fortran_order': False, 'shape': (7, 9999999999, 3), }; 9999999999",
         "{'descr': '|u1', 'fortran_order': False, 'shape': (7, 2147483647, 2147483647)}; too few",
         "{'descr': '|u1', 'fortran_order': False, 'shape': (7, 5, 4), }; too few",
@@ -110,7 +112,7 @@ class NpyArrayTest {
         "{'descr': '|u1', 'fortran_order': False, 'shape': (15, 7), }; 7 channels of the space",
         "{'descr': '|u1', 'fortran_order': False, 'shape': (1, 7, 5, 3), }; [1, 7, 5, 3]",
         "{'descr': '|u1', 'fortran_order': False, 'shape': (105,), }; [105]",
-        "{'descr': '|u1', 'fortran_order': False, 'shape': (7, 0, 3), }; impossible size",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (7, 0, 3), }; no numbers",
         "{'descr': '|u1', 'fortran_order': False, 'shape': (7, 5, 3), ; dictionary",
         "'descr': '|u1', 'fortran_order': False, 'shape': (7, 5, 3); dictionary",
       })
@@ -132,6 +134,17 @@ class NpyArrayTest {
     byte[] lies = TestArrays.file(2, "{}", new byte[0]);
     lies[11] = (byte) 0x80;
     refused(lies, BYTES, "truncated");
+  }
+
+  @Test
+  void anEmptyArrayIsNotCalledTruncated() {
+    refused(TestArrays.npy("|u1", new double[0], C, 0, W), BYTES, "[7, 0, 3]", "no numbers");
+  }
+
+  @Test
+  void ofManySidesTheFirstAreShown() {
+    String header = TestArrays.header("|u1", false, IntStream.range(1, 3000).toArray());
+    refused(TestArrays.file(2, header, new byte[8]), BYTES, "[1, 2, 3, 4, 5, 6, 7, 8, ...]");
   }
 
   @Test
