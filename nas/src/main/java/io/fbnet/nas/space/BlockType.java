@@ -38,7 +38,11 @@ public record BlockType(
           new BlockType(5, 6, 1),
           SKIP);
 
-  private static final String SKIP_NAME = "skip";
+  static final String SKIP_NAME = "skip";
+
+  /** How the other names are put together, in words to show. */
+  static final String FORM = "k<kernel>_e<expansion>[_g<groups>][_se][_swish|_hswish]";
+
   private static final Pattern NAME =
       Pattern.compile("k([1-9]\\d?)_e([1-9]\\d?)(?:_g([1-9]\\d?))?(_se)?(?:_(swish|hswish))?");
 

@@ -24,14 +24,22 @@ public final class Blocks {
       return BlockType.parse(name);
     }
     List<String> known = new ArrayList<>(BlockType.FBNET.stream().map(Block::name).toList());
+    List<String> forms = new ArrayList<>(List.of(BlockType.SKIP_NAME, BlockType.FORM));
     for (BlockProvider provider : ServiceLoader.load(BlockProvider.class)) {
       Optional<Block> found = provider.block(name);
       if (found.isPresent()) {
         return found.get();
       }
       known.addAll(provider.examples());
+      forms.addAll(provider.examples());
     }
-    throw new IllegalArgumentException("'" + name + "' is no block" + Nearest.hint(name, known));
+    throw new IllegalArgumentException(
+        "'"
+            + name
+            + "' is no block; "
+            + Nearest.to(name, known)
+                .map(near -> "did you mean '" + near + "'?")
+                .orElseGet(() -> "known: " + String.join(", ", forms)));
   }
 
   /** Whether a block may be called this. */

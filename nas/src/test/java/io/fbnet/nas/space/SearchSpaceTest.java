@@ -172,4 +172,13 @@ class SearchSpaceTest {
       assertThrows(IllegalArgumentException.class, () -> BlockType.parse(wrong), wrong);
     }
   }
+
+  /** A list of the paper's nine would hide how the parts of a name follow each other. */
+  @Test
+  void partsOfABlocksNameInTheWrongOrderAreToldTheOrder() {
+    for (String wrong : List.of("k3_e3_hswish_se", "k5_e6_swish_hswish", "k3_e3_gelu_se")) {
+      Exception e = assertThrows(IllegalArgumentException.class, () -> Blocks.parse(wrong));
+      assertTrue(e.getMessage().contains("[_g<groups>][_se][_swish|_hswish]"), e.getMessage());
+    }
+  }
 }
