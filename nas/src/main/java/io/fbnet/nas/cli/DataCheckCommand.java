@@ -64,7 +64,11 @@ final class DataCheckCommand implements Callable<Integer> {
     text.append(
         report.problems().isEmpty()
             ? "no problem found\n"
-            : String.format(Locale.ROOT, "%d problems found%n", report.problems().size()));
+            : String.format(
+                Locale.ROOT,
+                "%d problem%s found%n",
+                report.problems().size(),
+                report.problems().size() == 1 ? "" : "s"));
     console.print(text.toString());
     if (report.classes().size() == report.trainCounts().size()) {
       new ClassCounts(report.classes(), report.trainCounts()).unevenness().ifPresent(console::warn);

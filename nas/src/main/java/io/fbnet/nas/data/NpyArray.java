@@ -21,7 +21,7 @@ final class NpyArray {
   private static final int MOST_SHOWN = 20;
 
   /** Sides that a sentence names. */
-  private static final int MOST_SHOWN = 8;
+  private static final int MOST_SIDES = 8;
 
   /** What arrays of records have. */
   private static final Pattern RECORDS = Pattern.compile("['\"]descr['\"]\\s*:\\s*\\[");
@@ -219,9 +219,9 @@ final class NpyArray {
 
   private String text() {
     return Arrays.stream(shape)
-        .limit(MOST_SHOWN)
+        .limit(MOST_SIDES)
         .mapToObj(Integer::toString)
-        .collect(Collectors.joining(", ", "[", shape.length > MOST_SHOWN ? ", ...]" : "]"));
+        .collect(Collectors.joining(", ", "[", shape.length > MOST_SIDES ? ", ...]" : "]"));
   }
 
   /** Sides of an image and how far apart its numbers lie. */
