@@ -146,17 +146,19 @@ class OnnxAgreementTest {
     int elements = images.shape().elements();
     int plane = images.height() * images.width();
     float[] pixels = new float[batch * elements];
-    for (int i = 0; i < pixels.length; i++) {
-      int image = i / elements % images.size();
-      byte pixel = images.image(image).get(java.lang.foreign.ValueLayout.JAVA_BYTE, i % elements);
-      int channel = i % elements / plane;
-      double value = (pixel & 255) / 255.0;
-      pixels[i] =
-          (float)
-              (normalised
-                  ? (value - network.normalisation().mean().get(channel))
-                      / network.normalisation().std().get(channel)
-                  : value);
+    for (int n = 0; n < batch; n++) {
+      byte[] image =
+          images.image(n % images.size()).toArray(java.lang.foreign.ValueLayout.JAVA_BYTE);
+      for (int i = 0; i < elements; i++) {
+        int channel = i / plane;
+        double value = (image[i] & 255) / 255.0;
+        pixels[n * elements + i] =
+            (float)
+                (normalised
+                    ? (value - network.normalisation().mean().get(channel))
+                        / network.normalisation().std().get(channel)
+                    : value);
+      }
     }
     return pixels;
   }
