@@ -212,7 +212,7 @@ class MpirunIT {
         fbnet.start(
             folder.resolve("out"),
             err,
-            search(run, "--epochs=60", "--train-images=960", "--rank-timeout=3"));
+            search(run, "--epochs=60", "--train-images=960", "--rank-timeout=9"));
     waitForSteps(mpirun, run);
     List<ProcessHandle> ranks = ranks(mpirun);
     long pid = ranks.getLast().pid();
@@ -225,7 +225,7 @@ class MpirunIT {
     String said = Files.readString(err);
     assertFalse(said.contains("\tat "), said);
     if (signal.equals("STOP")) {
-      assertTrue(said.contains("no answer from other ranks for 3 s"), said);
+      assertTrue(said.contains("no answer from other ranks for 9 s"), said);
       assertEquals(7, mpirun.exitValue(), said);
     }
     fbnet.alone();
