@@ -30,7 +30,8 @@ import jdk.incubator.vector.VectorSpecies;
 final class VectorMemory {
   static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
   static final int LANES = SPECIES.length();
-  static final VectorSpecies<Integer> BITS = VectorSpecies.of(int.class, SPECIES.vectorShape());
+  private static final VectorSpecies<Integer> BITS =
+      VectorSpecies.of(int.class, SPECIES.vectorShape());
   private static final VectorSpecies<Short> HALVES =
       VectorSpecies.of(short.class, VectorShape.forBitSize(Short.SIZE * LANES));
   private static final ByteOrder ORDER = ByteOrder.nativeOrder();

@@ -15,13 +15,17 @@ final class CudaActivations {
 
   private CudaActivations() {}
 
-  /** The kernels' number of an activation. */
+  /** The kernels' number of a function; {@code activation.h} has those of images. */
   static int code(Op.Function function) {
     return switch (function) {
+      case LOG -> 0;
+      case POWER -> 1;
+      case SCALE -> 2;
+      case SIGMOID -> 3;
+      case HARD_SIGMOID -> 4;
       case RELU -> 5;
       case SWISH -> 6;
       case HARD_SWISH -> 7;
-      default -> throw new IllegalArgumentException(function + " is no activation");
     };
   }
 

@@ -121,16 +121,7 @@ final class CudaVectors {
   }
 
   private static CudaArguments function(CudaArguments arguments, Op.Function function, float p) {
-    int code =
-        switch (function) {
-          case LOG -> 0;
-          case POWER -> 1;
-          case SCALE -> 2;
-          case SIGMOID -> 3;
-          case HARD_SIGMOID -> 4;
-          case RELU, SWISH, HARD_SWISH -> CudaActivations.code(function);
-        };
-    return arguments.i32(code).f32(p);
+    return arguments.i32(CudaActivations.code(function)).f32(p);
   }
 
   /** Each input once and each output once. */

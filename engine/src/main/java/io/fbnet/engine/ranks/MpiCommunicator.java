@@ -158,18 +158,12 @@ final class MpiCommunicator implements Communicator {
     long end = (long) part(count, rank + 1) * elementBytes;
     MemorySegment[] parts = new MemorySegment[size];
     for (int i = 0; i < size; i++) {
-      parts[i] = (i == rank ? elements : all.get(i)).asSlice(start, end - start);
+      parts[i] = all.get(i).asSlice(start, end - start);
     }
     meetInShared();
     sum.mean(parts, parts[rank], elementBytes);
     meetInShared();
-    for (int i = 0; i < size; i++) {
-      if (i != rank) {
-        long from = (long) part(count, i) * elementBytes;
-        long bytes = (long) part(count, i + 1) * elementBytes - from;
-        MemorySegment.copy(all.get(i), from, elements, from, bytes);
-      }
-    }
+    takeParts(all, 0, elements, elementBytes);
     // Nobody goes on to write what another still reads.
     meetInShared();
   }
@@ -212,11 +206,17 @@ final class MpiCommunicator implements Communicator {
     sum.mean(parts, mine, elementBytes);
     MemorySegment.copy(mine, 0, own, start, end - start);
     meetInShared();
+    takeParts(shared, base, piece, elementBytes);
+  }
+
+  /** Copies the part of each other rank from its own memory, {@code base} bytes on. */
+  private void takeParts(List<MemorySegment> all, long base, MemorySegment to, int elementBytes) {
+    int elements = Math.toIntExact(to.byteSize() / elementBytes);
     for (int i = 0; i < size; i++) {
       if (i != rank) {
         long from = (long) part(elements, i) * elementBytes;
         long bytes = (long) part(elements, i + 1) * elementBytes - from;
-        MemorySegment.copy(shared.get(i), base + from, piece, from, bytes);
+        MemorySegment.copy(all.get(i), base + from, to, from, bytes);
       }
     }
   }

@@ -5,32 +5,25 @@ import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 
 /** One image of floats, a channel after the other. It is normalised when it is put back. */
-final class FloatCanvas implements Canvas {
-  private final int channels;
-  private final int height;
-  private final int width;
-  private final int plane;
+final class FloatCanvas extends Canvas {
   private final Normalisation normalisation;
   private float[] pixels;
   private float[] next;
 
   FloatCanvas(ImageShape shape, Normalisation normalisation) {
-    channels = shape.channels();
-    height = shape.height();
-    width = shape.width();
-    plane = height * width;
+    super(shape);
     this.normalisation = normalisation;
     pixels = new float[shape.elements()];
     next = new float[pixels.length];
   }
 
   @Override
-  public void read(MemorySegment images, long at) {
+  void read(MemorySegment images, long at) {
     MemorySegment.copy(images, ValueLayout.JAVA_FLOAT, at, pixels, 0, pixels.length);
   }
 
   @Override
-  public void write(MemorySegment images, long at) {
+  void write(MemorySegment images, long at) {
     for (int c = 0; c < channels; c++) {
       double mean = normalisation.mean().get(c);
       double std = normalisation.std().get(c);
@@ -42,22 +35,17 @@ final class FloatCanvas implements Canvas {
   }
 
   @Override
-  public void window(int down, int right) {
+  void clearNext() {
     Arrays.fill(next, 0);
-    int first = Math.clamp(-(long) right, 0, width);
-    int end = Math.clamp((long) width - right, first, width);
-    for (int c = 0; c < channels && first < end; c++) {
-      for (int y = Math.max(0, -down); y < Math.min(height, height - down); y++) {
-        int row = c * plane + y * width;
-        System.arraycopy(
-            pixels, row + down * width + first + right, next, row + first, end - first);
-      }
-    }
-    swap();
   }
 
   @Override
-  public void mirror() {
+  void copyToNext(int from, int to, int count) {
+    System.arraycopy(pixels, from, next, to, count);
+  }
+
+  @Override
+  void mirror() {
     for (int row = 0; row < pixels.length; row += width) {
       for (int x = 0; x < width; x++) {
         next[row + x] = pixels[row + width - 1 - x];
@@ -67,13 +55,13 @@ final class FloatCanvas implements Canvas {
   }
 
   @Override
-  public void resized(int top, int left, int rows, int columns) {
+  void resized(int top, int left, int rows, int columns) {
     for (int y = 0; y < height; y++) {
-      double down = PixelCanvas.at(y, rows, height);
+      double down = at(y, rows, height);
       int above = top + (int) down;
       int below = Math.min(above + 1, top + rows - 1);
       for (int x = 0; x < width; x++) {
-        double across = PixelCanvas.at(x, columns, width);
+        double across = at(x, columns, width);
         int a = left + (int) across;
         int b = Math.min(a + 1, left + columns - 1);
         double share = across - (int) across;
@@ -94,20 +82,12 @@ final class FloatCanvas implements Canvas {
   }
 
   @Override
-  public void cutOut(int centreRow, int centreColumn, int side) {
-    int top = centreRow - side / 2;
-    int left = centreColumn - side / 2;
-    int first = Math.max(left, 0);
-    int end = Math.min(left + side, width);
-    for (int c = 0; c < channels; c++) {
-      for (int y = Math.max(top, 0); y < Math.min(top + side, height); y++) {
-        int row = c * plane + y * width;
-        Arrays.fill(pixels, row + first, row + end, normalisation.mean().get(c));
-      }
-    }
+  void blank(int channel, int from, int to) {
+    Arrays.fill(pixels, from, to, normalisation.mean().get(channel));
   }
 
-  private void swap() {
+  @Override
+  void swap() {
     float[] done = next;
     next = pixels;
     pixels = done;

@@ -11,17 +11,13 @@ import java.util.function.IntUnaryOperator;
  * One image of bytes, a channel after the other, and what augmentations do to it. Results are
  * rounded to bytes after each operation, and are the same on every machine. Used by one thread.
  */
-final class PixelCanvas implements Canvas {
+final class PixelCanvas extends Canvas {
   /** Weights of red, green and blue in brightness, in thousandths (ITU-R BT.601). */
   private static final int RED = 299;
 
   private static final int GREEN = 587;
   private static final int BLUE = 114;
 
-  private final int channels;
-  private final int height;
-  private final int width;
-  private final int plane;
   private final byte[] background;
   private byte[] pixels;
   private byte[] next;
@@ -32,10 +28,7 @@ final class PixelCanvas implements Canvas {
    * @param background one byte a channel: what lies where an image was moved or cut away
    */
   PixelCanvas(ImageShape shape, byte[] background) {
-    channels = shape.channels();
-    height = shape.height();
-    width = shape.width();
-    plane = height * width;
+    super(shape);
     this.background = background.clone();
     pixels = new byte[shape.elements()];
     next = new byte[pixels.length];
@@ -54,12 +47,12 @@ final class PixelCanvas implements Canvas {
   }
 
   @Override
-  public void read(MemorySegment images, long at) {
+  void read(MemorySegment images, long at) {
     MemorySegment.copy(images, JAVA_BYTE, at, pixels, 0, pixels.length);
   }
 
   @Override
-  public void write(MemorySegment images, long at) {
+  void write(MemorySegment images, long at) {
     MemorySegment.copy(pixels, 0, images, JAVA_BYTE, at, pixels.length);
   }
 
@@ -72,22 +65,17 @@ final class PixelCanvas implements Canvas {
   }
 
   @Override
-  public void window(int down, int right) {
+  void clearNext() {
     Arrays.fill(next, (byte) 0);
-    int first = Math.clamp(-(long) right, 0, width);
-    int end = Math.clamp((long) width - right, first, width);
-    for (int c = 0; c < channels && first < end; c++) {
-      for (int y = Math.max(0, -down); y < Math.min(height, height - down); y++) {
-        int row = c * plane + y * width;
-        System.arraycopy(
-            pixels, row + down * width + first + right, next, row + first, end - first);
-      }
-    }
-    swap();
   }
 
   @Override
-  public void mirror() {
+  void copyToNext(int from, int to, int count) {
+    System.arraycopy(pixels, from, next, to, count);
+  }
+
+  @Override
+  void mirror() {
     for (int row = 0; row < pixels.length; row += width) {
       for (int x = 0; x < width; x++) {
         next[row + x] = pixels[row + width - 1 - x];
@@ -97,7 +85,7 @@ final class PixelCanvas implements Canvas {
   }
 
   @Override
-  public void resized(int top, int left, int rows, int columns) {
+  void resized(int top, int left, int rows, int columns) {
     int[] from = new int[width];
     float[] share = new float[width];
     for (int x = 0; x < width; x++) {
@@ -124,11 +112,6 @@ final class PixelCanvas implements Canvas {
       }
     }
     swap();
-  }
-
-  /** Where in a side of {@code of} pixels the centre of a pixel of a side of {@code to} lies. */
-  static double at(int i, int of, int to) {
-    return Math.clamp((i + 0.5) * of / to - 0.5, 0, of - 1);
   }
 
   private static float between(float a, float b, float share) {
@@ -260,17 +243,8 @@ final class PixelCanvas implements Canvas {
   }
 
   @Override
-  public void cutOut(int centreRow, int centreColumn, int side) {
-    int top = centreRow - side / 2;
-    int left = centreColumn - side / 2;
-    int first = Math.max(left, 0);
-    int end = Math.min(left + side, width);
-    for (int c = 0; c < channels; c++) {
-      for (int y = Math.max(top, 0); y < Math.min(top + side, height); y++) {
-        int row = c * plane + y * width;
-        Arrays.fill(pixels, row + first, row + end, background[c]);
-      }
-    }
+  void blank(int channel, int from, int to) {
+    Arrays.fill(pixels, from, to, background[channel]);
   }
 
   private int brightnessOf(int i) {
@@ -313,7 +287,8 @@ final class PixelCanvas implements Canvas {
     return (int) Math.clamp(value + 0.5, 0, 255);
   }
 
-  private void swap() {
+  @Override
+  void swap() {
     byte[] done = next;
     next = pixels;
     pixels = done;

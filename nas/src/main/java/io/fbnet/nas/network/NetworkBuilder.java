@@ -116,13 +116,7 @@ public final class NetworkBuilder {
   Value stem(Value images) {
     int width = space.stem().width();
     Value y = convolution("stem.conv", images, width, 3, space.stem().stride(), 1);
-    return activated("stem.bn", y);
-  }
-
-  private Value activated(String name, Value x) {
-    boolean relu = space.activation() == Activation.RELU;
-    Value y = norm(name, x, relu);
-    return relu ? y : graph.pointwise(y, space.activation().function());
+    return norm("stem.bn", y, space.activation());
   }
 
   /** All candidates of a layer on the same input, in the order of the space. */
@@ -198,6 +192,11 @@ public final class NetworkBuilder {
     }
 
     @Override
+    public Value norm(String part, Value x, Activation activation) {
+      return NetworkBuilder.this.norm(name(part), x, activation);
+    }
+
+    @Override
     public Value squeezeAndExcitation(String part, Value x) {
       int channels = x.shape().get(1);
       int squeezed = SearchSpace.multipleOf8(channels * SQUEEZED);
@@ -217,7 +216,7 @@ public final class NetworkBuilder {
   /** 1x1 convolution, batch norm, activation, global average pool, fully connected: [N,classes]. */
   Value head(Value x) {
     Value y = convolution("head.conv", x, space.head(), 1, 1, 1);
-    Value pooled = graph.globalPool(activated("head.bn", y));
+    Value pooled = graph.globalPool(norm("head.bn", y, space.activation()));
     Value weight =
         graph.parameter(
             WEIGHTS,
@@ -282,6 +281,13 @@ public final class NetworkBuilder {
             kernel,
             kernel);
     return graph.convolution(x, weight, stride, groups);
+  }
+
+  /** Batch norm, which has a ReLU of its own, then any other activation. */
+  private Value norm(String name, Value x, Activation activation) {
+    boolean relu = activation == Activation.RELU;
+    Value y = norm(name, x, relu);
+    return relu ? y : graph.pointwise(y, activation.function());
   }
 
   private Value norm(String name, Value x, boolean relu) {

@@ -60,11 +60,7 @@ public interface BlockBuilder {
    * @param activation what follows
    * @return its output, of the same shape
    */
-  default Value norm(String part, Value x, Activation activation) {
-    boolean relu = activation == Activation.RELU;
-    Value y = norm(part, x, relu);
-    return relu ? y : graph().pointwise(y, activation.function());
-  }
+  Value norm(String part, Value x, Activation activation);
 
   /**
    * Squeeze-and-excitation (arXiv 1709.01507) as MobileNetV3 has it: each channel of an image times

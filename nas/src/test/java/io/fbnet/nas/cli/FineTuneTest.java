@@ -32,11 +32,7 @@ class FineTuneTest {
   @BeforeEach
   void trainOnTwoClasses() throws IOException {
     runs = new SmallRuns(folder);
-    architecture =
-        Files.writeString(
-            folder.resolve("net.json"),
-            "{\"name\": \"net\", \"space\": \"tiny.yaml\","
-                + " \"blocks\": [\"k3_e1\", \"k3_e3\", \"skip\"]}");
+    architecture = runs.architecture();
     train("first", architecture.toString(), "--data=" + runs.data).succeeded();
     model = folder.resolve("first/model.safetensors");
     fruit = photos("fruit", "apple", "cherry", "plum");

@@ -64,6 +64,14 @@ final class SmallRuns {
     data = images(folder.resolve("grey"), 40, 1);
   }
 
+  /** Writes a network of the space that has two blocks and a skip. */
+  Path architecture() throws IOException {
+    return Files.writeString(
+        folder.resolve("net.json"),
+        "{\"name\": \"net\", \"space\": \"tiny.yaml\","
+            + " \"blocks\": [\"k3_e1\", \"k3_e3\", \"skip\"]}");
+  }
+
   /** IDX files of random images of two classes, one of them brighter. */
   static Path images(Path folder, int train, long seed) throws IOException {
     Files.createDirectories(folder);

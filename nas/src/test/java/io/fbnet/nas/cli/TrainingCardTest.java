@@ -38,11 +38,7 @@ class TrainingCardTest {
   @BeforeEach
   void write() throws IOException {
     runs = new SmallRuns(folder);
-    architecture =
-        Files.writeString(
-            folder.resolve("net.json"),
-            "{\"name\": \"net\", \"space\": \"tiny.yaml\","
-                + " \"blocks\": [\"k3_e1\", \"k3_e3\", \"skip\"]}");
+    architecture = runs.architecture();
     photos = folder.resolve("holi_day|photos");
     Random random = new Random(11);
     for (String split : List.of("train", "test")) {

@@ -78,6 +78,18 @@ final class Networks {
         Activation.HSWISH);
   }
 
+  /** A network of that space with each of its blocks but the paper's. */
+  static Architecture laterNetwork(int channels, int height, int width) {
+    return architecture(
+        later(channels, height, width),
+        "k3_e3_hswish",
+        "k5_e2_se",
+        "k3_e6_se_hswish",
+        "k5_e1_g2_se_swish",
+        "k3_e3_swish",
+        "skip");
+  }
+
   static Architecture architecture(SearchSpace space, String... blocks) {
     return new Architecture("small", space, Arrays.stream(blocks).map(Blocks::parse).toList());
   }

@@ -56,16 +56,7 @@ class OnnxAgreementTest {
 
   @Test
   void squeezeAndExcitationAndSwishes() throws Exception {
-    SearchSpace space = Networks.later(3, 33, 37);
-    agree(
-        Networks.architecture(
-            space,
-            "k3_e3_hswish",
-            "k5_e2_se",
-            "k3_e6_se_hswish",
-            "k5_e1_g2_se_swish",
-            "k3_e3_swish",
-            "skip"));
+    agree(Networks.laterNetwork(3, 33, 37));
   }
 
   @Test

@@ -216,15 +216,7 @@ class RuntimesIT {
    */
   @Test
   void gatesAreTakenByBothWhereTheBatchIsFixed() throws Exception {
-    Architecture network =
-        Networks.architecture(
-            Networks.later(3, 33, 37),
-            "k3_e3_hswish",
-            "k5_e2_se",
-            "k3_e6_se_hswish",
-            "k5_e1_g2_se_swish",
-            "k3_e3_swish",
-            "skip");
+    Architecture network = Networks.laterNetwork(3, 33, 37);
     try (Dataset data = RealImages.open(new ImageShape(3, 33, 37), folder)) {
       TrainedNetwork drawn = Networks.drawn(reference, network, data, 7);
       ask(drawn, data.test(), 1, List.of("--batch=1"));
