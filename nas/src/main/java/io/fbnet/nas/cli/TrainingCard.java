@@ -121,7 +121,7 @@ record TrainingCard(
                         "%.4f ms an image on %s, by the table %s",
                         known.ms(),
                         escaped(known.device()),
-                        escaped(lastName(known.table()))))
+                        escaped(known.table())))
             .orElse("not known: the training was given no table (`--lut`)"));
   }
 
